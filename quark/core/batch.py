@@ -1,0 +1,63 @@
+"""A stretch of one writer's journal on its way to the sinks: bytes, decoded once and shared."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ..records.base import Origin, Record
+from ..records.line import Line, decode_line, decode_lines, records_of
+
+
+@dataclass(slots=True)
+class RecordBatch:
+    """The records of one writer with sequence numbers in ``[first, stop)``.
+
+    ``data`` holds whole lines, in sequence order. There may be fewer lines than numbers: a call that was interrupted
+    leaves a hole, and ``dropped`` counts records that a full disk quota cost. A receiver that has taken the batch
+    holds everything below ``stop``.
+    """
+
+    origin: Origin
+    first: int
+    stop: int
+    data: bytes
+    dropped: int = 0
+    rejected: list[tuple[bytes, str]] = field(default_factory=list)
+    _lines: list[Line] | None = None
+    _records: list[Record] | None = None
+
+    def lines(self) -> list[Line]:
+        """The decoded lines; a line that cannot be decoded is put aside in ``rejected`` with its reason."""
+        if self._lines is None:
+            try:
+                self._lines = decode_lines(self.data)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._lines = list(self._decode_one_by_one())
+        return self._lines
+
+    def _decode_one_by_one(self) -> Iterator[Line]:
+        for raw in self.data.splitlines():
+            try:
+                yield decode_line(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self.rejected.append((raw, str(error)))
+
+    def records(self) -> list[Record]:
+        """The frozen records, wide lines unfolded into their metrics."""
+        if self._records is None:
+            made: list[Record] = []
+            for line in self.lines():
+                try:
+                    made.extend(records_of(line, self.origin))
+                except (ValueError, msgspec.MsgspecError) as error:
+                    self.rejected.append((msgspec.json.encode(line), str(error)))
+            self._records = made
+        return self._records
+
+    def after(self, sequence: int) -> "RecordBatch":
+        """The part of the batch from ``sequence`` on; itself when that is all of it."""
+        if sequence <= self.first:
+            return self
+        kept = [raw for raw in self.data.splitlines(keepends=True) if decode_line(raw).sequence >= sequence]
+        return RecordBatch(self.origin, sequence, max(sequence, self.stop), b"".join(kept), self.dropped)

@@ -1,0 +1,51 @@
+"""What a producer, an analyzer or a comparison knows of a run: a place to emit to and a reader."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from ..records.base import Record
+from .reader import RecordReader
+
+R = TypeVar("R", bound=Record)
+
+
+class RunHandle(Protocol):
+    """A run that can be written to and read; TrainingSession is one, and a RunContext resolves to one."""
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run."""
+        ...
+
+    @property
+    def run_path(self) -> str:
+        """Directory of the run's files."""
+        ...
+
+    @property
+    def strict(self) -> bool:
+        """Whether bad arguments raise; otherwise they are refused, counted and warned about."""
+        ...
+
+    def emit(
+        self, cls: type[R], fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None,
+        timestamp: str | None = None,
+    ) -> R:  # fmt: skip
+        """Journal a record of ``cls`` with its own ``fields`` and return it."""
+        ...
+
+    def refuse(self, error: Exception, *, what: str) -> None:
+        """A bad argument: raise it in strict mode, else count it and warn once per cause."""
+        ...
+
+    def report(self, cause: str, error: BaseException | None = None) -> None:
+        """A fault of the infrastructure: count it and warn once per cause; it never raises."""
+        ...
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until the store holds everything emitted so far; False when the time ran out."""
+        ...
+
+    def reader(self) -> RecordReader:
+        """The store that holds this run's records."""
+        ...

@@ -1,0 +1,132 @@
+"""The reading protocol: filters, and what a store, a folder and a service answer alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import SchemaValidationError
+from ..records.base import Record
+from ..records.grammar import check_index
+from ..records.run import RunRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which records of one kind to read; bounds are inclusive, None does not restrict.
+
+    ``where`` restricts a kind's own fields by equality, or by membership when the value is a tuple:
+    ``where={"severity": ("error", "critical")}``. Records come in the order in which the store received them;
+    ``limit`` takes the first so many of them, ``after`` continues behind a cursor.
+    """
+
+    step: int | None = None
+    step_min: int | None = None
+    step_max: int | None = None
+    epoch: int | None = None
+    epoch_min: int | None = None
+    epoch_max: int | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    after: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("step", "step_min", "step_max", "epoch", "epoch_min", "epoch_max", "limit"):
+            check_index(getattr(self, name), name)
+        for low, high in (("step_min", "step_max"), ("epoch_min", "epoch_max")):
+            first, last = getattr(self, low), getattr(self, high)
+            if first is not None and last is not None and first > last:
+                raise SchemaValidationError(f"{low} {first} is above {high} {last}; no record can match, swap them")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric of a run as NumPy arrays of equal length, in the order of recording.
+
+    Attributes:
+        steps: int64, -1 where a point has no step.
+        epochs: int64, -1 where a point has no epoch.
+        values: float64.
+        timestamps: int64, nanoseconds since 1970 UTC.
+        sequences: int64, the writer's sequence number of each point.
+        attempts: int32, 1 for the first start of the run, one more for each resume.
+        ranks: int32, the rank of the process that wrote the point.
+    """
+
+    key: str
+    steps: "np.ndarray"
+    epochs: "np.ndarray"
+    values: "np.ndarray"
+    timestamps: "np.ndarray"
+    sequences: "np.ndarray"
+    attempts: "np.ndarray"
+    ranks: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A series reduced to at most ``buckets`` stretches, each with its true minimum and maximum.
+
+    All arrays have the length of the number of non-empty buckets: ``step_first``, ``step_last`` (int64), ``count``
+    (int64), ``minimum``, ``maximum``, ``mean``, ``last`` (float64).
+    """
+
+    key: str
+    step_first: "np.ndarray"
+    step_last: "np.ndarray"
+    count: "np.ndarray"
+    minimum: "np.ndarray"
+    maximum: "np.ndarray"
+    mean: "np.ndarray"
+    last: "np.ndarray"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of runs: the records, and the cursor of the next page, None at the end."""
+
+    items: Sequence[RunRecord]
+    next: str | None
+
+
+class RecordReader(Protocol):
+    """What every store answers about runs and records; nothing is cut silently."""
+
+    def run(self, run_id: str) -> RunRecord:
+        """The run; RunNotFoundError if there is none."""
+        ...
+
+    def runs(
+        self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
+        config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
+        sort: str = "-started_at", limit: int | None = None, after: str | None = None,
+    ) -> Page:  # fmt: skip
+        """A page of runs; ``config`` compares values by dotted path; ``sort`` is a field, ``-`` for descending."""
+        ...
+
+    def records(self, run_id: str, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
+        """The records of a kind, in the order of arrival."""
+        ...
+
+    def keys(self, run_id: str) -> list[str]:
+        """The metric keys of a run, sorted."""
+        ...
+
+    def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
+        """A metric as arrays; a step that several attempts reached shows the latest one unless ``all_attempts``."""
+        ...
+
+    def chart(
+        self, run_id: str, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
+    ) -> Chart:
+        """A metric reduced to minimum and maximum per bucket."""
+        ...
+
+
+for _public in (RecordFilter, Series, Chart, Page):
+    _public.__module__ = "quark"

@@ -1,0 +1,41 @@
+"""The sink protocol: where records go. A sink is a tracker with one method for data, ``write(batch)``."""
+
+from typing import Any, ClassVar
+
+from .batch import RecordBatch
+from .lifecycle import TrackerBase
+
+
+class Sink(TrackerBase):
+    """A destination of records, run by a worker thread of its own; it may wait, fail and raise.
+
+    The worker calls, in this order: ``on_start(manifest)`` once, ``write(batch)`` for every batch in the order of the
+    journal, ``flush()`` when somebody waits, ``on_stop(final_state, reason)`` when everything is written and the run
+    has ended, ``close()`` at last. A call that raises is tried again with back-off; the batch stays in the journal
+    until it was taken. ``on_step`` is not called: a step's metrics arrive as records.
+
+    ``write`` is retried with the same batch after a fault, so it should take a batch twice without harm, or tell with
+    ``position`` what it holds.
+    """
+
+    name: ClassVar[str] = "sink"
+    per_writer: ClassVar[bool] = False
+    """True: each process feeds its own instance only. False: the process that owns the run feeds all writers' records."""
+
+    def write(self, batch: RecordBatch) -> None:
+        """Take a batch. Returning means that it is kept as durably as this sink ever keeps anything."""
+        raise NotImplementedError
+
+    def position(self, writer_id: str) -> int | None:
+        """The next sequence number that this sink expects of a writer; None where it does not know itself."""
+        return None
+
+    def flush(self) -> None:
+        """Make what was written visible to readers."""
+
+    def close(self) -> None:
+        """Let go of files and connections. Called once, also after faults."""
+
+    def spec(self) -> dict[str, Any] | None:
+        """Options from which ``quark sync`` can build this sink again, JSON values without secrets; None if it cannot."""
+        return None

@@ -1,0 +1,183 @@
+"""What every record shares: its identity, its time, ``to_dict``, and the registry of kinds."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
+
+from msgspec import Meta
+
+from ..errors import SchemaValidationError
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Record")
+
+CURRENT_SCHEMA_VERSION = 1
+"""The version that every record written by this release carries."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def frozen(cls: type[T]) -> type[T]:
+    """A frozen, slotted, keyword-only dataclass that calls itself ``quark.<name>``.
+
+    Equality and hash are Document's: records hold JSON objects, which the generated hash would refuse.
+    """
+    made = dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
+    made.__module__ = "quark"
+    return made
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Who writes a record: one process of one run."""
+
+    run_id: str
+    writer_id: str
+    rank: int = 0
+    attempt: int = 1
+
+
+class Document:
+    """An immutable value that knows its fields: equality, hash and ``to_dict``."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-like values: records become dictionaries, tuples lists."""
+        return {name: _plain(getattr(self, name)) for name in field_names(type(self))}
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in field_names(type(self)))
+
+    def __hash__(self) -> int:
+        first = field_names(type(self))[0]
+        return hash((type(self), getattr(self, first)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Document):
+        return value.to_dict()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields, kept per class."""
+    names = _NAMES.get(cls)
+    if names is None:
+        names = _NAMES[cls] = tuple(field.name for field in dataclasses.fields(cls))
+    return names
+
+
+class _Lazy(Document):
+    """Two slots beside the fields from which the identity and the text of the time are made when read.
+
+    Building an id and an RFC 3339 text costs more than the whole log call may; few records are ever asked for them.
+    """
+
+    __slots__ = ("_origin", "_time")
+    _origin: Origin
+    _time: int
+
+    def __getattr__(self, name: str) -> Any:
+        make = _MAKERS.get(name)
+        if make is None:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        value = make(self)
+        object.__setattr__(self, name, value)
+        return value
+
+
+@frozen
+class Record(_Lazy):
+    """A thing that was recorded in a run; every kind adds its own fields."""
+
+    kind: ClassVar[str] = ""
+    label_field: ClassVar[str | None] = None
+
+    id: Annotated[str, Meta(min_length=1, description="identity of the record, unique over all runs")]
+    run_id: Annotated[str, Meta(min_length=1, description="the run that it belongs to")]
+    sequence: Annotated[int, Meta(ge=0, description="its number in the journal of its writer, from 0")]
+    timestamp: Annotated[str, Meta(description="when it was recorded, RFC 3339 in UTC")]
+    schema_version: Annotated[int, Meta(ge=1, description="version of the record schema")] = CURRENT_SCHEMA_VERSION
+
+    @property
+    def time_ns(self) -> int:
+        """When it was recorded, in nanoseconds since 1970 UTC."""
+        try:
+            return object.__getattribute__(self, "_time")
+        except AttributeError:
+            return parse_timestamp(self.timestamp)
+
+    @property
+    def origin(self) -> Origin:
+        """The process that wrote it; unknown fields are empty for a record built by hand."""
+        try:
+            return object.__getattribute__(self, "_origin")
+        except AttributeError:
+            return Origin(self.run_id, "")
+
+
+_MAKERS: dict[str, Any] = {
+    "id": lambda record: f"{record._origin.writer_id}-{record.sequence}",
+    "run_id": lambda record: record._origin.run_id,
+    "timestamp": lambda record: format_timestamp(record._time),
+    "schema_version": lambda record: CURRENT_SCHEMA_VERSION,
+    "metadata": lambda record: {},
+    "description": lambda record: None,
+}
+
+
+def lazy(name: str, make: Any) -> None:
+    """Let the field ``name`` of records that left it open be made by ``make(record)`` when it is read."""
+    _MAKERS[name] = make
+
+
+KINDS: dict[str, type[Record]] = {}
+"""Every kind of record by its name on the wire."""
+
+
+def kind(cls: type[R]) -> type[R]:
+    """Enter a record class into the registry of kinds."""
+    KINDS[cls.kind] = cls
+    return cls
+
+
+COMMON_FIELDS = frozenset(field_names(Record))
+
+
+def body_names(cls: type[Record]) -> tuple[str, ...]:
+    """The fields that are a kind's own: all but identity, time, step and epoch."""
+    return tuple(name for name in field_names(cls) if name not in COMMON_FIELDS and name not in ("step", "epoch"))
+
+
+def format_timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with microseconds; whole seconds are written without a fraction."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{moment}.{rest // 1000:06d}Z" if rest >= 1000 else f"{moment}Z"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_timestamp(text: str) -> int:
+    """Nanoseconds since 1970 UTC of an RFC 3339 text; a text without an offset is taken as UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise SchemaValidationError(
+            f"timestamp must be RFC 3339 text such as '2026-05-07T00:00:00Z', got {text!r}"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    delta = moment - _EPOCH
+    return ((delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1000
