@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from ..records.base import Record
+from ..records.base import Origin, Record
 from .reader import RecordReader
 
 R = TypeVar("R", bound=Record)
+
+
+class JournalLike(Protocol):
+    """The part of a journal that a producer of many small records uses directly."""
+
+    next: int
+    origin: Origin
+
+    def put(self, number: int, line: bytes) -> bool:
+        """Store a line that carries ``number``; False if the number is taken by now: encode again."""
+        ...
 
 
 class RunHandle(Protocol):
@@ -23,6 +34,16 @@ class RunHandle(Protocol):
         ...
 
     @property
+    def journal(self) -> JournalLike:
+        """Where records go."""
+        ...
+
+    @property
+    def known_keys(self) -> set[str]:
+        """Metric keys that were checked already."""
+        ...
+
+    @property
     def strict(self) -> bool:
         """Whether bad arguments raise; otherwise they are refused, counted and warned about."""
         ...
@@ -32,6 +53,20 @@ class RunHandle(Protocol):
         timestamp: str | None = None,
     ) -> R:  # fmt: skip
         """Journal a record of ``cls`` with its own ``fields`` and return it."""
+        ...
+
+    def log_values(
+        self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None
+    ) -> None:
+        """Journal many metrics of one step as one wide record."""
+        ...
+
+    def defer(self, key: str, value: Any, step: int | None, epoch: int | None, time: int) -> None:
+        """Record a metric whose value is still on a device, when it has arrived."""
+        ...
+
+    def offer(self) -> None:
+        """Wake the delivery: there is something that a reader may want soon."""
         ...
 
     def refuse(self, error: Exception, *, what: str) -> None:

@@ -1,0 +1,188 @@
+"""The delivery of one session: its journal, the thread that keeps it ahead of the training, one worker per sink."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core.lifecycle import RunManifest, StepState
+from ..core.sink import Sink
+from ..records.base import Origin
+from .disk import Disk
+from .feed import Feed
+from .health import Health
+from .journal import journal_class
+from .place import WriterPlace, writer_places
+from .quota import enforce_quota
+from .tail import BatchCache, Tail
+from .worker import SinkWorker
+
+TICK_S = 0.25
+
+
+class Dispatcher:
+    """Brings what a process records to its sinks. Nothing here is ever waited for by a log call.
+
+    Args:
+        run_directory: where the journals of all writers of the run lie.
+        owns_run: whether this process also delivers what the run's other writers leave in their journals.
+        quota: bytes that the journal may hold; past it the oldest metrics go, and are counted.
+    """
+
+    def __init__(
+        self, run_directory: Path, origin: Origin, manifest: RunManifest, *, health: Health | None = None,
+        owns_run: bool = True, quota: int = 2 << 30, sync_interval_s: float = 1.0, disk: Disk | None = None,
+        clock: Any = time,
+    ) -> None:  # fmt: skip
+        self.health = health or Health()
+        self.manifest = manifest
+        self.workers: list[SinkWorker] = []
+        self._disk = disk or Disk()
+        self._clock = clock
+        self._run_directory = run_directory
+        self._owns_run = owns_run
+        self._quota = quota
+        self._sync_interval_s = sync_interval_s
+        self.place = WriterPlace(run_directory / origin.writer_id, self._disk)
+        self.place.create(origin, self._content())
+        self.journal = journal_class()(
+            self.place.directory, origin, disk=self._disk, report=self.health.report, monotonic=clock.monotonic
+        )
+        self.journal.on_roll = self._hurry
+        self._cache = BatchCache()
+        self._closing = False
+        self._wake = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="quark-journal", daemon=True)
+        self._syncer = threading.Thread(target=self._sync, name="quark-journal-sync", daemon=True)
+        self.tick: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Start the threads that keep the journal."""
+        self._keeper.start()
+        if self._sync_interval_s > 0:
+            self._syncer.start()
+
+    def add_sink(self, sink: Sink, *, name: str | None = None) -> SinkWorker:
+        """Give a sink a worker; it gets everything from the run's first record on that its cursor has not passed."""
+        taken = {worker.name for worker in self.workers}
+        base = name or sink.name
+        unique = base if base not in taken else f"{base}-{sum(n.startswith(base) for n in taken) + 1}"
+        own = Feed(self.place, self._tail(self.place, self.journal.origin, own=True), unique)
+        others: dict[str, Feed] = {}
+        follows = self._owns_run and not sink.per_writer
+        worker = SinkWorker(
+            sink, unique, self.manifest, own, self.health, clock=self._clock,
+            discover=(lambda: self._other_feeds(unique, others)) if follows else list,
+        )  # fmt: skip
+        self.workers.append(worker)
+        self.place.describe(self.journal.origin, self._content())
+        worker.start()
+        return worker
+
+    def flush(self, deadline: float, workers: list[SinkWorker] | None = None) -> bool:
+        """Wait until the workers (all of them by default) have taken what is in the journal by now."""
+        target = self.journal.next
+        chosen = self.workers if workers is None else workers
+        return all([worker.wait(lambda w=worker: w.own.position >= target, deadline) for worker in chosen])
+
+    def pending(self, worker: SinkWorker) -> int:
+        """How many of this process's records a sink has still to take."""
+        return max(0, self.journal.next - worker.own.position)
+
+    def close(self, final_state: StepState | None, reason: str, deadline: float) -> bool:
+        """Deliver what is left until ``deadline`` (monotonic); True if every sink has everything.
+
+        What is not delivered by then stays in the journal for ``quark sync``.
+        """
+        self.journal.close()
+        for worker in self.workers:
+            worker.finish(final_state, reason)
+        complete = bool(self.workers)
+        for worker in self.workers:
+            worker.done.wait(max(0.0, deadline - self._clock.monotonic()))
+            complete &= worker.done.is_set() and self.pending(worker) == 0
+        for worker in self.workers:
+            worker.abandon()
+        self._closing = True
+        self._hurry()
+        if complete and not self.journal.dropped:
+            self._remove_own_journal()
+        self.place.lock.release()
+        return complete
+
+    def _remove_own_journal(self) -> None:
+        try:
+            self.place.remove()
+        except OSError as error:
+            self.health.report("journal_files", f"the delivered journal could not be deleted ({error})")
+
+    def disown(self) -> None:
+        """In a forked child: only flags, and the child's share of the lock, or an orphan would keep the run alive."""
+        self.journal.disown()
+        self._closing = True
+        self.place.lock.release()
+
+    def _content(self) -> dict[str, Any]:
+        sinks = [
+            {"name": worker.name, "kind": worker.sink.name, "options": spec}
+            for worker in self.workers
+            if (spec := worker.sink.spec()) is not None
+        ]
+        manifest = self.manifest
+        return {
+            "pid": os.getpid(), "sinks": sinks, "project": manifest.project, "started_at": manifest.started_at,
+            "run_path": manifest.run_path, "storage_dir": manifest.storage_dir,
+        }  # fmt: skip
+
+    def _hurry(self) -> None:
+        self._wake.set()
+
+    def _keep(self) -> None:
+        """Keep a segment ready, let go of full ones, hold the quota; the training thread never does this."""
+        while not self._closing:
+            try:
+                self.journal.prepare()
+                self.journal.retire()
+                if self.journal.memory:
+                    self.journal.rescue()
+                enforce_quota(self.place.directory, self._quota, self._delivered(), self._disk, self.health.report)
+                if self.tick is not None:
+                    self.tick()
+            except Exception as error:  # noqa: BLE001  the keeper must live as long as the run does
+                self.health.report("journal_keeper", f"{type(error).__name__}: {error}")
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+
+    def _delivered(self) -> int:
+        """The number below which every sink has everything."""
+        return min((worker.own.position for worker in self.workers), default=0)
+
+    def _sync(self) -> None:
+        """Bring the journal to the disk once a second: what a power loss may take. A slow disk holds only this thread."""
+        synced = -1
+        while not self._closing:
+            self._clock.sleep(self._sync_interval_s)
+            path, count = self.journal.current.path, self.journal.next
+            if path is None or count == synced:
+                continue
+            try:
+                self._disk.sync(path)
+                synced = count
+            except OSError as error:
+                self.health.report("journal_sync", f"the journal could not be brought to the disk ({error})")
+
+    def _tail(self, place: WriterPlace, origin: Origin, *, own: bool = False) -> Tail:
+        return Tail(
+            place.directory, origin, disk=self._disk, monotonic=self._clock.monotonic,
+            journal=self.journal if own else None, cache=self._cache if own else None,
+            alive=(lambda: True) if own else place.alive,
+        )  # fmt: skip
+
+    def _other_feeds(self, sink_name: str, feeds: dict[str, Feed]) -> list[Feed]:
+        """The journals of the run's other writers: ranks of a distributed job, and what earlier attempts left."""
+        for place in writer_places(self._run_directory, self._disk):
+            if place.directory.name not in feeds and place.directory != self.place.directory:
+                feeds[place.directory.name] = Feed(place, self._tail(place, place.origin()), sink_name)
+        return list(feeds.values())

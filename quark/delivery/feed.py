@@ -1,0 +1,64 @@
+"""What one sink reads of one journal: the tail, and the cursor that says how far the sink has come."""
+
+from collections.abc import Iterator
+
+from ..core.batch import RecordBatch
+from ..core.sink import Sink
+from .place import WriterPlace
+from .tail import Tail, sequence_of
+
+
+class Feed:
+    """A sink's way through one writer's journal. ``position`` is the number that the sink expects next."""
+
+    def __init__(self, place: WriterPlace, tail: Tail, sink_name: str) -> None:
+        self.place = place
+        self.tail = tail
+        self.position = 0
+        self._sink_name = sink_name
+        self._held: RecordBatch | None = None
+        self._unsure = True
+        self._keeps_cursor = True
+
+    def read(self, sink: Sink) -> RecordBatch | None:
+        """The next batch that the sink has not taken; after a fault the sink's own word on its position comes first."""
+        if self._unsure:
+            told = sink.position(self.tail.origin.writer_id)
+            self._keeps_cursor = told is None
+            if told is not None:
+                self.position = told
+            elif self._held is None:
+                self.position = self.place.cursor(self._sink_name)
+            self.tail.next = max(self.tail.next, self.position)
+            self._unsure = False
+        batch, self._held = self._held, None
+        if batch is not None and self.position > batch.first:
+            batch = batch.after(self.position)
+        if batch is None or batch.stop <= self.position:
+            batch = self.tail.read()
+        return batch
+
+    def back(self, batch: RecordBatch) -> None:
+        """The sink did not take the batch: it comes again, from where the sink says that it stands."""
+        self._held = batch
+        self._unsure = True
+
+    def took(self, batch: RecordBatch) -> None:
+        """The sink holds everything below ``batch.stop``."""
+        self.position = batch.stop
+        if self._keeps_cursor:
+            self.place.set_cursor(self._sink_name, batch.stop)
+        while batch.rejected:
+            line, reason = batch.rejected.pop()
+            self.place.quarantine("journal", line, reason)
+
+    def quarantine(self, line: bytes, reason: str) -> None:
+        """Set a line aside that only this sink cannot take."""
+        self.place.quarantine(self._sink_name, line, reason)
+
+    def single_lines(self, batch: RecordBatch) -> Iterator[RecordBatch]:
+        """The batch line by line."""
+        for raw in batch.data.splitlines(keepends=True):
+            number = sequence_of(raw)
+            if number is not None:
+                yield RecordBatch(batch.origin, number, number + 1, raw)

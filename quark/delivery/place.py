@@ -1,0 +1,140 @@
+"""Where a run's journals lie, who writes them, whether the writer lives, and how far each sink has read."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import SessionStoreError
+from ..records.base import Origin
+from .disk import Disk
+
+WRITER_FILE = "writer.json"
+LOCK_FILE = "lock"
+
+
+class Lock:
+    """An advisory lock that the system takes back when its process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False while another holder has it."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back. In a forked child this only lets go of the child's share; the parent keeps the lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class WriterPlace:
+    """The directory of one writer's journal: its identity, its lock, the cursors of the sinks.
+
+    ``writer.json`` holds the origin and what ``quark sync`` needs to finish the writer's work: the run's manifest and
+    the sinks that it fed.
+    """
+
+    def __init__(self, directory: Path, disk: Disk | None = None) -> None:
+        self.directory = directory
+        self._disk = disk or Disk()
+        self.lock = Lock(directory / LOCK_FILE)
+
+    def create(self, origin: Origin, content: dict[str, Any]) -> None:
+        """Make the directory and take its lock.
+
+        Raises:
+            OSError: the directory cannot be made.
+        """
+        self._disk.make_directory(self.directory)
+        self.lock.acquire()
+        self.describe(origin, content)
+
+    def describe(self, origin: Origin, content: dict[str, Any]) -> None:
+        """Write down who writes here and what the writer's sinks are."""
+        identity = {
+            "run_id": origin.run_id, "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt,
+        }  # fmt: skip
+        self._disk.replace(self.directory / WRITER_FILE, orjson.dumps({**content, **identity}))
+
+    def content(self) -> dict[str, Any]:
+        """What ``describe`` wrote.
+
+        Raises:
+            SessionStoreError: the file is missing or damaged.
+        """
+        path = self.directory / WRITER_FILE
+        try:
+            return orjson.loads(self._disk.read(path, 0, 1 << 26))
+        except (OSError, ValueError) as error:
+            raise SessionStoreError(f"the journal {self.directory} has no readable {WRITER_FILE} ({error})") from error
+
+    def origin(self) -> Origin:
+        """Who writes here."""
+        content = self.content()
+        return Origin(content["run_id"], content["writer_id"], content.get("rank", 0), content.get("attempt", 1))
+
+    def alive(self) -> bool:
+        """Whether the writer's process still holds the lock."""
+        probe = Lock(self.directory / LOCK_FILE)
+        try:
+            if not probe.acquire():
+                return True
+        except OSError:
+            return False
+        probe.release()
+        return False
+
+    def cursor(self, sink: str) -> int:
+        """The number that a sink expects next, as it was last written down; 0 for a sink that never wrote one."""
+        try:
+            return int(self._disk.read(self._cursor_path(sink), 0, 32) or b"0")
+        except (OSError, ValueError):
+            return 0
+
+    def set_cursor(self, sink: str, position: int) -> None:
+        """Write down how far a sink has come."""
+        self._disk.replace(self._cursor_path(sink), b"%d" % position)
+
+    def quarantine(self, sink: str, line: bytes, reason: str) -> None:
+        """Set a record aside that a sink cannot take, with the reason."""
+        entry = orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")})
+        self._disk.append(self.directory / f"quarantine-{sink}.jsonl", entry + b"\n")
+
+    def remove(self) -> None:
+        """Delete the journal: every sink has everything."""
+        kept = [name for name in self._disk.names(self.directory) if name.startswith("quarantine-")]
+        for name in self._disk.names(self.directory):
+            if name not in kept:
+                self._disk.remove(self.directory / name)
+        if not kept:
+            for directory in (self.directory, self.directory.parent):
+                try:
+                    directory.rmdir()
+                except OSError:  # another writer of the run still has its journal there
+                    return
+
+    def _cursor_path(self, sink: str) -> Path:
+        return self.directory / f"cursor-{sink}"
+
+
+def writer_places(run_directory: Path, disk: Disk | None = None) -> list[WriterPlace]:
+    """The places of all writers of a run, in the order of their names."""
+    disk = disk or Disk()
+    return [
+        WriterPlace(run_directory / name, disk)
+        for name in disk.names(run_directory)
+        if WRITER_FILE in disk.names(run_directory / name)
+    ]

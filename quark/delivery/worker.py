@@ -1,0 +1,210 @@
+"""One thread per sink: reads the journals from the sink's cursors, writes, retries, and never bothers anybody else."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..core.batch import RecordBatch
+from ..core.lifecycle import RunManifest, StepState
+from ..core.sink import Sink
+from .feed import Feed
+from .health import Health
+
+INTERVAL_S = 0.25
+BACKOFF_S = (0.2, 30.0)
+
+
+class SinkWorker:
+    """Runs a sink. ``offer`` wakes it, ``wait`` waits for it, ``finish`` lets it end; none of them ever raises."""
+
+    def __init__(
+        self, sink: Sink, name: str, manifest: RunManifest, own: Feed, health: Health, *,
+        discover: Callable[[], list[Feed]] = list, clock: Any = time, rng: random.Random | None = None,
+        first_delay_s: float = INTERVAL_S,
+    ) -> None:  # fmt: skip
+        self.sink = sink
+        self.own = own
+        self.name = name
+        self.state = "starting"
+        self.last_error: str | None = None
+        self.errors = 0
+        self.quarantined = 0
+        self.done = threading.Event()
+        self._manifest = manifest
+        self._discover = discover
+        self._health = health
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._first_delay_s = first_delay_s
+        self._wake = threading.Event()
+        self._progress = threading.Condition()
+        self._ending: tuple[StepState | None, str] | None = None
+        self._abandoned = False
+        self._started = False
+        self._failures = 0
+        self._asked_pause = 0.0
+        self._unflushed = False
+        self.thread = threading.Thread(target=self._run, name=f"quark-sink-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self.thread.start()
+
+    def offer(self) -> None:
+        """There may be something new, and somebody waits for it."""
+        self._wake.set()
+
+    def wait(self, target: Callable[[], bool], deadline: float) -> bool:
+        """Wait until ``target()`` holds after some progress, or until ``deadline`` on the monotonic clock."""
+        self._wake.set()
+        with self._progress:
+            while not target():
+                left = deadline - self._clock.monotonic()
+                if left <= 0 or self.done.is_set():
+                    return target()
+                self._progress.wait(min(left, 0.05))
+                self._wake.set()
+        return True
+
+    def finish(self, final_state: StepState | None, reason: str) -> None:
+        """Deliver what is left, then call ``on_stop`` and ``close`` and end."""
+        self._ending = (final_state, reason)
+        self._wake.set()
+
+    def abandon(self) -> None:
+        """The time for the end is over: stop at the next chance; what is left stays in the journal."""
+        self._abandoned = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        try:
+            self._wake.wait(self._first_delay_s)
+            while not self._abandoned:
+                self._wake.clear()
+                ending = self._ending
+                settled = self._attempt()
+                with self._progress:
+                    self._progress.notify_all()
+                if settled and ending is not None:
+                    self._end(*ending)
+                    return
+                self._wake.wait(INTERVAL_S if settled else self._pause())
+                if not settled and not self._abandoned:
+                    self._rest()
+        finally:
+            self._close()
+            self.done.set()
+            with self._progress:
+                self._progress.notify_all()
+
+    def _rest(self) -> None:
+        """A flush may have cut the pause short; a sink in trouble is still not asked more often than this."""
+        self._clock.sleep(0.02)
+
+    def _pause(self) -> float:
+        """Exponential back-off with full jitter, 0.2 s to 30 s; longer if the sink's error asks for it."""
+        low, high = BACKOFF_S
+        ceiling = min(high, low * 2 ** min(self._failures - 1, 16))
+        return max(self._rng.uniform(0, ceiling), 0.05, min(self._asked_pause, 60.0))
+
+    def _attempt(self) -> bool:
+        """Open the sink if need be and bring it up to date; False after a fault."""
+        try:
+            if not self._started:
+                self.sink.on_start(self._manifest)
+                self._started = True
+            for feed in [self.own, *self._discover()]:
+                self._deliver(feed)
+            if self._unflushed:
+                self.sink.flush()
+                self._unflushed = False
+        except BaseException as error:  # noqa: BLE001  whatever a sink raises must not end its thread, nor the run
+            self._failed(error)
+            return False
+        self.state = "ok"
+        self._failures = 0
+        return True
+
+    def _failed(self, error: BaseException) -> None:
+        self.errors += 1
+        self._failures += 1
+        self._asked_pause = float(getattr(error, "retry_after_s", 0.0) or 0.0)
+        self.last_error = f"{type(error).__name__}: {error}"
+        self.state = "retrying"
+        self._health.report(
+            f"sink_{self.name}",
+            f"{self.last_error}; its records wait in the journal and are tried again, the training goes on",
+        )
+
+    def _deliver(self, feed: Feed) -> None:
+        while not self._abandoned:
+            batch = feed.read(self.sink)
+            if batch is None:
+                return
+            try:
+                self.sink.write(batch)
+            except (OSError, MemoryError):  # the world is at fault, not the records
+                feed.back(batch)
+                raise
+            except Exception:
+                feed.back(batch)
+                if self._failures < 2 or not self._set_poison_aside(feed, batch):
+                    raise
+            feed.took(batch)
+            self._failures = 0
+            self._unflushed = True
+            with self._progress:
+                self._progress.notify_all()
+
+    def _set_poison_aside(self, feed: Feed, batch: RecordBatch) -> bool:
+        """Write a batch that keeps failing line by line; what fails alone is poison if its neighbours pass.
+
+        False if nothing passes: then the sink is broken, not the records, and all of them stay in the journal.
+        """
+        poison: list[tuple[bytes, str]] = []
+        passed = 0
+        first = batch.first
+        for part in feed.single_lines(batch):
+            part.first = first
+            try:
+                self.sink.write(part)
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001  the reason is kept beside the record
+                poison.append((part.data, f"{type(error).__name__}: {error}"))
+                if not passed and len(poison) >= 20:
+                    return False
+            else:
+                passed += 1
+                first = part.stop
+        if not passed:
+            return False
+        for line, reason in poison:
+            feed.quarantine(line, reason)
+            self.quarantined += 1
+            self._health.report(f"quarantine_{self.name}", f"a record was set aside in {feed.place.directory}: {reason}")
+        return True
+
+    def _end(self, final_state: StepState | None, reason: Any) -> None:
+        try:
+            self.sink.on_stop(final_state, reason)
+        except BaseException as error:  # noqa: BLE001  the end of one sink is not the end of the others
+            self._failed(error)
+
+    def _close(self) -> None:
+        try:
+            self.sink.close()
+        except BaseException as error:  # noqa: BLE001  as above
+            self._failed(error)
+        if not self._abandoned and self.state != "retrying":
+            self.state = "closed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``session.health()`` says of this sink."""
+        return {
+            "state": self.state, "errors": self.errors, "last_error": self.last_error,
+            "quarantined": self.quarantined, "delivered": self.own.position,
+        }  # fmt: skip
+

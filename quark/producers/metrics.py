@@ -1,0 +1,242 @@
+"""Scalar metrics: one call, one line in the journal, about a microsecond."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from time import time_ns
+from types import TracebackType
+from typing import Any
+
+from ..core.handle import RunHandle
+from ..core.reader import RecordFilter
+from ..errors import ClosedError, SchemaValidationError
+from ..records.base import parse_timestamp
+from ..records.event import EventRecord
+from ..records.grammar import check_json, check_key, check_position, clean_text, to_float
+from ..records.line import WIDE, Line, encode, metric_record
+from ..records.metric import MetricRecord
+from .attach import Attachment, check_batch_size
+from .device import is_on_device
+
+_ISFINITE = math.isfinite
+
+
+class MetricsLogger(Attachment):
+    """Logs scalar metrics of a run.
+
+    Args:
+        session: a TrainingSession, or the RunContext of one.
+        batch_size: how many of the records logged since the last ``flush`` it returns at most.
+    """
+
+    __module__ = "quark"
+
+    def __init__(self, session: Any, *, batch_size: int = 100) -> None:
+        super().__init__(session)
+        self._recent: deque[MetricRecord] = deque(maxlen=check_batch_size(batch_size))
+        self._journal = self._handle.journal
+        self._known = self._handle.known_keys
+        self._origin = self._journal.origin
+
+    def log(
+        self,
+        metric: str,
+        value: float,
+        *,
+        step: int | None = None,
+        epoch: int | None = None,
+        namespace: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: str | None = None,
+    ) -> MetricRecord:
+        """Record one sample of a metric and return it, frozen.
+
+        The record survives the process from the moment this returns. ``value`` may be a Python, NumPy or torch scalar;
+        a tensor on a device is copied without waiting for the device, and recorded when it has arrived.
+
+        Returns:
+            The record; None for a value that was refused (see Raises) outside strict mode, or is still on a device.
+
+        Raises:
+            SchemaValidationError: strict mode, and the value is not finite, the key breaks the grammar, or neither
+                step nor epoch is given. Outside strict mode it is counted and warned about; a non-finite value is
+                kept as an event ``metric_nonfinite``.
+            WrongTypeError: likewise, for a value of a wrong type.
+            ClosedError: strict mode, and the logger or the run is closed.
+        """
+        # The common call: a checked key, a finite float, a step. Everything else takes the long way.
+        if (
+            type(value) is float
+            and type(step) is int
+            and step >= 0
+            and metric in self._known
+            and value - value == 0.0
+            and epoch is None
+            and namespace is None
+            and description is None
+            and metadata is None
+            and timestamp is None
+        ):
+            journal = self._journal
+            now = time_ns()
+            while True:
+                number = journal.next
+                if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
+                    break
+            record = metric_record(self._origin, number, now, metric, value, step, None)
+            self._recent.append(record)
+            return record
+        return self._log(metric, value, step, epoch, namespace, description, metadata, timestamp)
+
+    def _log(
+        self, metric: Any, value: Any, step: Any, epoch: Any, namespace: Any, description: Any, metadata: Any,
+        timestamp: Any,
+    ) -> MetricRecord:  # fmt: skip
+        try:
+            self._check_open()
+            key = check_key(metric, namespace)
+            step, epoch = check_position(step, epoch)
+            now = time_ns() if timestamp is None else parse_timestamp(timestamp)
+            extra = check_json(metadata, "metadata") or None
+            text = None if description is None else clean_text(str(description))
+            if is_on_device(value):
+                self._handle.log_values({key: value}, step=step, epoch=epoch)
+                return None  # type: ignore[return-value]  # there is no value to return before the device has made it
+            number = to_float(value)
+            if not _ISFINITE(number):
+                raise _nonfinite(self._handle, key, number, step, epoch)
+        except (SchemaValidationError, TypeError, ClosedError) as error:
+            self._handle.refuse(error, what=f"metric {metric!r}"[:200])
+            return None  # type: ignore[return-value]  # outside strict mode a refused value has no record
+        self._known.add(key)
+        record = self._put(key, number, step, epoch, now, text, extra)
+        self._recent.append(record)
+        return record
+
+    def _put(
+        self, key: str, value: float, step: int | None, epoch: int | None, now: int, description: str | None,
+        metadata: dict[str, Any] | None,
+    ) -> MetricRecord:  # fmt: skip
+        journal = self._journal
+        while True:
+            number = journal.next
+            line = Line("metric", number, now, step, epoch, key, value, None, description, metadata)
+            if journal.put(number, encode(line) + b"\n"):
+                break
+        record = metric_record(self._origin, number, now, key, value, step, epoch)
+        for name, given in (("description", description), ("metadata", metadata or {})):
+            object.__setattr__(record, name, given)
+        return record
+
+    def flush(self) -> tuple[MetricRecord, ...]:
+        """Bring everything to the store and return the records logged since the last flush, at most ``batch_size``."""
+        self._handle.flush()
+        recent = tuple(self._recent)
+        self._recent.clear()
+        return recent
+
+    def read(
+        self, *, metric_key: str | None = None, namespace: str | None = None, metric_name: str | None = None,
+        step: int | None = None, step_min: int | None = None, step_max: int | None = None, epoch: int | None = None,
+        epoch_min: int | None = None, epoch_max: int | None = None, limit: int | None = None,
+    ) -> tuple[MetricRecord, ...]:  # fmt: skip
+        """The run's metrics in the order of recording, the first ``limit`` of them; bounds are inclusive."""
+        where = {"metric_key": metric_key, "namespace": namespace, "metric_name": metric_name}
+        return self._read(
+            MetricRecord, where, RecordFilter(
+                step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
+                limit=limit,
+            ),
+        )  # fmt: skip
+
+    def __enter__(self) -> "MetricsLogger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _nonfinite(
+    handle: RunHandle, key: str, value: float, step: int | None, epoch: int | None
+) -> SchemaValidationError:
+    """Outside strict mode a NaN becomes an event: it is what the user must see; the error says the rest."""
+    word = "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if not handle.strict:
+        handle.emit(
+            EventRecord,
+            {"event_type": "metric_nonfinite", "severity": "error", "payload": {"key": key, "value": word}},
+            step=step, epoch=epoch,
+        )  # fmt: skip
+    return SchemaValidationError(
+        f"metric {key!r} must be finite, got {word} at step {step}, epoch {epoch}; "
+        "look for a division by zero, a too high learning rate or an overflow"
+    )
+
+
+def log_values(
+    handle: RunHandle, values: Mapping[str, Any], step: int | None, epoch: int | None, time: int | None = None
+) -> None:
+    """The wide record: all values of one step as one line. What is not a finite number leaves its neighbours alone.
+
+    The whole mapping is encoded at once: orjson and msgspec write null for a non-finite number, so that one search for
+    null, true or false in the line tells whether any value needs a closer look.
+    """
+    journal = handle.journal
+    now = time_ns() if time is None else time
+    if type(values) is dict and values.keys() <= handle.known_keys and (type(step) is int and step >= 0):
+        try:
+            while True:
+                number = journal.next
+                line = encode(Line(WIDE, number, now, step, epoch, None, None, values)) + b"\n"
+                if b"null" in line or b":true" in line or b":false" in line or b':"' in line[25:]:
+                    break
+                if journal.put(number, line):
+                    return
+        except TypeError:  # a value that JSON does not know, such as a tensor
+            pass
+    _log_checked(handle, values, step, epoch, now)
+
+
+def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int) -> None:
+    try:
+        step, epoch = check_position(step, epoch)
+        if not isinstance(values, Mapping):
+            raise TypeError(f"log takes a mapping of metric names to numbers, got {type(values).__name__}")
+    except (SchemaValidationError, TypeError) as error:
+        handle.refuse(error, what="log")
+        return
+    finite: dict[str, float] = {}
+    for name, value in _flat(values, ""):
+        try:
+            key = name if name in handle.known_keys else check_key(name)
+            if is_on_device(value):
+                handle.defer(key, value, step, epoch, now)
+                continue
+            number = to_float(value)
+            if not _ISFINITE(number):
+                raise _nonfinite(handle, key, number, step, epoch)
+        except (SchemaValidationError, TypeError) as error:
+            handle.refuse(error, what=f"metric {name!r}"[:200])
+            continue
+        handle.known_keys.add(key)
+        finite[key] = number
+    if finite:
+        journal = handle.journal
+        while True:
+            number = journal.next
+            if journal.put(number, encode(Line(WIDE, number, now, step, epoch, None, None, finite)) + b"\n"):
+                return
+
+
+def _flat(values: Mapping[Any, Any], prefix: str) -> Any:
+    """Nested mappings as ``outer/inner`` names."""
+    for name, value in values.items():
+        full = f"{prefix}{name}" if isinstance(name, str) else name
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{full}/")
+        else:
+            yield full, value
+

@@ -1,0 +1,88 @@
+"""Every environment variable that Quark reads, in one table: argument, then variable, then default."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable: what it holds, its default in words, and how its text is read."""
+
+    name: str
+    meaning: str
+    default: Any
+    read: Callable[[str], Any] = str
+
+
+def _flag(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError("use 1 or 0")
+
+
+def _size(text: str) -> int:
+    """Bytes, or a number with K, M or G (powers of 1024)."""
+    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper())
+    size = int(float(text[:-1]) * scale) if scale else int(text)
+    if size <= 0:
+        raise ValueError("it must be above 0")
+    return size
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < 1e9:
+        raise ValueError("it must be between 0 and 1e9 seconds")
+    return seconds
+
+
+SETTINGS: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("QUARK_CLOSE_TIMEOUT", "seconds that the end of a run waits for its sinks before the rest is left to "
+                "`quark sync`", 10.0, _seconds),
+        Setting("QUARK_CONSOLE", "1: print a line with the latest metrics every few seconds", False, _flag),
+        Setting("QUARK_DISABLE", "1: every call does nothing; no thread, no file, no socket", False, _flag),
+        Setting("QUARK_FSYNC_INTERVAL", "seconds between two syncs of the journal to the disk; bounds what a power "
+                "loss costs; 0 turns them off", 1.0, _seconds),
+        Setting("QUARK_JOURNAL_DIR", "directory of the journals, when the storage directory should not hold them",
+                None),
+        Setting("QUARK_JOURNAL_QUOTA", "size that the journal of a run may reach, with K, M or G; past it the oldest "
+                "metrics go first and are counted", 2 << 30, _size),
+        Setting("QUARK_PERSISTENCE_AUTH_MODE", "how the key travels to the service: header (X-Quark-API-Key) or bearer",
+                "header"),
+        Setting("QUARK_PERSISTENCE_TIMEOUT_SECONDS", "seconds that a request to the service may take", 15.0, _seconds),
+        Setting("QUARK_PERSISTENCE_URL", "address of the Quark service", "http://127.0.0.1:8765"),
+        Setting("QUARK_PROGRESS", "0: no progress bars", True, _flag),
+        Setting("QUARK_PROJECT", "project of runs that name none", None),
+        Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",
+                None),
+        Setting("QUARK_STORAGE_DIR", "storage directory of runs that name none; else the working directory", None),
+        Setting("QUARK_TRACKERS", "sinks that every run gets, by name, separated by commas", ""),
+        Setting("QUARK_USER_KEY", "key of the Quark service; a secret", None),
+        Setting("QUARK_WEBHOOK_URL", "address that WebhookSink posts to; a secret", None),
+    )
+}  # fmt: skip
+
+
+def setting(name: str) -> Any:
+    """The value of a variable, or its default when it is unset or empty.
+
+    Raises:
+        ConfigurationError: the text cannot be read.
+    """
+    known = SETTINGS[name]
+    text = os.environ.get(name)
+    if text is None or not text.strip():
+        return known.default
+    try:
+        return known.read(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} cannot be used: got {text!r}; {error}") from error
