@@ -1,0 +1,98 @@
+"""Quark watches neural networks train: every public name, imported when it is first used."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES: dict[str, str] = {
+    "ARTIFACT_STORAGE_LAYOUT": "records.artifact",
+    "AlertRecord": "records.analysis",
+    "AnalyzerEngineConfig": "records.thresholds",
+    "AnalyzerThresholds": "records.thresholds",
+    "ArtifactRecord": "records.artifact",
+    "ArtifactStore": "producers.artifacts",
+    "BatchDiagnosticRecord": "records.batch",
+    "BatchMetadata": "records.configs",
+    "CURRENT_SCHEMA_VERSION": "records.base",
+    "Chart": "core.reader",
+    "ClosedError": "errors",
+    "ComparisonEngineConfig": "records.configs",
+    "ConfigurationError": "errors",
+    "ConsoleSink": "sinks.console",
+    "CriterionManifest": "core.lifecycle",
+    "DataDiagnosticsConfig": "records.configs",
+    "EventLogger": "producers.events",
+    "EventRecord": "records.event",
+    "EvidenceRecord": "records.analysis",
+    "HealthScoreRecord": "records.analysis",
+    "HookEngineConfig": "records.configs",
+    "HookScheduleConfig": "records.configs",
+    "InvalidRunStateError": "errors",
+    "JsonlSink": "sinks.jsonl",
+    "LayerFilterConfig": "records.configs",
+    "LayerSummaryRecord": "records.layer",
+    "LogIdentifier": "records.literals",
+    "MemorySink": "sinks.memory",
+    "MetricRecord": "records.metric",
+    "MetricTargetSpec": "records.configs",
+    "MetricsLogger": "producers.metrics",
+    "MissingDependencyError": "errors",
+    "Page": "core.reader",
+    "PhaseAnalyzerConfig": "records.thresholds",
+    "PhaseAnalyzerThresholds": "records.thresholds",
+    "PhaseRecord": "records.analysis",
+    "ProjectRecord": "records.run",
+    "QuarkError": "errors",
+    "Record": "records.base",
+    "RecordBatch": "core.batch",
+    "RecordFilter": "core.reader",
+    "RunContext": "records.run",
+    "RunManifest": "core.lifecycle",
+    "RunNotFoundError": "errors",
+    "RunRecord": "records.run",
+    "SchemaMigrationError": "errors",
+    "SchemaValidationError": "errors",
+    "Series": "core.reader",
+    "SessionStoreError": "errors",
+    "Sink": "core.sink",
+    "StepState": "core.lifecycle",
+    "StepTelemetryScope": "producers.telemetry",
+    "StopReason": "core.lifecycle",
+    "StoreSink": "sinks.store",
+    "SystemTelemetry": "producers.telemetry",
+    "SystemTelemetryConfig": "producers.telemetry",
+    "SystemTelemetryRecord": "records.telemetry",
+    "TaskManifest": "core.lifecycle",
+    "TrackerBase": "core.lifecycle",
+    "TrainingSession": "session",
+    "WebhookSink": "sinks.webhook",
+    "WrongTypeError": "errors",
+    "add_log": "session",
+    "add_tag": "session",
+    "current_run": "session",
+    "dump_record": "records.validation",
+    "end_run": "session",
+    "migrate_store": "storage.migrate",
+    "open": "reading",
+    "resume_run": "session",
+    "start_run": "session",
+    "validate_record": "records.validation",
+}
+"""The module of each public name. ``__init__.pyi`` says the same to type checkers; a test holds the two equal."""
+
+# `open` is left out: a star import must not shadow the builtin.
+__all__ = sorted({"__version__", *_HOMES} - {"open"})  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'quark' has no attribute {name!r}; dir(quark) lists its public names")
+    value = getattr(import_module(f"quark.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

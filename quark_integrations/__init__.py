@@ -1,0 +1,1 @@
+"""Bridges between Quark and other projects: callbacks for frameworks, sinks for dashboards."""
