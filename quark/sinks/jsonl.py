@@ -59,6 +59,7 @@ class JsonlSink(Sink):
         self._manifest: RunManifest | None = None
         self._base: Path | None = None
         self._file: AppendFile | None = None
+        self._number = 0
         self._header_for: Origin | None = None
         self._next: dict[str, int] = {}
         self._synced_at = monotonic()
@@ -217,9 +218,9 @@ class JsonlSink(Sink):
         return path
 
     def _try(self, base: Path) -> bool:
-        path = newest(base)
+        self._number, path = newest(base)
         self._file = AppendFile.open(path)
-        if self._file is not None and (newest(base) != path or is_being_rolled(base, path)):
+        if self._file is not None and (newest(base)[1] != path or is_being_rolled(base, path)):
             self._file.close()
             self._file = None
         return self._file is not None
@@ -247,8 +248,8 @@ class JsonlSink(Sink):
         full = self._opened()
         if self._fsync != "never":
             full.sync()
-        number = max((number for number, _ in segments(base)), default=0) + 1
-        self._file = AppendFile.open(segment_path(base, number), new=True)
+        self._file = AppendFile.open(segment_path(base, self._number + 1), new=True)
+        self._number += 1
         full.close()
         self._header_for = None
         if self._max_files is not None:

@@ -35,10 +35,10 @@ def segments(base: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
-def newest(base: Path) -> Path:
-    """The file to append to: the one with the highest number, or ``base`` where there is none yet."""
+def newest(base: Path) -> tuple[int, Path]:
+    """The file to append to with its number: the highest, or ``base`` where there is none yet."""
     existing = segments(base)
-    return existing[-1][1] if existing else base
+    return existing[-1] if existing else (0, base)
 
 
 def is_being_rolled(base: Path, path: Path) -> bool:

@@ -1,13 +1,26 @@
 """Doubles and contract suites with which Quark tests itself, for sinks and stores of your own too."""
 
-from .batches import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line, wide_lines
+from .batches import (
+    alert_line,
+    event_line,
+    make_batch,
+    make_manifest,
+    metric_lines,
+    run_line,
+    start_line,
+    wide_lines,
+)
+from .sink import SinkContract, seen
 
 __all__ = [
+    "SinkContract",
     "alert_line",
     "event_line",
     "make_batch",
     "make_manifest",
     "metric_lines",
     "run_line",
+    "seen",
+    "start_line",
     "wide_lines",
 ]

@@ -7,8 +7,9 @@ import msgspec
 
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
-from ..records.base import Origin, Record
+from ..records.base import Origin, Record, format_timestamp
 from ..records.line import WIDE, Line, encode, line_of
+from ..records.run import ProjectRecord, RunRecord
 
 START_NS = 1_778_112_000_000_000_000
 """2026-05-07T00:00:00Z, the moment at which records of tests begin; each is a millisecond after the one before."""
@@ -65,9 +66,31 @@ def run_line(action: str, body: Mapping[str, Any], *, time_ns: int = START_NS) -
     return Line("run", 0, time_ns, label=action, body=msgspec.Raw(encode(dict(body))))
 
 
-def event_line(event_type: str, severity: str = "info", *, step: int | None = None, **payload: Any) -> Line:
+def start_line(origin: Origin, *, name: str = "cnn", project: str = "digits") -> Line:
+    """The first line of a run: its project and the run itself, running since ``START_NS``."""
+    at = format_timestamp(START_NS)
+    family = ProjectRecord(id=f"project-{project}", name=project, root_path="", created_at=at, updated_at=at)
+    run = RunRecord(
+        id=origin.run_id, name=name, project_id=family.id, project_name=project, status="running",
+        lineage_root_run_id=origin.run_id, run_path="", config={"lr": 0.1}, environment={}, started_at=at,
+        updated_at=at,
+    )  # fmt: skip
+    body = {
+        "project": family.to_dict(),
+        "run": run.to_dict(),
+        "rank": origin.rank,
+        "world_size": 1,
+        "host": "h",
+        "pid": 1,
+    }
+    return run_line("start", body)
+
+
+def event_line(
+    event_type: str, severity: str = "info", payload: Mapping[str, Any] | None = None, *, step: int | None = None
+) -> Line:
     """An event with its payload."""
-    body = {"event_type": event_type, "severity": severity, "status": None, "payload": payload}
+    body = {"event_type": event_type, "severity": severity, "status": None, "payload": dict(payload or {})}
     return Line("event", 0, _time(step or 0), step, label=event_type, body=msgspec.Raw(encode(body)))
 
 
