@@ -90,6 +90,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'quark' has no attribute {name!r}; dir(quark) lists its public names")
     value = getattr(import_module(f"quark.{home}"), name)
+    if getattr(value, "__module__", "").startswith("quark."):
+        value.__module__ = "quark"  # reprs, tracebacks and pickles then survive a move inside
     globals()[name] = value
     return value
 

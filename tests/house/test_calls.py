@@ -1,0 +1,63 @@
+"""Calls that the package never makes: those that run what they read, hide a fault or guard input by accident."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from .tree import Module, imports, modules
+
+UNSAFE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
+UNSAFE_CALLS = {
+    "eval", "exec", "yaml.load", "yaml.unsafe_load", "torch.load", "os.system", "os.popen", "pandas.read_pickle",
+}  # fmt: skip
+
+
+def called(node: ast.Call) -> str:
+    """The dotted name that is called; empty for anything else."""
+    try:
+        return ast.unparse(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) else ""
+    except RecursionError:
+        return ""
+
+
+def offences(module: Module) -> Iterator[str]:
+    """Every place where the module breaks one of the rules."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Assert) and module.room != "testing":  # a contract is made of assertions
+            yield f"{module.where(node.lineno)} assert: raise an error that says what to do"
+        elif isinstance(node, ast.ExceptHandler) and node.type is None:
+            yield f"{module.where(node.lineno)} bare except: name what may be caught"
+        elif isinstance(node, ast.Call):
+            if called(node) in UNSAFE_CALLS:
+                yield f"{module.where(node.lineno)} {called(node)}: it runs what it reads"
+            if any(word.arg == "shell" and ast.unparse(word.value) != "False" for word in node.keywords):
+                yield f"{module.where(node.lineno)} shell=: pass a list of arguments"
+            if any(word.arg == "allow_pickle" and ast.unparse(word.value) != "False" for word in node.keywords):
+                yield f"{module.where(node.lineno)} allow_pickle: it runs what it reads"
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+def test_no_forbidden_call(module: Module) -> None:
+    """No file, message or answer that Quark reads can run code, and no fault is swallowed unnamed."""
+    assert list(offences(module)) == []
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+def test_no_unsafe_serialisation(module: Module) -> None:
+    """Nothing is ever unpickled."""
+    wrong = [module.where(found.line) for found in imports(module) if found.target.split(".")[0] in UNSAFE_MODULES]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in modules() if module.room == "records"], ids=lambda module: module.name
+)
+def test_record_annotations_are_real(module: Module) -> None:
+    """Record classes are read by the decoder, so their annotations are objects and not text."""
+    assert "annotations" not in [
+        alias.name
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for alias in node.names
+    ]

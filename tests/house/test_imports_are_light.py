@@ -1,0 +1,47 @@
+"""``import quark`` costs next to nothing, and what is optional is loaded only by those who use it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from .tree import Module, imports, modules
+
+HEAVY = ("torch", "numpy", "sqlalchemy", "alembic", "httpx", "psutil", "pynvml", "pandas", "pyarrow", "rich", "typer")
+EXTRAS = {
+    "torch", "lightning", "mlflow", "wandb", "clearml", "transformers", "accelerate", "keras", "hydra", "ignite",
+    "psycopg", "pandas", "pyarrow", "sklearn",
+}  # fmt: skip
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The top-level modules of a fresh interpreter that ran ``statement``."""
+    program = (
+        f"{statement}\nimport sys, json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """A script that only imports Quark pays for none of its dependencies."""
+    loaded = loaded_after("import quark")
+    assert loaded & {*HEAVY, "msgspec", "orjson"} == set()
+
+
+def test_the_names_of_a_training_loop_load_nothing_heavy() -> None:
+    """A session and its first producers need neither the database nor the network libraries to be imported."""
+    loaded = loaded_after("from quark import TrainingSession, MetricsLogger, EventLogger, ArtifactStore, start_run")
+    assert loaded & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+def test_an_extra_is_imported_where_it_is_used(module: Module) -> None:
+    """A module can be loaded without any optional package."""
+    wrong = [
+        f"{module.where(found.line)} {found.target}"
+        for found in imports(module)
+        if found.at_load and found.target.partition(".")[0] in EXTRAS
+    ]
+    assert wrong == []

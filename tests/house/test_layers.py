@@ -1,0 +1,104 @@
+"""Who may import whom: the house is built from the ground up, and no part reaches over its own roof."""
+
+import pytest
+
+from .tree import Module, imports, modules
+
+GROUND = {"errors", "settings", "records"}
+BELOW_SINKS = GROUND | {"core", "delivery", "storage", "client"}
+BELOW_SESSION = BELOW_SINKS | {"sinks", "producers", "analysis"}
+BELOW_CLI = BELOW_SESSION | {"session", "reading", "service", "dashboard"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "settings": {"errors"},
+    "records": {"errors"},
+    "core": GROUND,
+    "delivery": GROUND | {"core"},
+    "storage": GROUND | {"core"},
+    "client": GROUND | {"core"},
+    "sinks": BELOW_SINKS,
+    "producers": BELOW_SINKS | {"sinks"},
+    "analysis": BELOW_SINKS | {"sinks"},
+    "session": BELOW_SESSION,
+    "reading": BELOW_SINKS,
+    "testing": GROUND | {"core"},
+    "service": BELOW_SESSION | {"session", "reading"},
+    "dashboard": BELOW_SESSION | {"session", "reading"},
+    "cli": BELOW_CLI,
+    "quark": BELOW_CLI,
+}
+"""Each room and the rooms that it may import; its own room is always allowed."""
+
+QUARK = [module for module in modules() if module.name.partition(".")[0] == "quark"]
+INTEGRATIONS = [module for module in modules() if module not in QUARK]
+
+
+@pytest.mark.parametrize("module", QUARK, ids=lambda module: module.name)
+def test_a_room_imports_only_the_rooms_below_it(module: Module) -> None:
+    """A part of the package depends on nothing that is built on top of it."""
+    assert module.room in MAY_IMPORT, f"the room {module.room!r} is not in the plan: give it a place in MAY_IMPORT"
+    allowed = MAY_IMPORT[module.room] | {module.room}
+    wrong = [
+        f"{module.where(found.line)} imports {found.target}"
+        for found in imports(module)
+        if found.target.startswith("quark.") and found.target.split(".")[1] not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", QUARK, ids=lambda module: module.name)
+def test_nobody_inside_imports_the_package_root_or_the_integrations(module: Module) -> None:
+    """The root only hands out names and the integrations stand on it: neither is needed inside."""
+    wrong = [
+        f"{module.where(found.line)} imports {found.target}"
+        for found in imports(module)
+        if found.target == "quark" or found.target.partition(".")[0] == "quark_integrations"
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", INTEGRATIONS, ids=lambda module: module.name)
+def test_integrations_use_public_names_only(module: Module) -> None:
+    """What third parties could not write, our own integrations do not write either."""
+    public = {"quark", "quark.testing"}
+    wrong = [
+        f"{module.where(found.line)} imports {found.target}"
+        for found in imports(module)
+        if found.target.partition(".")[0] == "quark" and found.target not in public
+    ]
+    assert wrong == []
+
+
+def test_there_is_no_import_cycle() -> None:
+    """No two modules need each other, not even through an import inside a function."""
+    names = {module.name for module in modules()}
+    edges = {
+        module.name: {found.target for found in imports(module)} & names - {module.name} - set(_parents(module.name))
+        for module in modules()
+    }
+    assert _cycle(edges) is None
+
+
+def _parents(name: str) -> list[str]:
+    """The packages around a module, whose empty ``__init__`` is loaded before it in any case."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _cycle(edges: dict[str, set[str]]) -> list[str] | None:
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str] | None:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return None
+        for target in sorted(edges[name]):
+            found = walk(target, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return None
+
+    return next((found for name in sorted(edges) if (found := walk(name, []))), None)
