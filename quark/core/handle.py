@@ -44,6 +44,11 @@ class RunHandle(Protocol):
         ...
 
     @property
+    def disabled(self) -> bool:
+        """Whether nothing is recorded at all (QUARK_DISABLE)."""
+        ...
+
+    @property
     def strict(self) -> bool:
         """Whether bad arguments raise; otherwise they are refused, counted and warned about."""
         ...

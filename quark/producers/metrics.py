@@ -10,7 +10,7 @@ from typing import Any
 from ..core.handle import RunHandle
 from ..core.reader import RecordFilter
 from ..errors import ClosedError, SchemaValidationError
-from ..records.base import parse_timestamp
+from ..records.base import Origin, parse_timestamp
 from ..records.event import EventRecord
 from ..records.grammar import check_json, check_key, check_position, clean_text, to_float
 from ..records.line import WIDE, Line, encode, metric_record
@@ -37,6 +37,8 @@ class MetricsLogger(Attachment):
         self._journal = self._handle.journal
         self._known = self._handle.known_keys
         self._origin = self._journal.origin
+        if self._handle.disabled:
+            self.log = _log_nothing
 
     def log(
         self,
@@ -159,6 +161,14 @@ class MetricsLogger(Attachment):
         self.close()
 
 
+_NOTHING = metric_record(Origin("disabled", "0-1-disabled"), 0, 0, "disabled", 0.0, 0, None)
+
+
+def _log_nothing(metric: str, value: float, **arguments: Any) -> MetricRecord:
+    """``log`` with QUARK_DISABLE=1: chosen once, so that a call costs nothing."""
+    return _NOTHING
+
+
 def _nonfinite(
     handle: RunHandle, key: str, value: float, step: int | None, epoch: int | None
 ) -> SchemaValidationError:
@@ -191,13 +201,21 @@ def log_values(
             while True:
                 number = journal.next
                 line = encode(Line(WIDE, number, now, step, epoch, None, None, values)) + b"\n"
-                if b"null" in line or b":true" in line or b":false" in line or b':"' in line[25:]:
+                if _needs_a_look(line):
                     break
                 if journal.put(number, line):
                     return
-        except TypeError:  # a value that JSON does not know, such as a tensor
+        except (TypeError, ValueError, OverflowError):  # a value that JSON does not know, such as a tensor
             pass
     _log_checked(handle, values, step, epoch, now)
+
+
+def _needs_a_look(line: bytes) -> bool:
+    """Whether a wide line may hold something else than finite numbers: null, a truth value, text, a nested value."""
+    return (
+        b"null" in line or b":true" in line or b":false" in line or b':"' in line[25:]
+        or b"[" in line or line.count(b"{") != 2
+    )  # fmt: skip
 
 
 def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int) -> None:

@@ -1,0 +1,47 @@
+"""Payloads of artifacts as bytes and back: JSON, text or bytes; nothing that could run code when it is loaded."""
+
+from typing import Any
+
+import orjson
+
+from ..errors import SchemaValidationError, WrongTypeError
+from ..records.grammar import clean_json, one_of, shown
+from ..records.literals import PAYLOAD_FORMATS
+
+
+def encode_payload(payload: Any, payload_format: str | None = None) -> tuple[str, bytes]:
+    """The format of a payload, inferred if None, and its bytes.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: the payload does not fit the format.
+    """
+    chosen = _inferred(payload) if payload_format is None else one_of(payload_format, PAYLOAD_FORMATS, "payload_format")
+    if chosen == "text":
+        if not isinstance(payload, str):
+            raise WrongTypeError(f"a payload of the format text must be a string, got {shown(payload)}")
+        return chosen, payload.encode("utf-8", "replace")
+    if chosen == "bytes":
+        if not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise WrongTypeError(f"a payload of the format bytes must be bytes-like, got {shown(payload)}")
+        return chosen, bytes(payload)
+    return chosen, orjson.dumps(clean_json(payload, "payload"))
+
+
+def decode_payload(content: bytes, payload_format: str) -> Any:
+    """The payload that ``encode_payload`` took.
+
+    Raises:
+        SchemaValidationError: the content is not of the format.
+    """
+    try:
+        if payload_format == "json":
+            return orjson.loads(content)
+        return content.decode("utf-8") if payload_format == "text" else content
+    except ValueError as error:
+        raise SchemaValidationError(f"the payload is not valid {payload_format} ({error}); read its file") from error
+
+
+def _inferred(payload: Any) -> str:
+    if isinstance(payload, str):
+        return "text"
+    return "bytes" if isinstance(payload, (bytes, bytearray, memoryview)) else "json"

@@ -1,0 +1,103 @@
+"""The short way: functions that start a run and act on the current one."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ClosedError
+from ..records.event import EventRecord
+from ..records.run import RunContext
+from .current import current_run
+from .session import TrainingSession
+
+
+def start_run(
+    *,
+    project: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    tags: Iterable[str] | None = None,
+    parent_run_id: str | None = None,
+    storage_dir: str | Path | None = None,
+    strict_mode: bool = False,
+    name: str | None = None,
+    run_id: str | None = None,
+    trackers: Iterable[Any] | str = (),
+    close_timeout_s: float | None = None,
+) -> TrainingSession:
+    """Start a run and return its session; use it as a context manager.
+
+    Args:
+        project: name of the project; QUARK_PROJECT if omitted.
+        config: the run's configuration, a JSON object; values that look like secrets are redacted.
+        tags: tags of the run.
+        parent_run_id: the run that this one was derived from.
+        storage_dir: where the run is kept; QUARK_STORAGE_DIR or the working directory if omitted.
+        strict_mode: raise on bad arguments of log calls instead of counting and warning.
+        name: a name for people.
+        run_id: the id of the run; made here if omitted.
+        trackers: trackers and sinks to attach, or names of sinks such as ``"jsonl"``.
+        close_timeout_s: seconds that the end waits for sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
+
+    Raises:
+        SchemaValidationError, WrongTypeError: an argument breaks a rule.
+        RunNotFoundError: there is no run ``parent_run_id``.
+        ConfigurationError: a tracker's name is not known.
+    """
+    from .start import begin
+
+    return begin(
+        project=project, config=config, tags=tags, parent_run_id=parent_run_id, storage_dir=storage_dir,
+        strict_mode=strict_mode, name=name, run_id=run_id, trackers=trackers, close_timeout_s=close_timeout_s,
+    )  # fmt: skip
+
+
+def resume_run(
+    *,
+    run_id: str,
+    storage_dir: str | Path | None = None,
+    trackers: Iterable[Any] | str = (),
+    close_timeout_s: float | None = None,
+) -> TrainingSession:
+    """Continue an interrupted or failed run as a new attempt.
+
+    Raises:
+        RunNotFoundError: the store has no such run.
+        InvalidRunStateError: the run is completed, or still running.
+    """
+    from .start import resume
+
+    return resume(run_id=run_id, storage_dir=storage_dir, trackers=trackers, close_timeout_s=close_timeout_s)
+
+
+def end_run(session: Any = None, status: str = "completed") -> RunContext:
+    """End ``session``, or the current run, with ``status``."""
+    return _session(session).end_run(status)
+
+
+def add_tag(session: Any, tag: str | None = None) -> RunContext:
+    """Add a tag: ``add_tag(session, tag)``, or ``add_tag(tag)`` on the current run."""
+    if tag is None:
+        return _session(None).add_tag(session)
+    return _session(session).add_tag(tag)
+
+
+def add_log(session: Any, message: str | None = None, **details: Any) -> EventRecord:
+    """Record a log message: ``add_log(session, message, ...)``, or ``add_log(message, ...)`` on the current run."""
+    if message is None:
+        return _session(None).add_log(session, **details)
+    return _session(session).add_log(message, **details)
+
+
+def _session(given: Any) -> TrainingSession:
+    if isinstance(given, RunContext):
+        from ..producers.attach import resolve_handle
+
+        return resolve_handle(given)  # type: ignore[return-value]
+    found = given if given is not None else current_run()
+    if found is None:
+        raise ClosedError("there is no current run; start one with start_run, or pass its session")
+    return found
+
+
+for _public in (start_run, resume_run, end_run, add_tag, add_log, current_run):
+    _public.__module__ = "quark"

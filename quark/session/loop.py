@@ -1,0 +1,188 @@
+"""The steps of a run: which one it is, how long data and compute took, and who is told when it is done."""
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..core.lifecycle import StepState
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .session import TrainingSession
+
+TELEMETRY_EVERY_S = 1.0
+"""Within ``steps`` a full telemetry record is kept this often; the times of every step are metrics."""
+
+
+class Stepper:
+    """Where a session is in its loop."""
+
+    def __init__(self, session: "TrainingSession") -> None:
+        self._session = session
+        self.step_now: int | None = None
+        self.epoch: int | None = None
+        self.next_step = 0
+        self.last_state: StepState | None = None
+        self.collecting = False
+        self.reason: str | None = None
+        self._metrics: dict[str, Any] = {}
+        self._began = time.monotonic()
+        self._telemetry: Any = None
+        self._telemetry_due = 0.0
+
+    def step_for_log(self, epoch: int | None) -> int | None:
+        """The step of a ``log`` call that names none: the loop's, or one more than the last; an epoch is enough."""
+        if self.step_now is not None:
+            return self.step_now
+        if epoch is not None:
+            return None
+        self.next_step += 1
+        return self.next_step - 1
+
+    def saw(self, values: Any, step: int | None) -> None:
+        """Metrics of the step went by; they are kept while a tracker or a progress bar wants them."""
+        if self.collecting and isinstance(values, Mapping):
+            self._metrics.update(values)
+        if self.step_now is None and type(step) is int and step >= self.next_step:
+            self.next_step = step + 1
+
+    def explicit(self, step: int, metrics: Mapping[str, Any], epoch: int | None) -> None:
+        """A step that the caller numbers himself is done."""
+        if metrics:
+            self._session.log_values(metrics, step=step, epoch=epoch)
+        self._metrics.update(metrics)
+        self.next_step = max(self.next_step, step + 1)
+        self._done(step, epoch)
+
+    def steps(
+        self, iterable: Iterable[Any], *, epoch: int | None, start: int | None, progress: bool | None, total: int | None
+    ) -> Iterator[Any]:  # fmt: skip
+        """See TrainingSession.steps."""
+        iterator = iter(iterable)
+        walk = _Walk(self, iterable, epoch, start, progress, total)
+        try:
+            while walk.goes_on():
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    walk.exhausted = True
+                    break
+                walk.ready()
+                yield batch
+                walk.done()
+        finally:
+            walk.close()
+
+    async def asteps(
+        self, iterable: AsyncIterable[Any], *, epoch: int | None, start: int | None, progress: bool | None,
+        total: int | None,
+    ) -> AsyncIterator[Any]:  # fmt: skip
+        """See TrainingSession.asteps."""
+        iterator = aiter(iterable)
+        walk = _Walk(self, iterable, epoch, start, progress, total)
+        try:
+            while walk.goes_on():
+                try:
+                    batch = await anext(iterator)
+                except StopAsyncIteration:
+                    walk.exhausted = True
+                    break
+                walk.ready()
+                yield batch
+                walk.done()
+        finally:
+            walk.close()
+
+    def close(self) -> None:
+        """The run ends: no step is going on any more."""
+        self.step_now = None
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics of the step so far."""
+        return self._metrics
+
+    def measured(self, step: int, epoch: int | None, data_s: float, compute_s: float) -> None:
+        """Record the times of a step, and once a second what the machine does."""
+        times = {
+            "step_time_ms": (data_s + compute_s) * 1e3,
+            "data_time_ms": data_s * 1e3,
+            "compute_time_ms": compute_s * 1e3,
+        }
+        now = time.monotonic()
+        if now >= self._telemetry_due and self._own_telemetry() is not None:
+            self._telemetry_due = now + TELEMETRY_EVERY_S
+            self._telemetry.record_step(step, epoch=epoch, **times)
+        else:
+            self._session.log_values({f"system/runtime/{k}": v for k, v in times.items()}, step=step, epoch=epoch)
+        self._done(step, epoch)
+
+    def _own_telemetry(self) -> Any:
+        if self._telemetry is None:
+            from ..producers.telemetry import SystemTelemetry
+
+            self._telemetry = SystemTelemetry(self._session)
+        return self._telemetry
+
+    def _done(self, step: int, epoch: int | None) -> None:
+        session = self._session
+        metrics, self._metrics = self._metrics, {}
+        if not self.collecting and self.last_state is not None and self.last_state.step == step:
+            return
+        self.last_state = StepState(
+            step=step, epoch=epoch, metrics=metrics, should_stop=session.stop_requested, timestamp_ns=time.time_ns(),
+            elapsed_s=time.monotonic() - self._began,
+        )  # fmt: skip
+        if self.collecting:
+            session.tell_step(self.last_state)
+
+
+class _Walk:
+    """One pass over an iterable: numbers, times, the progress bar."""
+
+    def __init__(
+        self, stepper: Stepper, iterable: Any, epoch: int | None, start: int | None, progress: bool | None,
+        total: int | None,
+    ) -> None:  # fmt: skip
+        self._stepper = stepper
+        self._epoch = epoch
+        self._number = stepper.next_step if start is None else start
+        self._asked = 0.0
+        self._got = 0.0
+        self._complete = True
+        self.exhausted = False
+        self._bar = Progress.over(iterable, total, epoch, progress)
+        stepper.collecting = stepper.collecting or self._bar.shown
+        stepper.epoch = epoch
+        stepper.reason = None
+
+    def goes_on(self) -> bool:
+        """Whether another step may begin."""
+        self._asked = time.perf_counter()
+        if self._stepper._session.stop_requested:
+            self._stepper.reason = self._stepper._session.stop_reason
+            return False
+        return True
+
+    def ready(self) -> None:
+        """The batch is there: compute begins."""
+        self._got = time.perf_counter()
+        self._stepper.step_now = self._number
+        self._stepper.next_step = self._number + 1
+        self._complete = False
+
+    def done(self) -> None:
+        """The loop's body has run through."""
+        end = time.perf_counter()
+        self._complete = True
+        self._bar.update(self._stepper.metrics)
+        self._stepper.measured(self._number, self._epoch, self._got - self._asked, end - self._got)
+        self._stepper.step_now = None
+        self._number += 1
+
+    def close(self) -> None:
+        """The pass is over: run out, broken off, or stopped."""
+        self._bar.close()
+        self._stepper.step_now = None
+        if not self._complete:
+            self._stepper.reason = "stopped"

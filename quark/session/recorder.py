@@ -1,0 +1,140 @@
+"""The writing half of a session: the RunHandle that producers, analyzers and the session itself write through."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..core.reader import RecordReader
+from ..delivery.dispatcher import Dispatcher
+from ..delivery.worker import SinkWorker
+from ..errors import ClosedError
+from ..producers.device import DeviceValues
+from ..producers.metrics import log_values
+from ..records.base import Record, parse_timestamp
+from ..records.line import Line, body_of, build, encode
+from ..records.run import RunContext
+
+R = TypeVar("R", bound=Record)
+
+
+class Recorder:
+    """Journals records of one run, refuses bad arguments by the run's policy, and reads back what was stored."""
+
+    disabled = False
+
+    def __init__(self, context: RunContext, delivery: Dispatcher, store_worker: SinkWorker | None) -> None:
+        self._context = context
+        self._delivery = delivery
+        self._store_worker = store_worker
+        self._origin = delivery.journal.origin
+        self._devices = DeviceValues()
+        self._attached: list[Any] = []
+        self._reader: RecordReader | None = None
+        self._forked = False
+        self.flush_timeout_s = 10.0
+        self.journal = delivery.journal
+        self.known_keys: set[str] = set()
+        self.strict = context.run.strict_mode
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run."""
+        return self._context.run.id
+
+    @property
+    def run_path(self) -> str:
+        """Directory of the run's files."""
+        return self._context.run.run_path
+
+    def emit(
+        self, cls: type[R], fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None,
+        timestamp: str | None = None,
+    ) -> R:  # fmt: skip
+        """Journal a record of ``cls`` with its own ``fields`` and return it, frozen.
+
+        Raises:
+            SchemaValidationError: a field is missing, of a wrong type or out of its range.
+            ClosedError: the run has ended.
+        """
+        now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
+        given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
+        record = build(cls, self._origin, 0, now, given)
+        label = getattr(record, cls.label_field) if cls.label_field else None
+        body = msgspec.Raw(body_of(record))
+        number = self.journal.append(
+            lambda n: encode(Line(cls.kind, n, now, step, epoch, label=label, body=body)) + b"\n"
+        )
+        object.__setattr__(record, "sequence", number)
+        object.__delattr__(record, "id")  # it is made from the sequence when it is read
+        return record
+
+    def lifecycle(self, action: str, body: Mapping[str, Any]) -> None:
+        """Journal a step of the run's own life; stores apply it to the run."""
+        now = time.time_ns()
+        raw = msgspec.Raw(encode(body))
+        self.journal.append(lambda n: encode(Line("run", n, now, label=action, body=raw)) + b"\n")
+
+    def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+        """Journal many metrics of one step as one wide record."""
+        try:
+            log_values(self, values, step, epoch)
+        except ClosedError as error:
+            self.refuse(error, what="log")
+
+    def defer(self, key: str, value: Any, step: int | None, epoch: int | None, time: int) -> None:
+        """Record a metric whose value is still on a device, when it has arrived."""
+        self._devices.add(value, lambda number: log_values(self, {key: number}, step, epoch, time))
+
+    def offer(self) -> None:
+        """Wake the store's worker."""
+        if self._store_worker is not None:
+            self._store_worker.offer()
+
+    def refuse(self, error: Exception, *, what: str) -> None:
+        """A bad argument: raised in strict mode, else counted and warned about once per cause."""
+        if self.strict:
+            raise error
+        self._delivery.health.report(f"refused_{type(error).__name__}", f"{what}: {error}")
+
+    def report(self, cause: str, error: BaseException | str | None = None) -> None:
+        """A fault of the infrastructure: counted and warned about once per cause; it never raises."""
+        message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
+        self._delivery.health.report(cause, message)
+
+    def attach(self, producer: Any) -> None:
+        """Close ``producer`` when the run ends, before the trackers are told."""
+        self._attached.append(producer)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until the store holds everything recorded so far; False when the time (10 s) ran out."""
+        worker = self._store_worker
+        if self._forked or worker is None or worker.done.is_set():
+            return True
+        self._devices.drain(wait=True)
+        seconds = self.flush_timeout_s if timeout_s is None else timeout_s
+        done = self._delivery.flush(time.monotonic() + seconds, [worker])
+        if not done:
+            self.report("flush", f"the store did not take everything within {seconds:g} s; the rest follows")
+        return done
+
+    def reader(self) -> RecordReader:
+        """The store that holds this run's records."""
+        if self._reader is None:
+            from ..storage import SqlStore
+
+            self._reader = SqlStore(self._context.db_path)
+        return self._reader
+
+    def health(self) -> dict[str, Any]:
+        """The state of the delivery: what was recorded, every sink, every fault by cause."""
+        delivery = self._delivery
+        return {
+            "run_id": self.run_id,
+            "recorded": self.journal.next,
+            "dropped": self.journal.dropped,
+            "on_device": len(self._devices),
+            "sinks": {w.name: {**w.to_dict(), "pending": delivery.pending(w)} for w in delivery.workers},
+            "faults": delivery.health.to_dict(),
+        }

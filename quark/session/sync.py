@@ -1,0 +1,202 @@
+"""Delivers what dead processes left in their journals, and closes the runs that vanished with them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.batch import RecordBatch
+from ..core.lifecycle import RunManifest
+from ..core.sink import Sink
+from ..delivery.feed import Feed
+from ..delivery.place import WriterPlace, writer_places
+from ..delivery.tail import Tail
+from ..errors import QuarkError
+from ..records.base import Origin, format_timestamp
+from ..records.line import Line, encode
+from ..sinks.discovery import sink_from_spec
+from ..sinks.store import StoreSink
+from .identity import new_writer_id
+from .placement import Placement, resolve_storage_dir
+
+LOST = "lost"
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What a sync did: records delivered per run, runs that were closed as lost, and what could not be done."""
+
+    delivered: dict[str, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    alive: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "delivered": dict(self.delivered), "lost": list(self.lost), "alive": list(self.alive),
+            "problems": list(self.problems),
+        }  # fmt: skip
+
+
+def sync(storage_dir: str | Path | None = None) -> SyncReport:
+    """Deliver what dead processes left in the journals of ``storage_dir``; journals of live processes are left alone.
+
+    A run whose process vanished is closed as failed with the reason ``lost``. Nothing is delivered twice.
+    """
+    return sync_placement(Placement(resolve_storage_dir(storage_dir)))
+
+
+def sync_placement(placement: Placement, *, skip: frozenset[str] = frozenset()) -> SyncReport:
+    """See ``sync``; the runs in ``skip`` are left alone."""
+    report = SyncReport()
+    for run_id in leftover_runs(placement):
+        if run_id not in skip:
+            sync_run(placement, run_id, report)
+    return report
+
+
+def leftover_runs(placement: Placement) -> list[str]:
+    """The runs that have journals, whether their writers live or not."""
+    root = placement.journal_root
+    try:
+        return sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    except OSError:
+        return []
+
+
+def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None) -> SyncReport:
+    """Deliver what the dead writers of one run left, and close the run if none of its writers lives."""
+    report = report or SyncReport()
+    claimed = []
+    any_alive = False
+    for place in writer_places(placement.journals(run_id)):
+        if place.lock.acquire():
+            claimed.append(place)
+        else:
+            any_alive = True
+    try:
+        if claimed:
+            _deliver_run(placement, run_id, claimed, any_alive, report)
+    finally:
+        for place in claimed:
+            place.lock.release()
+    if any_alive:
+        report.alive.append(run_id)
+    return report
+
+
+def _deliver_run(
+    placement: Placement, run_id: str, places: list[WriterPlace], any_alive: bool, report: SyncReport
+) -> None:
+    store = StoreSink(str(placement.db_path))
+    complete: dict[Path, bool] = {}
+    try:
+        store.on_start(RunManifest(run_id=run_id, project=""))
+        last_time = 0
+        for place in places:
+            try:
+                delivered, newest = _drain(place, store, "store")
+                last_time = max(last_time, newest)
+                report.delivered[run_id] = report.delivered.get(run_id, 0) + delivered
+                complete[place.directory] = True
+            except (QuarkError, OSError, KeyError) as error:
+                report.problems.append(f"{place.directory}: {type(error).__name__}: {error}")
+        ending = None if any_alive or not all(complete.get(p.directory) for p in places) else _lost(run_id, last_time)
+        if ending is not None and _is_running(placement, run_id):
+            store.write(ending)
+            report.lost.append(run_id)
+        else:
+            ending = None
+    finally:
+        store.close()
+    for place in places:
+        if complete.get(place.directory) and _drain_others(place, ending, report):
+            place.remove()
+
+
+def _is_running(placement: Placement, run_id: str) -> bool:
+    from ..storage import SqlStore
+
+    store = SqlStore(str(placement.db_path))
+    try:
+        return store.run(run_id).status == "running"
+    finally:
+        store.close()
+
+
+def _drain(place: WriterPlace, sink: Sink, name: str) -> tuple[int, int]:
+    """Write a journal to a sink from the sink's cursor on; how many records, and the time of the last one."""
+    feed = Feed(place, Tail(place.directory, place.origin()), name)
+    count, newest = 0, 0
+    for batch in _batches(feed, sink):
+        sink.write(batch)
+        feed.took(batch)
+        lines = batch.lines()
+        count += len(lines)
+        newest = max(newest, max((line.time for line in lines), default=0))
+    return count, newest
+
+
+def _batches(feed: Feed, sink: Sink) -> Iterator[RecordBatch]:
+    while (batch := feed.read(sink)) is not None:
+        yield batch
+
+
+def _drain_others(place: WriterPlace, ending: RecordBatch | None, report: SyncReport) -> bool:
+    """Deliver to the writer's other sinks as well; True when all of them have everything."""
+    content = place.content()
+    complete = True
+    for described in content.get("sinks", []):
+        if described.get("kind") == StoreSink.name:
+            continue
+        try:
+            _drain_other(place, described, content, ending)
+        except Exception as error:  # noqa: BLE001  one sink's fault must not keep the others from their records
+            complete = False
+            report.problems.append(f"{described.get('name')}: {type(error).__name__}: {error}")
+    return complete
+
+
+def _drain_other(
+    place: WriterPlace, described: dict[str, Any], content: dict[str, Any], ending: RecordBatch | None
+) -> None:
+    origin = place.origin()
+    sink = sink_from_spec(described["kind"], described["options"])
+    try:
+        sink.on_start(RunManifest(
+            run_id=origin.run_id, project=content.get("project", ""), attempt=origin.attempt, rank=origin.rank,
+            world_size=content.get("world_size", 1), run_path=content.get("run_path", ""),
+            started_at=content.get("started_at", ""),
+        ))  # fmt: skip
+        _drain(place, sink, described["name"])
+        if ending is not None:
+            sink.write(ending)
+        sink.on_stop(None, LOST if ending is not None else content.get("reason") or "interrupted")  # type: ignore[arg-type]
+    finally:
+        sink.close()
+
+
+def _lost(run_id: str, last_time: int) -> RecordBatch:
+    """The end that the vanished process could not write: failed, lost, at the time of its last record."""
+    now = time.time_ns()
+    origin = Origin(run_id, f"sync-{new_writer_id(0, 1)}")
+    body: dict[str, Any] = {
+        "event_type": "run_ended", "severity": "error", "status": "failed", "payload": {"reason": LOST},
+    }  # fmt: skip
+    end = {"status": "failed", "reason": LOST, "ended_at": format_timestamp(last_time or now)}
+    lines = [
+        Line("event", 0, now, label="run_ended", body=_raw(body)),
+        Line("run", 1, now, label="end", body=_raw(end)),
+    ]
+    return RecordBatch(origin, 0, 2, b"".join(encode(line) + b"\n" for line in lines))
+
+
+def _raw(body: dict[str, Any]) -> Any:
+    import msgspec
+
+    return msgspec.Raw(encode(body))
+
+
+__all__ = ["SyncReport", "leftover_runs", "sync", "sync_placement", "sync_run"]
