@@ -248,7 +248,11 @@ class JsonlSink(Sink):
         full = self._opened()
         if self._fsync != "never":
             full.sync()
-        self._file = AppendFile.open(segment_path(base, self._number + 1), new=True)
+        try:
+            self._file = AppendFile.open(segment_path(base, self._number + 1), new=True)
+        except FileExistsError:  # put there by somebody else: it is left alone
+            self._number = newest(base)[0]
+            self._file = AppendFile.open(segment_path(base, self._number + 1), new=True)
         self._number += 1
         full.close()
         self._header_for = None
