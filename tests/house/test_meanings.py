@@ -1,0 +1,52 @@
+"""Every field that Quark records or takes as a setting says in words what it means."""
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+import quark
+from quark.records.base import KINDS, Document
+from quark.records.describe import fields_of, json_schema
+from quark.settings import SETTINGS
+
+from .tree import modules
+
+DOCUMENTS = [name for name, home in quark._HOMES.items() if home.startswith("records") or name.endswith("Config")]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_field_has_a_meaning(name: str) -> None:
+    """A field that nobody can explain is neither recorded nor asked for."""
+    cls = getattr(quark, name)
+    if inspect.isclass(cls) and issubclass(cls, Document) and dataclasses.is_dataclass(cls):
+        assert [field.name for field in fields_of(cls) if len(field.meaning.split()) < 2] == []
+
+
+def test_every_kind_has_a_json_schema() -> None:
+    """Other languages can read what is recorded: each kind is described for them."""
+    definitions = json_schema()["$defs"]
+    assert sorted(cls.__name__ for cls in KINDS.values()) == sorted(set(definitions) - {"EvidenceRecord"})
+    assert definitions["MetricRecord"]["properties"]["value"]["description"] == "the measured value, finite"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_has_a_meaning(name: str) -> None:
+    """A variable that nobody can explain is not read."""
+    assert len(SETTINGS[name].meaning.split()) > 2
+
+
+def test_every_variable_is_in_the_one_table() -> None:
+    """No module reads a ``QUARK_*`` variable that the table does not know."""
+    named = {
+        word
+        for module in modules()
+        for word in re.findall(r"\bQUARK_[A-Z][A-Z_]*[A-Z]\b", module.path.read_text("utf-8"))
+    }
+    assert named <= set(SETTINGS)
+
+
+def test_settings_are_sorted() -> None:
+    """One list in one order."""
+    assert list(SETTINGS) == sorted(SETTINGS)
