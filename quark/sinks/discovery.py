@@ -65,7 +65,7 @@ def sink_class(name: str) -> type[Sink]:
         known = known_sinks()
         near = difflib.get_close_matches(wanted.lower(), known, n=len(known), cutoff=0.5)
         ordered = [*near, *(other for other in known if other not in near)]
-        raise ConfigurationError(f"no sink is called {shown(name)}; known are {', '.join(ordered)}")
+        raise ConfigurationError(f"no sink is called {name!r}; known are {', '.join(ordered)}")
     try:
         made = entry.load()
     except Exception as error:
@@ -94,5 +94,5 @@ def _made(cls: Any, name: str, options: Mapping[str, Any]) -> Sink:
         return cls(**options)
     except TypeError as error:
         raise ConfigurationError(
-            f"the sink {name!r} cannot be made with {shown(dict(options))}: {error}; make it yourself and pass it"
+            f"the sink {name!r} cannot be made with the options {sorted(options)}: {error}; make it and pass the object"
         ) from error

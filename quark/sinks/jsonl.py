@@ -67,7 +67,7 @@ class JsonlSink(Sink):
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"JsonlSink({str(self.file or self.path)!r})"
+        return f"JsonlSink({str(self.file or self.path or 'run.jsonl')!r})"
 
     @property
     def file(self) -> Path | None:
