@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..records.base import Origin, Record
-from ..records.line import Line, decode_line, decode_lines, records_of
+from ..records.line import Line, decode_line, decode_lines, decode_loosely, records_of
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class RecordBatch:
     def _decode_one_by_one(self) -> Iterator[Line]:
         for raw in self.data.splitlines():
             try:
-                yield decode_line(raw)
+                yield decode_loosely(raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 self.rejected.append((raw, str(error)))
 

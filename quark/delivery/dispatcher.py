@@ -53,6 +53,7 @@ class Dispatcher:
         self.journal.on_roll = self._hurry
         self._cache = BatchCache()
         self._closing = False
+        self._stopped = threading.Event()
         self._wake = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="quark-journal", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="quark-journal-sync", daemon=True)
@@ -106,6 +107,7 @@ class Dispatcher:
         for worker in self.workers:
             worker.abandon()
         self._closing = True
+        self._stopped.set()
         self._hurry()
         if complete and not self.journal.dropped:
             self._remove_own_journal()
@@ -162,8 +164,7 @@ class Dispatcher:
     def _sync(self) -> None:
         """Bring the journal to the disk once a second: what a power loss may take. A slow disk holds only this thread."""
         synced = -1
-        while not self._closing:
-            self._clock.sleep(self._sync_interval_s)
+        while not self._stopped.wait(self._sync_interval_s):
             path, count = self.journal.current.path, self.journal.next
             if path is None or count == synced:
                 continue

@@ -145,12 +145,10 @@ class SinkWorker:
                 return
             try:
                 self.sink.write(batch)
-            except (OSError, MemoryError):  # the world is at fault, not the records
+            except BaseException as error:
                 feed.back(batch)
-                raise
-            except Exception:
-                feed.back(batch)
-                if self._failures < 2 or not self._set_poison_aside(feed, batch):
+                blames_records = isinstance(error, Exception) and not isinstance(error, (OSError, MemoryError))
+                if not blames_records or self._failures < 2 or not self._set_poison_aside(feed, batch):
                     raise
             feed.took(batch)
             self._failures = 0
@@ -168,17 +166,14 @@ class SinkWorker:
         first = batch.first
         for part in feed.single_lines(batch):
             part.first = first
-            try:
-                self.sink.write(part)
-            except OSError:
-                raise
-            except Exception as error:  # noqa: BLE001  the reason is kept beside the record
-                poison.append((part.data, f"{type(error).__name__}: {error}"))
-                if not passed and len(poison) >= 20:
-                    return False
-            else:
+            reason = self._refusal(part)
+            if reason is None:
                 passed += 1
                 first = part.stop
+            else:
+                poison.append((part.data, reason))
+                if not passed and len(poison) >= 20:
+                    return False
         if not passed:
             return False
         for line, reason in poison:
@@ -186,6 +181,19 @@ class SinkWorker:
             self.quarantined += 1
             self._health.report(f"quarantine_{self.name}", f"a record was set aside in {feed.place.directory}: {reason}")
         return True
+
+    def _refusal(self, part: RecordBatch) -> str | None:
+        """Why the sink does not take a single line, asked three times, or None if it took it."""
+        reason = ""
+        for _ in range(3):
+            try:
+                self.sink.write(part)
+                return None
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001  the reason is kept beside the record
+                reason = f"{type(error).__name__}: {error}"
+        return reason
 
     def _end(self, final_state: StepState | None, reason: Any) -> None:
         try:

@@ -39,6 +39,22 @@ _decoder = msgspec.json.Decoder(Line)
 decode_line = _decoder.decode
 decode_lines = _decoder.decode_lines
 
+def decode_loosely(raw: bytes) -> Line:
+    """A line whose values may be written as true and false; they are 1.0 and 0.0.
+
+    Raises:
+        msgspec.DecodeError: it is no line.
+    """
+    try:
+        return decode_line(raw)
+    except msgspec.ValidationError:
+        content = msgspec.json.decode(raw)
+        if isinstance(content, dict) and isinstance(content.get("values"), dict):
+            flags = {key: float(value) for key, value in content["values"].items() if isinstance(value, bool)}
+            content["values"].update(flags)
+        return decode_line(msgspec.json.encode(content))
+
+
 class _OpenMetric(Record):
     """MetricRecord's layout without its constructor and without its lock."""
 
@@ -141,6 +157,6 @@ def line_of(record: Record, sequence: int | None = None) -> bytes:
 
 
 __all__ = [
-    "COMMON_FIELDS", "WIDE", "Line", "body_of", "build", "decode_line", "decode_lines", "encode", "line_of",
+    "COMMON_FIELDS", "WIDE", "Line", "body_of", "build", "decode_line", "decode_lines", "decode_loosely", "encode", "line_of",
     "metric_record", "record_of_body", "records_of",
 ]  # fmt: skip
