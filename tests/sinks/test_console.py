@@ -62,9 +62,10 @@ def test_not_more_often_than_asked():
     for first in range(12):
         now[0] = float(first)
         sink.write(make_batch(ORIGIN, metric_lines(1, first_step=first), first))
-    now[0] = 100.0
-    sink.write(make_batch(ORIGIN, [event_line("note")], 12))
-    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["0", "5", "10"]
+    for number in (12, 13):
+        now[0] = number * 10.0
+        sink.write(make_batch(ORIGIN, [event_line("note")], number))
+    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["0", "5", "10", "11"]
 
 
 def test_chosen_keys():
