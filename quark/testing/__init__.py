@@ -10,9 +10,12 @@ from .batches import (
     start_line,
     wide_lines,
 )
+from .handle import MemoryReader, MemoryRunHandle
 from .sink import SinkContract, seen
 
 __all__ = [
+    "MemoryReader",
+    "MemoryRunHandle",
     "SinkContract",
     "alert_line",
     "event_line",

@@ -1,0 +1,388 @@
+"""SystemTelemetry: what the machine did in each step, or at a moment, recorded and mirrored as metrics."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar
+
+from ...core.reader import RecordFilter
+from ...errors import ClosedError, SchemaValidationError, WrongTypeError
+from ...records.base import parse_timestamp
+from ...records.grammar import check_index, check_json, one_of, shown, to_float
+from ...records.telemetry import SystemTelemetryRecord
+from ..attach import Attachment, check_batch_size
+from ..device import DeviceValues, is_on_device
+from ..metrics import log_values
+from .config import SystemTelemetryConfig
+from .gpu import Gpu
+from .machine import Machine, this_machine
+from .pending import Flag, PendingStep, PendingSteps
+from .sample import BLANK, Sample, make_sample
+from .sampler import INTERVAL_S, Feed, Sampler, shared_sampler
+from .scope import StepTelemetryScope
+from .timing import Times, active_cuda, start_marks
+from .writing import put_record
+
+_REFUSED = (SchemaValidationError, TypeError, ClosedError)
+_NO_TIMES: Times = (None, None, None)
+
+SAMPLE_WAIT_S = 0.05
+"""How long ``sample`` waits for a fresh look at the machine."""
+
+DEVICE_WAIT_S = 1.0
+"""How long ``flush`` and ``close`` poll for a device that has not finished its steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the telemetry finds around it; a test puts its own in the place."""
+
+    clock: Callable[[], float] = time.perf_counter
+    sampling_clock: Callable[[], float] = time.monotonic
+    cuda: Callable[[], Any] = active_cuda
+    sampler: Callable[[], Sampler] = shared_sampler
+    machine: Callable[[], Machine] = this_machine
+    gpu: Callable[[int | None], Gpu] = Gpu
+
+
+class SystemTelemetry(Attachment):
+    """Records timing, processor, memory and GPU of training steps.
+
+    Args:
+        session: a TrainingSession, or the RunContext of one.
+        config: how often, and of what; the defaults if omitted.
+        batch_size: how many of the records made since the last ``flush`` it returns at most.
+    """
+
+    __module__ = "quark"
+    _surroundings: ClassVar[Surroundings] = Surroundings()
+
+    def __init__(self, session: Any, *, config: SystemTelemetryConfig | None = None, batch_size: int = 20) -> None:
+        super().__init__(session)
+        self._config = _checked_config(config)
+        self._every = self._config.sample_every_n_steps
+        self._recent: deque[SystemTelemetryRecord] = deque(maxlen=check_batch_size(batch_size))
+        self._clock = self._surroundings.clock
+        self._cuda = self._surroundings.cuda
+        self._counting = threading.Lock()
+        self._overflows = 0
+        self._skipped = 0
+        self._devices = DeviceValues()
+        self._pending = PendingSteps(self._store_pending, self._drain)
+        self._machine: Machine | None = None
+        self._gpu: Gpu | None = None
+        self._feed: Feed | None = None
+        if not self._handle.disabled:
+            self._begin_sampling()
+            attach = getattr(self._handle, "attach", None)
+            if attach is not None:
+                attach(self)
+
+    def _begin_sampling(self) -> None:
+        around = self._surroundings
+        if self._config.capture_cpu:
+            self._machine = around.machine()
+        if self._config.capture_gpu:
+            self._gpu = around.gpu(self._config.gpu_index)
+        if self._machine is not None or self._gpu is not None:
+            # The machine is read here once, so that the first record has values; a driver may take long to start.
+            first = self._look(self._machine) if self._machine is not None else BLANK
+            self._feed = Feed(lambda: self._look(self._machine, self._gpu), first=first, clock=around.sampling_clock)
+            self._sampler = around.sampler()
+            self._sampler.add(self._feed)
+
+    def _look(self, *sources: Machine | Gpu | None) -> Sample:
+        """Read the sources, each for itself; on the sampler's thread but for the first look."""
+        values: dict[str, Any] = {}
+        for source in sources:
+            if source is not None:
+                try:
+                    values.update(source.read())
+                except Exception as error:  # noqa: BLE001  no driver's fault may harm the run
+                    self._handle.report("telemetry_sample", error)
+        complete = all(source is None or source.complete for source in (self._machine, self._gpu))
+        return make_sample(values, self._surroundings.sampling_clock(), complete=complete)
+
+    def start_step(
+        self, step: int, *, epoch: int | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> StepTelemetryScope:
+        """Begin to time a step; use it with ``with``, and call ``mark_data_ready`` when the batch is on the device.
+
+        The step's time, the part before the mark (data) and the part after it (compute) are recorded when the scope
+        ends; without a mark both parts are null. Where torch uses CUDA, the times are the device's own, and the record
+        follows when the device is through. A step that ends by an exception is always recorded, with its name in
+        ``metadata["exception"]``.
+
+        Raises:
+            SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the step is refused,
+                counted and warned about, and the scope records nothing.
+        """
+        if self._handle.disabled:
+            return StepTelemetryScope(0, None, None, None, _no_clock, None)
+        try:
+            self._check_open()
+            number = _checked_step(step)
+            epoch = check_index(epoch, "epoch")
+            details = None if metadata is None else check_json(metadata, "metadata")
+        except _REFUSED as error:
+            self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
+            return StepTelemetryScope(0, None, None, None, self._clock, None)
+        if self._pending:
+            self._resolve(0.0)
+        marks = None
+        if number % self._every == 0:
+            if self._feed is not None:
+                self._feed.ask()
+            cuda = self._on_cuda()
+            if cuda is not None:
+                marks = start_marks(cuda)
+        return StepTelemetryScope(number, epoch, details, self._finish, self._clock, marks)
+
+    def sample(
+        self,
+        *,
+        step: int | None = None,
+        epoch: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: str | None = None,
+    ) -> SystemTelemetryRecord:
+        """Record the machine as it is now; the boundary is ``step`` if a step is given, else ``time``.
+
+        It takes a look of the last 100 ms, or waits up to 50 ms for one.
+
+        Raises:
+            SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the call is refused,
+                counted and warned about, and None is returned.
+        """
+        try:
+            self._check_open()
+            step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
+            details = None if metadata is None else check_json(metadata, "metadata")
+            now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
+            self._on_cuda()
+            looked = BLANK if self._feed is None else self._feed.await_sample(INTERVAL_S, SAMPLE_WAIT_S)
+            return self._store("time" if step is None else "step", step, epoch, _NO_TIMES, details, now, looked)
+        except _REFUSED as error:
+            self._handle.refuse(error, what="telemetry sample")
+            return None  # type: ignore[return-value]  # outside strict mode a refused sample has no record
+
+    def record_step(
+        self,
+        step: int,
+        *,
+        epoch: int | None = None,
+        step_time_ms: float | None = None,
+        data_time_ms: float | None = None,
+        compute_time_ms: float | None = None,
+        overflow_occurred: bool = False,
+        skipped_step: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: str | None = None,
+    ) -> SystemTelemetryRecord | None:
+        """Record a step that was timed elsewhere, and count overflows and skipped steps.
+
+        Returns:
+            The record; None for a step off the cadence ``sample_every_n_steps``, unless an overflow or a skipped step
+            happened in it: those are always recorded. None too while a flag that is a tensor on the device has not
+            arrived, and for a step that was refused.
+
+        Raises:
+            SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the step is refused,
+                counted and warned about.
+        """
+        if self._handle.disabled:
+            return None
+        try:
+            self._check_open()
+            number = _checked_step(step)
+            epoch = check_index(epoch, "epoch")
+            times = (
+                _milliseconds(step_time_ms, "step_time_ms"),
+                _milliseconds(data_time_ms, "data_time_ms"),
+                _milliseconds(compute_time_ms, "compute_time_ms"),
+            )
+            details = None if metadata is None else check_json(metadata, "metadata")
+            now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
+            if self._pending:
+                self._pending.resolve()
+            if is_on_device(overflow_occurred) or is_on_device(skipped_step):
+                flags = self._flag(overflow_occurred), self._flag(skipped_step)
+                self._pending.add(PendingStep(number, epoch, times, details or {}, now, self._latest(), flags=flags))
+                return None
+            if overflow_occurred or skipped_step:
+                self._count(bool(overflow_occurred), bool(skipped_step))
+            elif number % self._every:
+                return None
+            self._on_cuda()
+            return self._store("step", number, epoch, times, details, now, self._latest())
+        except _REFUSED as error:
+            self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
+            return None
+
+    def _finish(self, scope: StepTelemetryScope, times: Times, failure: str | None) -> SystemTelemetryRecord | None:
+        """A scope has ended."""
+        if failure is None and scope.step % self._every:
+            return None
+        details = scope.metadata
+        if failure is not None:
+            details = {**(details or {}), "exception": failure}
+        now = time.time_ns()
+        try:
+            self._check_open()
+            if scope.marks is not None:
+                pending = PendingStep(scope.step, scope.epoch, times, details or {}, now, self._latest(), scope.marks)
+                self._pending.add(pending)
+                self._pending.resolve()
+                return None
+            return self._store("step", scope.step, scope.epoch, times, details, now, self._latest())
+        except ClosedError as error:
+            self._handle.refuse(error, what=f"telemetry of step {scope.step}")
+            return None
+
+    def _on_cuda(self) -> Any:
+        """torch.cuda if it is in use. The device in use is the training thread's own, so it is asked here."""
+        cuda = self._cuda()
+        if cuda is not None and self._gpu is not None and not self._gpu.chosen:
+            self._gpu.device = cuda.current_device()
+        return cuda
+
+    def _latest(self) -> Sample:
+        return BLANK if self._feed is None else self._feed.current()
+
+    def _flag(self, value: Any) -> Flag:
+        if not is_on_device(value):
+            return Flag(bool(value))
+        flag = Flag()
+        self._devices.add(value, flag.arrive)
+        return flag
+
+    def _drain(self) -> None:
+        try:
+            self._devices.drain()
+        except RuntimeError as error:  # the device failed; the training will say so
+            self._handle.report("telemetry_device", error)
+
+    def _count(self, overflow: bool, skipped: bool) -> None:
+        with self._counting:
+            self._overflows += overflow
+            self._skipped += skipped
+
+    def _store_pending(self, pending: PendingStep) -> None:
+        overflow, skipped = (bool(flag.value) for flag in pending.flags)
+        if overflow or skipped:
+            self._count(overflow, skipped)
+        elif pending.step % self._every:
+            return
+        self._store(
+            "step", pending.step, pending.epoch, pending.times, pending.metadata, pending.time_ns, pending.sample
+        )
+
+    def _store(
+        self, boundary: str, step: int | None, epoch: int | None, times: Times, metadata: dict[str, Any] | None,
+        now: int, sample: Sample,
+    ) -> SystemTelemetryRecord:  # fmt: skip
+        step_ms, data_ms, compute_ms = times
+        overflows, skipped = self._overflows, self._skipped
+        body = {
+            "boundary": boundary,
+            "step_time_ms": step_ms,
+            "data_time_ms": data_ms,
+            "compute_time_ms": compute_ms,
+            **sample.fields,
+            "overflow_count": overflows,
+            "skipped_step_count": skipped,
+            "metadata": metadata or {},
+        }
+        record = put_record(self._handle.journal, body, step, epoch, now)
+        self._recent.append(record)
+        if self._config.emit_scalar_metrics and (step is not None or epoch is not None):
+            values = {
+                **sample.metrics,
+                "system/runtime/overflow_count": overflows,
+                "system/runtime/skipped_step_count": skipped,
+            }
+            if step_ms is not None:
+                values["system/runtime/step_time_ms"] = step_ms
+            if data_ms is not None:
+                values["system/runtime/data_time_ms"] = data_ms
+            if compute_ms is not None:
+                values["system/runtime/compute_time_ms"] = compute_ms
+            log_values(self._handle, values, step, epoch, now)
+        return record
+
+    def flush(self) -> tuple[SystemTelemetryRecord, ...]:
+        """Bring everything to the store and return the records made since the last flush, at most ``batch_size``."""
+        self._resolve(DEVICE_WAIT_S)
+        self._handle.flush()
+        recent = tuple(self._recent)
+        self._recent.clear()
+        return recent
+
+    def read(
+        self, *, boundary: str | None = None, step: int | None = None, step_min: int | None = None,
+        step_max: int | None = None, epoch: int | None = None, epoch_min: int | None = None,
+        epoch_max: int | None = None, limit: int | None = None,
+    ) -> tuple[SystemTelemetryRecord, ...]:  # fmt: skip
+        """The run's telemetry in the order of recording, the first ``limit`` records; bounds are inclusive."""
+        self._resolve(DEVICE_WAIT_S)
+        where = {"boundary": None if boundary is None else one_of(boundary, ("step", "time"), "boundary")}
+        return self._read(
+            SystemTelemetryRecord, where, RecordFilter(
+                step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
+                limit=limit,
+            ),
+        )  # fmt: skip
+
+    def _resolve(self, wait_s: float) -> None:
+        try:
+            self._pending.resolve(wait_s)
+        except ClosedError as error:
+            self._handle.refuse(error, what="telemetry of the last steps")
+
+    def _on_close(self) -> None:
+        self._resolve(DEVICE_WAIT_S)
+        if self._feed is not None:
+            self._sampler.remove(self._feed)
+        if self._gpu is not None:
+            self._gpu.close()
+        self._handle.offer()
+
+    def __enter__(self) -> "SystemTelemetry":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _checked_config(config: Any) -> SystemTelemetryConfig:
+    if config is None:
+        return SystemTelemetryConfig()
+    if not isinstance(config, SystemTelemetryConfig):
+        raise WrongTypeError(f"config must be a SystemTelemetryConfig, got {shown(config)}")
+    return config
+
+
+def _checked_step(step: object) -> int:
+    number = check_index(step, "step")
+    if number is None:
+        raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
+    return number
+
+
+def _milliseconds(value: Any, field: str) -> float | None:
+    if value is None:
+        return None
+    number = to_float(value, field)
+    if not 0.0 <= number < math.inf:
+        raise SchemaValidationError(f"{field} must be finite and at least 0 ms, got {number}; pass the measured time")
+    return number
+
+
+def _no_clock() -> float:
+    return 0.0
