@@ -63,7 +63,7 @@ def _check(record: Document) -> None:
             value: Any = getattr(record, field.name)
         except AttributeError as error:
             raise SchemaValidationError(f"{owner}.{field.name} is missing; build the record with all fields") from error
-        for nested in filter(_is_record, value if isinstance(value, tuple) else (value,)):
+        for nested in _records_in(value):
             _check(nested)
         checked(owner, field.name, field.type, value)
         if field.name in _TIMES and value is not None:
@@ -76,8 +76,9 @@ def _check(record: Document) -> None:
         rule(record)
 
 
-def _is_record(value: object) -> bool:
-    return isinstance(value, Document)
+def _records_in(value: Any) -> list[Document]:
+    """The records that a field holds: itself, or the members of a tuple."""
+    return [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Document)]
 
 
 def _check_version(record: Document, owner: str) -> None:

@@ -1,0 +1,201 @@
+"""Writes the pages of the documentation that are read off the code: python docs/generate.py [--check]."""
+
+import argparse
+import dataclasses
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import quark
+from quark.records.base import KINDS
+from quark.records.describe import fields_of
+from quark.settings import SETTINGS
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py from the code: change the code, then run it. -->\n"
+
+AREAS = {
+    "Sessions": ("session",),
+    "Recording": ("producers",),
+    "Reading": ("reading", "core.reader", "storage"),
+    "Sinks and trackers": ("sinks", "core"),
+    "Records": ("records",),
+    "Errors": ("errors",),
+}
+SNAPSHOTS = ("ProjectRecord", "RunRecord", "RunContext", "EvidenceRecord")
+
+
+def main() -> int:
+    """Write the generated pages, or with ``--check`` say which ones are stale and return 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
+    check = parser.parse_args().check
+    stale = [name for name, text in pages().items() if not _same(DOCS / name, text)]
+    if check:
+        for name in stale:
+            print(f"docs/{name} is stale; run: python docs/generate.py", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (DOCS / name).write_text(pages()[name], "utf-8")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text("utf-8") == text
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file name."""
+    made = {"configuration.md": configuration(), "records.md": records(), "api.md": api()}
+    commands = command_page()
+    if commands is not None:
+        made["commands.md"] = commands
+    return made
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; pipes inside cells are escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def configuration() -> str:
+    """The variables, then the configuration classes."""
+    rows = [(f"`{s.name}`", _default_of(s.default), s.meaning) for s in SETTINGS.values()]
+    text = f"""# Configuration
+
+{NOTE}
+An argument wins over an environment variable, and a variable over the default. A variable that is set but empty counts
+as unset. One that cannot be read raises `ConfigurationError` and names what it got.
+
+## Environment variables
+
+{table(("Variable", "Default", "Meaning"), rows)}
+## Configuration classes
+
+Frozen values that check themselves when they are built: a wrong value raises `SchemaValidationError`, a wrong type
+`WrongTypeError`, and both name the field.
+"""
+    for name in _classes("Config", "Thresholds", "Spec", "Metadata"):
+        text += f"\n### {name}\n\n{_first(getattr(quark, name))}\n\n{_field_table(getattr(quark, name), default=True)}"
+    return text
+
+
+def records() -> str:
+    """The fields of every record."""
+    text = f"""# Records
+
+{NOTE}
+Every record is a frozen dataclass with `to_dict()`. `validate_record(record)` checks one against the tables below and
+`dump_record(record)` returns it as a dictionary of JSON values; both raise `SchemaValidationError` with field, value
+and remedy. The schema version is {quark.CURRENT_SCHEMA_VERSION} (`CURRENT_SCHEMA_VERSION`).
+
+## What is recorded in a run
+"""
+    for cls in KINDS.values():
+        text += f"\n### {cls.__name__}\n\n{_first(cls)} Its kind on the wire is `{cls.kind}`.\n\n{_field_table(cls)}"
+    text += "\n## What a run is\n"
+    for name in SNAPSHOTS:
+        text += f"\n### {name}\n\n{_first(getattr(quark, name))}\n\n{_field_table(getattr(quark, name))}"
+    return text
+
+
+def _field_table(cls: type, *, default: bool = False) -> str:
+    rows = []
+    for field in fields_of(cls):
+        limits = f"{field.type}, {field.limits}" if field.limits else field.type
+        given = (f"`{field.default}`" if field.default is not None else "must be given",) if default else ()
+        rows.append((f"`{field.name}`", limits, *given, field.meaning))
+    return table(("Field", "Type and limits", *(("Default",) if default else ()), "Meaning"), rows)
+
+
+def api() -> str:
+    """Every public name with its signature and its first sentence."""
+    text = f"""# Public names
+
+{NOTE}
+Everything below is imported from `quark`. Names that are not here may change at any time.
+"""
+    left = dict(quark._HOMES)  # type: ignore[attr-defined]  # the stub shows users only the names themselves
+    for area, homes in AREAS.items():
+        names = [name for name, home in left.items() if home.startswith(homes)]
+        text += f"\n## {area}\n\n"
+        for name in names:
+            text += _entry(name)
+            del left[name]
+    if left:
+        raise SystemExit(f"docs/generate.py has no area for {', '.join(left)}; add their module to AREAS")
+    return text
+
+
+def _entry(name: str) -> str:
+    value = getattr(quark, name)
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return f"- `{name}`: {_constant(value)}\n"
+    text = f"- `{name}`: {_first(value)}\n"
+    if inspect.isclass(value) and not dataclasses.is_dataclass(value):
+        for method, function in vars(value).items():
+            public = not method.startswith("_") and isinstance(function, (staticmethod, classmethod, property))
+            if public or (inspect.isfunction(function) and not method.startswith("_")):
+                text += f"    - `{method}`: {_first(getattr(value, method))}\n"
+    return text
+
+
+def _constant(value: Any) -> str:
+    shown = " ".join(str(value).split()).replace("typing.", "")
+    return f"`{shown}`" if len(shown) < 200 else type(value).__name__
+
+
+def command_page() -> str | None:
+    """The commands as their own help describes them; None while there is no command line."""
+    try:
+        import typer
+
+        from quark.cli import app  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
+    except ImportError:
+        return None
+    group: Any = typer.main.get_command(app)
+    text = f"# Commands\n\n{NOTE}\nEvery command explains itself with `--help`.\n"
+    for name, command in sorted(group.commands.items()):
+        if not command.hidden:
+            text += f"\n## quark {name}\n\n{_paragraphs(command.help)}\n\n{_options(command)}"
+    return text
+
+
+def _options(command: Any) -> str:
+    """The arguments and options of a command as a table."""
+    rows = []
+    for option in command.params:
+        if option.name == "help" or getattr(option, "hidden", False):
+            continue
+        shown = ", ".join(f"`{word}`" for word in option.opts) if option.opts[0].startswith("-") else f"`{option.name}`"
+        needed = "must be given" if option.required else _default_of(option.default)
+        rows.append((shown, needed, " ".join((getattr(option, "help", "") or "").split())))
+    return table(("Option", "Default", "Meaning"), rows) if rows else ""
+
+
+def _paragraphs(text: str | None) -> str:
+    return inspect.cleandoc((text or "").partition("\f")[0])
+
+
+def _classes(*endings: str) -> list[str]:
+    return [name for name in quark._HOMES if name.endswith(endings)]  # type: ignore[attr-defined]
+
+
+def _default_of(value: Any) -> str:
+    if value is None or value == "":
+        return "none"
+    return f"`{int(value) if isinstance(value, bool) else value}`"
+
+
+def _first(value: Any) -> str:
+    """The first sentence or paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(value) or "").partition("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
