@@ -1,11 +1,9 @@
 """One message by HTTP to an address that no log line, error or redirect ever shows."""
 
 import contextlib
-import email.utils
 import logging
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +78,8 @@ def retry_after(text: str | None) -> float:
     try:
         seconds = float(text)
     except ValueError:
+        import email.utils
+
         try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, OverflowError, OSError):
@@ -89,9 +89,11 @@ def retry_after(text: str | None) -> float:
 
 def _proxy(address: Address) -> str | None:
     """The proxy that the environment names for this address; it looks the host up itself."""
-    if address.scheme == "http" or urllib.request.proxy_bypass(address.host):
+    from urllib.request import getproxies, proxy_bypass  # slow to import, and most runs post nothing
+
+    if address.scheme == "http" or proxy_bypass(address.host):
         return None
-    return urllib.request.getproxies().get(address.scheme)
+    return getproxies().get(address.scheme)
 
 
 @contextlib.contextmanager
