@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "producers": BELOW_SINKS | {"sinks"},
     "analysis": BELOW_SINKS | {"sinks"},
     "session": BELOW_SESSION,
-    "reading": BELOW_SINKS,
+    "reading": BELOW_SESSION | {"session"},
     "testing": GROUND | {"core"},
     "service": BELOW_SESSION | {"session", "reading"},
     "dashboard": BELOW_SESSION | {"session", "reading"},
