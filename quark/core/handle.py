@@ -60,9 +60,7 @@ class RunHandle(Protocol):
         """Journal a record of ``cls`` with its own ``fields`` and return it."""
         ...
 
-    def log_values(
-        self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None
-    ) -> None:
+    def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Journal many metrics of one step as one wide record."""
         ...
 

@@ -85,7 +85,8 @@ class StepState:
             for values in (self.state, self.metrics):
                 if name in values:
                     return values[name]
-        raise AttributeError(f"this step has no {name!r}; it has {', '.join([*self.state, *self.metrics]) or 'nothing'}")
+        known = ", ".join([*self.state, *self.metrics]) or "nothing"
+        raise AttributeError(f"this step has no {name!r}; it has {known}")
 
 
 class TrackerBase:

@@ -20,7 +20,7 @@ class Sink(TrackerBase):
 
     name: ClassVar[str] = "sink"
     per_writer: ClassVar[bool] = False
-    """True: each process feeds its own instance only. False: the process that owns the run feeds all writers' records."""
+    """True: each process feeds its own instance. False: the process that owns the run feeds all writers' records."""
 
     def write(self, batch: RecordBatch) -> None:
         """Take a batch. Returning means that it is kept as durably as this sink ever keeps anything."""
@@ -37,5 +37,5 @@ class Sink(TrackerBase):
         """Let go of files and connections. Called once, also after faults."""
 
     def spec(self) -> dict[str, Any] | None:
-        """Options from which ``quark sync`` can build this sink again, JSON values without secrets; None if it cannot."""
+        """Options from which ``quark sync`` can build this sink again: JSON values, no secrets; None if it cannot."""
         return None

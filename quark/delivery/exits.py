@@ -80,7 +80,7 @@ def _noting_excepthook(original: Any) -> Any:
 def _noting_exit(original: Any) -> Any:
     """``sys.exit`` is the one way out that leaves no trace by the time of atexit; it is noted as it is called."""
 
-    def exit(status: Any = None, /) -> None:  # noqa: A001  it is sys.exit
+    def exit(status: Any = None, /) -> None:
         global _ending
         if threading.current_thread() is threading.main_thread():
             _ending = ("interrupted", SystemExit(status))

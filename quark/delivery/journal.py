@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ class Journal:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_retired", "_spare", "buffer", "current",
-        "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll", "origin", "pos",
+        "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_retired",
+        "_spare", "buffer", "current", "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll", "origin", "pos",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +129,9 @@ class Journal:
         if fresh is None:
             self._full_until = self._monotonic() + RETRY_S
             return False
-        self._retired.append(self._enter(fresh))
+        old = self._enter(fresh)
+        if old is not None:
+            self._retired.append(old)
         self.on_roll()
         return True
 
@@ -194,9 +197,9 @@ class Journal:
         with self._lock:
             retired, self._retired = self._retired, []
         for segment in retired:
-            if segment.path is not None:
+            if segment.path is not None and segment.end is not None:
                 segment.buffer = None
-                self._quietly(lambda segment=segment: self._disk.truncate(segment.path, segment.end))
+                self._quietly(partial(self._disk.truncate, segment.path, segment.end))
         return retired
 
     def rescue(self) -> None:
@@ -233,8 +236,7 @@ class Journal:
     def _discard(self, segment: Segment) -> None:
         self.memory.pop(segment.number, None)
         if segment.path is not None:
-            path = segment.path
-            self._quietly(lambda: self._disk.remove(path))
+            self._quietly(partial(self._disk.remove, segment.path))
 
     def _quietly(self, act: Callable[[], None]) -> None:
         try:

@@ -14,9 +14,7 @@ _SEGMENT = re.compile(r"(\d{8})\.jsonl\Z")
 _METRIC = (b'{"kind":"metric"', b'{"kind":"metrics"')
 
 
-def enforce_quota(
-    directory: Path, quota: int, delivered: int, disk: Disk, report: Callable[[str, str], None]
-) -> None:
+def enforce_quota(directory: Path, quota: int, delivered: int, disk: Disk, report: Callable[[str, str], None]) -> None:
     """Bring the segments in ``directory`` below ``quota`` bytes; the two youngest are never touched.
 
     Segments whose records every sink holds (numbers below ``delivered``) are deleted first. If that is not enough,

@@ -179,7 +179,8 @@ class SinkWorker:
         for line, reason in poison:
             feed.quarantine(line, reason)
             self.quarantined += 1
-            self._health.report(f"quarantine_{self.name}", f"a record was set aside in {feed.place.directory}: {reason}")
+            where = feed.place.directory
+            self._health.report(f"quarantine_{self.name}", f"a record was set aside in {where}: {reason}")
         return True
 
     def _refusal(self, part: RecordBatch) -> str | None:
@@ -215,4 +216,3 @@ class SinkWorker:
             "state": self.state, "errors": self.errors, "last_error": self.last_error,
             "quarantined": self.quarantined, "delivered": self.own.position,
         }  # fmt: skip
-

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -198,7 +199,8 @@ class ArtifactStore(Attachment):
         if isinstance(artifact, str):
             found = self.read(artifact_id=artifact)
             if not found:
-                raise RunNotFoundError(f"run {self._handle.run_id} has no artifact {artifact!r}; see read() for its ids")
+                run_id = self._handle.run_id
+                raise RunNotFoundError(f"run {run_id} has no artifact {artifact!r}; see read() for its ids")
             record = found[0]
         if not isinstance(record, ArtifactRecord):
             raise WrongTypeError(f"load takes an ArtifactRecord or its id, got {shown(artifact)}")
@@ -226,7 +228,7 @@ def _histogram(bins: Any, counts: Any) -> dict[str, list[float]]:
             f"a histogram has one more bin edge than counts, got {len(edges)} bins and {len(heights)} counts; "
             "pass the edges, as numpy.histogram returns them"
         )
-    if any(not low < high for low, high in zip(edges, edges[1:], strict=False)):
+    if any(not low < high for low, high in pairwise(edges)):
         raise SchemaValidationError(f"bins must rise strictly, got {shown(edges)}; sort them and drop duplicates")
     if any(not 0 <= height < float("inf") for height in heights):
         raise SchemaValidationError(f"counts must be finite and at least 0, got {shown(heights)}")

@@ -85,10 +85,13 @@ class MetricsLogger(Attachment):
         ):
             journal = self._journal
             now = time_ns()
-            while True:
-                number = journal.next
-                if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
-                    break
+            try:
+                while True:
+                    number = journal.next
+                    if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
+                        break
+            except ClosedError as error:
+                return self._refused(error, metric)
             record = metric_record(self._origin, number, now, metric, value, step, None)
             self._recent.append(record)
             return record
@@ -112,12 +115,18 @@ class MetricsLogger(Attachment):
             if not _ISFINITE(number):
                 raise _nonfinite(self._handle, key, number, step, epoch)
         except (SchemaValidationError, TypeError, ClosedError) as error:
-            self._handle.refuse(error, what=f"metric {metric!r}"[:200])
-            return None  # type: ignore[return-value]  # outside strict mode a refused value has no record
+            return self._refused(error, metric)
         self._known.add(key)
-        record = self._put(key, number, step, epoch, now, text, extra)
+        try:
+            record = self._put(key, number, step, epoch, now, text, extra)
+        except ClosedError as error:
+            return self._refused(error, metric)
         self._recent.append(record)
         return record
+
+    def _refused(self, error: Exception, metric: object) -> MetricRecord:
+        self._handle.refuse(error, what=f"metric {metric!r}"[:200])
+        return None  # type: ignore[return-value]  # outside strict mode a refused value has no record
 
     def _put(
         self, key: str, value: float, step: int | None, epoch: int | None, now: int, description: str | None,
@@ -172,9 +181,7 @@ def _log_nothing(metric: str, value: float, **arguments: Any) -> MetricRecord:
     return _NOTHING
 
 
-def _nonfinite(
-    handle: RunHandle, key: str, value: float, step: int | None, epoch: int | None
-) -> SchemaValidationError:
+def _nonfinite(handle: RunHandle, key: str, value: float, step: int | None, epoch: int | None) -> SchemaValidationError:
     """Outside strict mode a NaN becomes an event: it is what the user must see; the error says the rest."""
     word = "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if not handle.strict:
@@ -258,4 +265,3 @@ def _flat(values: Mapping[Any, Any], prefix: str) -> Any:
             yield from _flat(value, f"{full}/")
         else:
             yield full, value
-

@@ -95,7 +95,7 @@ def check_position(step: object, epoch: object) -> tuple[int | None, int | None]
     return checked
 
 
-def to_float(value: object, field: str = "value") -> float:
+def to_float(value: Any, field: str = "value") -> float:
     """A number as a float: Python, Decimal, NumPy and torch scalars; True is 1.0. It may be non-finite.
 
     Raises:

@@ -59,7 +59,7 @@ class _OpenMetric(Record):
     """MetricRecord's layout without its constructor and without its lock."""
 
     __slots__ = MetricRecord.__slots__
-    __init__ = object.__init__
+    __init__ = object.__init__  # pyright: ignore[reportAssignmentType]
     __setattr__ = object.__setattr__
     __delattr__ = object.__delattr__  # both, or stores go through a Python-level slot: 80 ns instead of 10
 
@@ -71,7 +71,7 @@ def metric_record(
 
     The fields left out (id, timestamp, names, metadata) are made when they are read.
     """
-    record = _OpenMetric()
+    record: Any = _OpenMetric()  # pyright: ignore[reportCallIssue]
     record._origin = origin
     record._time = time
     record.sequence = sequence
@@ -80,7 +80,7 @@ def metric_record(
     record.step = step
     record.epoch = epoch
     record.__class__ = MetricRecord
-    return record  # type: ignore[return-value]
+    return record
 
 
 def records_of(line: Line, origin: Origin) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""What the run runs on: commit, host, interpreter, loaded packages, hardware and command, read in about a millisecond."""
+"""What the run runs on: commit, host, interpreter, packages, hardware and command, read in about a millisecond."""
 
 import os
 import platform

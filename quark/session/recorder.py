@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -125,7 +125,7 @@ class Recorder:
             from ..storage import SqlStore
 
             self._reader = SqlStore(self._context.db_path)
-        return self._reader
+        return cast("RecordReader", self._reader)
 
     def health(self) -> dict[str, Any]:
         """The state of the delivery: what was recorded, every sink, every fault by cause."""

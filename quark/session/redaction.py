@@ -18,13 +18,17 @@ _NOT_SECRET = re.compile(
 )
 _VALUES = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    re.compile(r"\b(?:qk_|sk-|sk_live_|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hf_|AKIA|ASIA|AIza|ya29\.)[\w\-]{8,}"),
+    re.compile(
+        r"\b(?:qk_|sk-|sk_live_|ghp_|gho_|ghs_|github_pat_|glpat-|xox[abprs]-|hf_|AKIA|ASIA|AIza|ya29\.)[\w\-]{8,}"
+    ),
     re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]+"),
     re.compile(r"\b(?:Bearer|Basic)\s+[\w\-+/=.]{12,}", re.IGNORECASE),
     re.compile(r"https://hooks\.slack\.com/\S+"),
 )
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.\-]*://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
-_URL_QUERY = re.compile(r"([?&](?:token|key|api_key|password|secret|sig|signature|access_token)=)[^&\s]+", re.IGNORECASE)
+_URL_QUERY = re.compile(
+    r"([?&](?:token|key|api_key|password|secret|sig|signature|access_token)=)[^&\s]+", re.IGNORECASE
+)
 _SPLIT_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 

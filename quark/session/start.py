@@ -23,6 +23,7 @@ from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
 from .identity import new_run_id, new_writer_id, project_id
+from .leftovers import Leftovers
 from .placement import Placement, resolve_storage_dir, writable_placement
 from .redaction import redact
 from .session import TrainingSession
@@ -147,7 +148,11 @@ def _open(
     delivery.start()
     worker = delivery.add_sink(StoreSink(context.db_path)) if job.owns_run else None
     timeout = setting("QUARK_CLOSE_TIMEOUT") if close_timeout_s is None else float(close_timeout_s)
-    return TrainingSession(context, manifest, delivery, worker, close_timeout_s=timeout)
+    session = TrainingSession(context, manifest, delivery, worker, close_timeout_s=timeout)
+    if job.owns_run:
+        session.leftovers = Leftovers(placement, run.id, delivery.health)
+        session.leftovers.start()
+    return session
 
 
 def _announce_start(session: TrainingSession, context: RunContext, job: Job) -> None:

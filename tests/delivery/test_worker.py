@@ -80,9 +80,12 @@ def test_flush_waits_until_the_records_are_written(dispatcher):
     assert sink.sequences == list(range(200))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no"), OSError("down"), SystemExit(3), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), OSError("down"), SystemExit(3), KeyboardInterrupt(), MemoryError()]
+)
 def test_a_sink_that_raises_now_and_then_still_gets_everything(dispatcher, error):
     """Whatever a sink raises is retried; nothing is lost or doubled, and the other sink does not notice."""
+
     class Moody(Collector):
         failures = 3
 
@@ -104,6 +107,7 @@ def test_a_sink_that_raises_now_and_then_still_gets_everything(dispatcher, error
 
 def test_a_sink_that_always_raises_keeps_its_records_in_the_journal(dispatcher):
     """A broken sink loses nothing: its records wait in the journal, and closing ends in time."""
+
     class Broken(Collector):
         def write(self, batch):
             raise RuntimeError("never")
@@ -144,6 +148,7 @@ def test_a_sink_that_hangs_does_not_hold_up_the_end(dispatcher):
 
 def test_a_poison_record_is_set_aside_and_its_neighbours_pass(dispatcher):
     """A record that alone makes the sink fail goes to quarantine with the reason; all others arrive once."""
+
     class Picky(Collector):
         def write(self, batch):
             if any(line.sequence == 7 for line in batch.lines()):
@@ -162,6 +167,7 @@ def test_a_poison_record_is_set_aside_and_its_neighbours_pass(dispatcher):
 
 def test_a_sink_that_knows_its_position_is_believed(dispatcher):
     """What a sink says that it holds is not sent again, also after a fault in the middle of a batch."""
+
     class Exact(Collector):
         crashed = False
 

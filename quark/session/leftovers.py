@@ -1,0 +1,44 @@
+"""What dead processes left in this storage directory is delivered beside the new run, off its thread."""
+
+import threading
+import time
+
+from ..delivery.health import Health
+from .placement import Placement
+from .sync import leftover_runs, sync_placement
+
+DELAY_S = 1.0
+"""The new run's own start comes first."""
+
+
+class Leftovers:
+    """Delivers the journals of dead writers in the background, at the latest when the run ends."""
+
+    def __init__(self, placement: Placement, run_id: str, health: Health) -> None:
+        self._placement = placement
+        self._run_id = run_id
+        self._health = health
+        self._hurry = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look for journals of other runs; a thread is made only if there are any."""
+        if set(leftover_runs(self._placement)) - {self._run_id}:
+            self._thread = threading.Thread(target=self._deliver, name="quark-leftovers", daemon=True)
+            self._thread.start()
+
+    def finish(self, deadline: float) -> None:
+        """Wait for the delivery until ``deadline`` (monotonic); what is left then waits for the next run or sync."""
+        self._hurry.set()
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _deliver(self) -> None:
+        self._hurry.wait(DELAY_S)
+        try:
+            report = sync_placement(self._placement, skip=frozenset((self._run_id,)))
+        except Exception as error:  # noqa: BLE001  another run's journal must not disturb this run
+            self._health.report("leftovers", f"{type(error).__name__}: {error}; try: quark sync")
+            return
+        for problem in report.problems:
+            self._health.report("leftovers", problem)
