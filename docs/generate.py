@@ -155,7 +155,7 @@ def command_page() -> str | None:
     try:
         import typer
 
-        from quark.cli import app  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
+        from quark.cli.entry import app
     except ImportError:
         return None
     group: Any = typer.main.get_command(app)

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": BELOW_SINKS | {"sinks"},
     "session": BELOW_SESSION,
     "reading": BELOW_SESSION | {"session"},
-    "testing": GROUND | {"core"},
+    "testing": BELOW_SINKS | {"sinks"},
     "service": BELOW_SESSION | {"session", "reading"},
     "dashboard": BELOW_SESSION | {"session", "reading"},
     "demo": BELOW_SESSION | {"session", "reading"},
