@@ -1,0 +1,16 @@
+"""What every test starts from: no settings of the machine that runs it, no progress bars."""
+
+import os
+
+import pytest
+
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of Quark and of job launchers are those that the test sets."""
+    for name in list(os.environ):
+        if name.startswith(("QUARK_", "SLURM_")) or name in LAUNCHERS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QUARK_PROGRESS", "0")
