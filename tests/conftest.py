@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# No deadline: the machine may be busy. No database: tests leave nothing behind, and a failure prints its example.
+settings.register_profile("quark", deadline=None, database=None, print_blob=True)
+settings.load_profile("quark")
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
