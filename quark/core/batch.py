@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..records.base import Origin, Record
-from ..records.line import Line, decode_line, decode_lines, decode_loosely, records_of
+from ..records.line import Line, decode_lines, decode_loosely, records_of, sequence_of
 
 
 @dataclass(slots=True)
@@ -59,5 +59,5 @@ class RecordBatch:
         """The part of the batch from ``sequence`` on; itself when that is all of it."""
         if sequence <= self.first:
             return self
-        kept = [raw for raw in self.data.splitlines(keepends=True) if decode_line(raw).sequence >= sequence]
+        kept = [raw for raw in self.data.splitlines(keepends=True) if (sequence_of(raw) or 0) >= sequence]
         return RecordBatch(self.origin, sequence, max(sequence, self.stop), b"".join(kept), self.dropped)

@@ -135,7 +135,7 @@ class Dispatcher:
         manifest = self.manifest
         return {
             "pid": os.getpid(), "sinks": sinks, "project": manifest.project, "started_at": manifest.started_at,
-            "run_path": manifest.run_path, "storage_dir": manifest.storage_dir,
+            "run_path": manifest.run_path, "storage_dir": manifest.storage_dir, "world_size": manifest.world_size,
         }  # fmt: skip
 
     def _hurry(self) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from ..core.batch import RecordBatch
 from ..core.sink import Sink
+from ..records.line import sequence_of
 from .place import WriterPlace
-from .tail import Tail, sequence_of
+from .tail import Tail
 
 
 class Feed:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import orjson
 
+from ..records.line import sequence_of
 from .disk import Disk
 from .journal import kept_name
-from .tail import sequence_of
 
 _SEGMENT = re.compile(r"(\d{8})\.jsonl\Z")
 _METRIC = (b'{"kind":"metric"', b'{"kind":"metrics"')

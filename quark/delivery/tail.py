@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.batch import RecordBatch
 from ..records.base import Origin
+from ..records.line import sequence_of
 from .disk import Disk
 from .journal import Journal, kept_name, segment_name
 
@@ -17,14 +18,7 @@ READ_SIZE = 1 << 20
 HOLE_GRACE_S = 1.0
 """How long a number that is missing may still be on its way from another thread."""
 
-_SEQUENCE = re.compile(rb'\{"kind":"[^"]*","sequence":(\d+),')
 _SEGMENT = re.compile(r"(\d{8})(?:\.kept)?\.jsonl\Z")
-
-
-def sequence_of(line: bytes) -> int | None:
-    """The sequence number at the head of a line; None if it is no line of ours."""
-    found = _SEQUENCE.match(line)
-    return int(found.group(1)) if found else None
 
 
 class BatchCache:

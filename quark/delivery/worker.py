@@ -84,11 +84,10 @@ class SinkWorker:
             while not self._abandoned:
                 self._wake.clear()
                 ending = self._ending
-                settled = self._attempt()
+                settled = self._attempt() and (ending is None or self._end(*ending))
                 with self._progress:
                     self._progress.notify_all()
                 if settled and ending is not None:
-                    self._end(*ending)
                     return
                 self._wake.wait(INTERVAL_S if settled else self._pause())
                 if not settled and not self._abandoned:
@@ -196,11 +195,13 @@ class SinkWorker:
                 reason = f"{type(error).__name__}: {error}"
         return reason
 
-    def _end(self, final_state: StepState | None, reason: Any) -> None:
+    def _end(self, final_state: StepState | None, reason: Any) -> bool:
         try:
             self.sink.on_stop(final_state, reason)
         except BaseException as error:  # noqa: BLE001  the end of one sink is not the end of the others
             self._failed(error)
+            return False
+        return True
 
     def _close(self) -> None:
         try:

@@ -4,12 +4,14 @@ The envelope (kind, sequence, time, step, epoch) stands outside; a metric has it
 its values, every other kind one ``body`` object. No field of a record can therefore overwrite the envelope.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from ..errors import SchemaValidationError
+from . import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  importing a kind enters it into KINDS
 from .base import COMMON_FIELDS, KINDS, Origin, Record, body_names
 from .metric import MetricRecord
 
@@ -31,6 +33,8 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     body: msgspec.Raw = msgspec.Raw()
 
 
+_SEQUENCE = re.compile(rb'\{"kind":"[^"]*","sequence":(\d+),')
+
 WIDE = "metrics"
 """The kind of a line that holds many metrics of one step."""
 
@@ -38,6 +42,13 @@ encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Line)
 decode_line = _decoder.decode
 decode_lines = _decoder.decode_lines
+
+
+def sequence_of(line: bytes) -> int | None:
+    """The sequence number at the head of a line, read without decoding it; None if it is no line of ours."""
+    found = _SEQUENCE.match(line)
+    return int(found.group(1)) if found else None
+
 
 def decode_loosely(raw: bytes) -> Line:
     """A line whose values may be written as true and false; they are 1.0 and 0.0.

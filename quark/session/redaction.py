@@ -7,13 +7,13 @@ from typing import Any
 HIDDEN = "[redacted]"
 
 _NAME = re.compile(
-    r"(?:^|[_.\-\s])(?:pass(?:word|wd|phrase)?|pwd|secrets?|token|api_?keys?|access_?keys?|private_?keys?|user_?key|"
-    r"auth(?:orization)?|credentials?|cookie|bearer|session_?key|dsn|webhook(?:_?url)?)(?:$|[_.\-\s])",
+    r"(?:^pass$|(?:^|[_.\-\s])(?:pass(?:word|wd|phrase)|pwd|secrets?|token|api_?keys?|access_?keys?|private_?keys?|user_?key|"
+    r"auth(?:orization)?|credentials?|cookie|bearer|session_?key|dsn|webhook(?:_?url)?)(?:$|[_.\-\s]))",
     re.IGNORECASE,
 )
 _NOT_SECRET = re.compile(
     r"(?:num|max|min|n|use|pad|cls|bos|eos|sep|mask|unk|memory|special|image|per|total)[_.\-]?.*tokens?\b|"
-    r"tokens?_?(?:ids?|types?|per|count|length|dim|size|dropout|embedding|izer)|^tokens?$(?<=tokens)|author",
+    r"tokens?_?(?:ids?|types?|per|count|length|dim|size|dropout|embedding|izer)|^tokens?$(?<=tokens)|author(?!iz)",
     re.IGNORECASE,
 )
 _VALUES = (
@@ -47,7 +47,7 @@ def redact(value: Any, name: str = "") -> Any:
 
 def is_secret_name(name: str) -> bool:
     """Whether a key of this name holds a secret: ``api_key`` does, ``num_memory_tokens`` does not."""
-    snake = _SPLIT_CAMEL.sub("_", name)
+    snake = _SPLIT_CAMEL.sub("_", name).replace("-", "_").replace(".", "_")
     return bool(_NAME.search(snake)) and not _NOT_SECRET.search(snake)
 
 

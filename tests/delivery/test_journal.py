@@ -13,10 +13,10 @@ import pytest
 from quark.delivery import journal as journal_module
 from quark.delivery.disk import Disk
 from quark.delivery.journal import SEGMENT_SIZES, Journal, LockedJournal
-from quark.delivery.tail import Tail, sequence_of
+from quark.delivery.tail import Tail
 from quark.errors import ClosedError
 from quark.records.base import Origin
-from quark.records.line import Line, encode
+from quark.records.line import Line, encode, sequence_of
 
 ORIGIN = Origin("run", "0-1-test")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quark.delivery.disk import Disk
 from quark.delivery.journal import Journal
 from quark.delivery.quota import enforce_quota
-from quark.delivery.disk import Disk
 from quark.delivery.tail import BatchCache, Tail
 from quark.records.base import Origin
 from quark.records.line import Line, encode
