@@ -1,36 +1,42 @@
-"""Start, tag, log and end a run, then read it back: python examples/session_lifecycle.py [storage_dir]."""
+"""The life of a run, step by step: start, tag, log, end, look it up, interrupt another one and resume it.
+
+Run it with:  python examples/session_lifecycle.py [storage_dir]
+"""
 
 import sys
-from pathlib import Path
 
 import quark
 from quark import EventLogger, MetricsLogger, TrainingSession
 
 
-def main(storage_dir: Path) -> None:
-    """Record a run of a hundred steps and print what the store holds of it."""
+def main(storage_dir: str = "quark-runs") -> None:
+    """Record two runs in ``storage_dir`` and read the first one back."""
     with (
         TrainingSession.start_run(
-            project="image-classifier",
-            config={"model": "resnet18", "optimizer": "adamw", "lr": 3e-4},
-            tags=["baseline"],
-            storage_dir=storage_dir,
+            project="lifecycle-demo", config={"lr": 3e-4, "epochs": 2}, tags=["example"], storage_dir=storage_dir
         ) as session,
         MetricsLogger(session) as metrics,
         EventLogger(session) as events,
     ):
-        for step in range(100):
-            metrics.log("train/loss", 1.42 / (1 + step), step=step, epoch=0)
-        events.log("checkpoint_saved", step=99, epoch=0, payload={"path": "checkpoints/step-99.pt"})
-        session.add_log("Warm-up completed without instability.", identifier="Info")
-        session.add_tag("done")
+        for step in range(20):
+            metrics.log("train/loss", 1.0 / (step + 1), step=step, epoch=step // 10)
+        session.add_tag("tagged-while-running")
+        session.add_log("Warm-up went well.", identifier="Info", step=9)
+        events.log("checkpoint_saved", step=19, epoch=1, payload={"path": "checkpoints/step-19.pt"})
+    print(f"run {session.run_id}: {session.status}, files in {session.run_path}")
 
-    view = quark.open(storage_dir).run(session.run_id)
-    print(view.id, view.status, view.tags)
-    print(view.keys(), len(view.series("train/loss").values))
-    for event in view.events():
-        print(event.timestamp, event.severity, event.event_type)
+    interrupted = TrainingSession.start_run(project="lifecycle-demo", storage_dir=storage_dir)
+    interrupted.end_run(status="interrupted")
+    with TrainingSession.resume_run(run_id=interrupted.run_id, storage_dir=storage_dir) as resumed:
+        resumed.add_log("Recovered after maintenance.", identifier="Info")
+    print(f"run {resumed.run_id}: {resumed.status} at the second attempt")
+
+    with quark.open(storage_dir) as store:
+        view = store.run(session.run_id)
+        losses = view.series("train/loss")
+        print(f"read back: {len(losses)} losses from {losses.values[0]:.2f} to {losses.values[-1]:.2f}")
+        print("events:", ", ".join(event.event_type for event in view.events()))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "quark-runs").resolve())
+    main(*sys.argv[1:])

@@ -1,0 +1,64 @@
+"""Turns what was typed into runs: the store, a run by id or the latest one, filters."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from ..errors import RunNotFoundError
+from ..reading import RunView, Store, open
+from ..records.base import format_timestamp, parse_timestamp
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def opened(storage_dir: Path | None) -> Store:
+    """The store of a directory, leftovers of dead processes delivered."""
+    return open(storage_dir)
+
+
+def chosen(store: Store, run: str | None) -> RunView:
+    """The run that was named, or the latest one.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    if run is not None:
+        return store.run(run)
+    latest = next(store.runs(limit=1), None)
+    if latest is None:
+        raise RunNotFoundError(f"{store.location} holds no runs yet; record one, for instance with: quark demo")
+    return latest
+
+
+def moment(text: str | None, option: str) -> str | None:
+    """An RFC 3339 time, or a span before now such as ``90m``, ``12h`` or ``7d``, as RFC 3339."""
+    if text is None:
+        return None
+    span = _SPAN.match(text.strip())
+    if span:
+        return format_timestamp(time.time_ns() - int(float(span[1]) * _SECONDS[span[2]] * 1e9))
+    try:
+        return format_timestamp(parse_timestamp(text))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{option} takes a time such as 2026-05-07T12:00, or a span before now such as 90m, 12h or 7d; got {text!r}"
+        ) from error
+
+
+def config_filter(pairs: list[str]) -> dict[str, Any] | None:
+    """``key=value`` pairs; a value is read as JSON where it is JSON, else as text."""
+    made: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise typer.BadParameter(f"--config takes KEY=VALUE such as lr=0.1, got {pair!r}")
+        try:
+            made[key] = orjson.loads(value)
+        except ValueError:
+            made[key] = value
+    return made or None

@@ -1,0 +1,77 @@
+"""The program: its commands, its exit codes, and how errors are told to people and to scripts."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from ..errors import QuarkError
+from . import demo, doctor, export, runs, show, sync, tail, version
+from .output import print_json
+
+USAGE = 2
+FAILED = 1
+INTERRUPTED = 130
+UsageError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
+
+app = typer.Typer(
+    name="quark", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Quark watches neural networks train. Try: quark demo",
+)  # fmt: skip
+for command, name in (
+    (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
+    (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
+):  # fmt: skip
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns:
+        0 when it did what was asked, 1 when it could not, 2 for a command line that cannot be used. With ``--json``
+        standard output holds one JSON document in each of these cases.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = typer.main.get_command(app).main(list(arguments), prog_name="quark", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except typer.Exit as ending:
+        return ending.exit_code
+    except UsageError as error:
+        if not as_json:
+            error.show()  # type: ignore[attr-defined]
+        return _told("usage", error.format_message(), as_json, USAGE, shown=True)  # type: ignore[attr-defined]
+    except QuarkError as error:
+        return _told(code_of(error), str(error), as_json, FAILED)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _told("os_error", f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), as_json, FAILED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _told("interrupted", "interrupted", as_json, INTERRUPTED)
+
+
+def code_of(error: QuarkError) -> str:
+    """A word for scripts: the error's own code, else its class, such as ``invalid_run_state``."""
+    code = getattr(error, "code", None)
+    return code or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+
+
+def _told(code: str, message: str, as_json: bool, exit_code: int, *, shown: bool = False) -> int:
+    if as_json:
+        print_json({"error": {"code": code, "message": message}})
+    elif not shown:
+        print(f"quark: {message}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,74 @@
+"""`quark export`: a run as a file that other tools read."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, RunId, StorageDir
+from .output import console, print_json, text
+
+
+class Format(StrEnum):
+    """The formats."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+    json = "json"
+
+
+class Kind(StrEnum):
+    """The kinds of records."""
+
+    metric = "metric"
+    event = "event"
+    telemetry = "telemetry"
+    layer = "layer"
+    batch = "batch"
+    artifact = "artifact"
+    alert = "alert"
+    health = "health"
+    phase = "phase"
+
+
+def export(
+    run: RunId = None,
+    storage_dir: StorageDir = None,
+    as_format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.jsonl,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it; - is standard output.")
+    ] = Path("-"),
+    kind: Annotated[
+        list[Kind] | None,
+        typer.Option("--kind", "-k", help="Which records; all for jsonl and json, metric for csv and parquet."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run to a file. All attempts of it are written; the file appears when it is complete.
+
+    jsonl: the lines that Quark itself stores. json: one document. csv: one kind of records. parquet: the metrics.
+    """
+    from . import exporting
+    from .choosing import chosen, opened
+
+    kinds = [one.value for one in kind or []]
+    if as_format is Format.csv and len(kinds) > 1:
+        raise typer.BadParameter(f"csv holds one kind of records, got {', '.join(kinds)}; export them one by one")
+    if as_format is Format.parquet and kinds not in ([], ["metric"]):
+        raise typer.BadParameter(f"parquet holds metrics, got --kind {', '.join(kinds)}; use --format csv or jsonl")
+    to_stdout = str(out) == "-"
+    if to_stdout and (as_json or as_format is Format.parquet):
+        raise typer.BadParameter("give --out FILE: standard output is needed for the answer or takes no Parquet")
+    with opened(storage_dir) as store:
+        view = chosen(store, run)
+        if to_stdout:
+            exporting.write(view, as_format.value, kinds, sys.stdout.buffer)
+            return
+        count = exporting.write_file(view, as_format.value, kinds, out)
+    if as_json:
+        print_json({"run_id": view.id, "format": as_format.value, "path": str(out.resolve()), "records": count})
+    else:
+        console().print(text(f"{count:,} records of {view.id} written to {out}", limit=4000), soft_wrap=True)

@@ -1,0 +1,131 @@
+"""Writes a run as JSON lines, CSV, JSON or Parquet, record by record, without holding it in memory."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import orjson
+
+from ..reading import RunView
+from ..reading.view import KIND_NAMES
+from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, Record, field_names
+from ..records.line import WIDE, Line, encode, line_of
+from ..records.metric import MetricRecord
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What makes a spreadsheet take a cell for a formula when it comes first."""
+
+
+def write_file(view: RunView, as_format: str, kinds: Sequence[str], path: Path) -> int:
+    """Write a run to a file, which appears when it is complete; the number of records."""
+    if as_format == "parquet":
+        view.to_parquet(path, all_attempts=True)
+        return view.counts().get("metric", 0)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            count = write(view, as_format, kinds, file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def write(view: RunView, as_format: str, kinds: Sequence[str], file: IO[bytes]) -> int:
+    """Write a run as jsonl, csv or json; the number of records."""
+    if as_format == "csv":
+        return _write_csv(view, kinds[0] if kinds else "metric", file)
+    if as_format == "json":
+        return _write_document(view, kinds or KIND_NAMES, file)
+    return _write_lines(view, kinds or KIND_NAMES, file)
+
+
+def _write_lines(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
+    """The lines of the journal: who wrote them stands in a line before them, the run itself in the first one."""
+    count = 0
+    writer: Origin | None = None
+    body = msgspec.Raw(orjson.dumps({"project": {"name": view.project}, "run": view.record.to_dict()}))
+    first = encode(Line("run", 0, 0, label="start", body=body)) + b"\n"
+    for kind in kinds:
+        for origin, records in groupby(view.records(kind), key=lambda record: record.origin):
+            if origin != writer:
+                file.write(_header(origin, view.project))
+                writer = origin
+            file.write(first)
+            first = b""
+            for line, held in _lines(records):
+                file.write(line + b"\n")
+                count += held
+    if first:
+        file.write(first)
+    return count
+
+
+def _header(origin: Origin, project: str) -> bytes:
+    return orjson.dumps({
+        "kind": "writer", "sequence": 0, "time": 0, "run_id": origin.run_id, "writer_id": origin.writer_id,
+        "rank": origin.rank, "attempt": origin.attempt, "schema_version": CURRENT_SCHEMA_VERSION, "project": project,
+    }) + b"\n"  # fmt: skip
+
+
+def _lines(records: Iterator[Record]) -> Iterator[tuple[bytes, int]]:
+    """One line per sequence number: metrics that were recorded as one wide record become one again."""
+    for _, same in groupby(records, key=lambda record: record.sequence):
+        together = list(same)
+        first = together[0]
+        if len(together) > 1 and isinstance(first, MetricRecord):
+            values = {metric.metric_key: metric.value for metric in together if isinstance(metric, MetricRecord)}
+            line = Line(WIDE, first.sequence, first.time_ns, first.step, first.epoch, values=values)
+            yield encode(line), len(together)
+        else:
+            for record in together:
+                yield line_of(record), 1
+
+
+def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
+    count = 0
+    file.write(b'{"run":' + orjson.dumps(view.record.to_dict()))
+    for kind in kinds:
+        file.write(b',\n"%ss":[' % kind.encode())
+        comma = b"\n"
+        for record in view.records(kind):
+            file.write(comma + orjson.dumps(record.to_dict()))
+            comma = b",\n"
+            count += 1
+        file.write(b"]")
+    file.write(b"}\n")
+    return count
+
+
+def _write_csv(view: RunView, kind: str, file: IO[bytes]) -> int:
+    """One row a record. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    columns = [*field_names(KINDS[kind]), "attempt", "rank"]
+    wrapped = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+    try:
+        rows = csv.writer(wrapped, lineterminator="\n")
+        rows.writerow(columns)
+        count = 0
+        for record in view.records(kind):
+            origin = record.origin
+            values = [*(getattr(record, name) for name in columns[:-2]), origin.attempt, origin.rank]
+            rows.writerow([_cell(value) for value in values])
+            count += 1
+        return count
+    finally:
+        wrapped.detach()
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if not isinstance(value, str):
+        value = orjson.dumps(
+            value, default=lambda item: item.to_dict(), option=orjson.OPT_PASSTHROUGH_DATACLASS
+        ).decode()
+    value = value.replace("\0", "")
+    return f"'{value}" if value.startswith(_FORMULA) else value

@@ -1,0 +1,21 @@
+"""Options that several commands share, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StorageDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--storage-dir", "-d", metavar="DIR", show_default=False,
+        help="Directory that runs are recorded in; else QUARK_STORAGE_DIR, else the working directory.",
+    ),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+RunId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN", show_default=False, help="Id of a run, the start of one, or its name; the latest run if omitted."
+    ),
+]

@@ -1,0 +1,98 @@
+"""`quark runs`: the runs of a store, the newest first."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..records.base import parse_timestamp
+from ..records.literals import RUN_STATUSES
+from .options import AsJson, StorageDir
+from .output import console, print_json, status_text, table, text
+
+if TYPE_CHECKING:
+    from ..reading import RunPage, RunView
+
+Filter = str | None
+
+
+def runs(
+    storage_dir: StorageDir = None,
+    project: Annotated[Filter, typer.Option("--project", "-p", help="Only runs of this project.")] = None,
+    status: Annotated[Filter, typer.Option("--status", "-s", help=f"Only {', '.join(RUN_STATUSES)}.")] = None,
+    tag: Annotated[Filter, typer.Option("--tag", "-t", help="Only runs with this tag.")] = None,
+    name: Annotated[Filter, typer.Option("--name", help="Only runs of this name.")] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", metavar="KEY=VALUE", help="Only runs with this configuration; dots go inward."),
+    ] = None,
+    since: Annotated[
+        Filter, typer.Option("--since", metavar="TIME", help="Started at or after; a time, or a span such as 12h.")
+    ] = None,
+    until: Annotated[
+        Filter, typer.Option("--until", metavar="TIME", help="Started before; a time, or a span such as 7d.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", help="started_at, updated_at, name, project, status or id; - for descending.")
+    ] = "-started_at",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs. With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after."""
+    from .choosing import config_filter, moment, opened
+
+    if status is not None and status not in RUN_STATUSES:
+        raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {status!r}")
+    with opened(storage_dir) as store:
+        page = store.page(
+            project=project, status=status, tag=tag, name=name, config=config_filter(config or []),
+            started_after=moment(since, "--since"), started_before=moment(until, "--until"), sort=sort, limit=limit,
+            after=after,
+        )  # fmt: skip
+    if as_json:
+        print_json({"runs": [view.record.to_dict() for view in page.runs], "next": page.next})
+    else:
+        _show(page)
+
+
+def _show(page: "RunPage") -> None:
+    out = console()
+    if not page.runs:
+        out.print("no runs match")
+        return
+    wide = out.width >= 100
+    columns = ["run", "status", "project", "name", "started", "took", *(["tags"] if wide else [])]
+    made = table(*columns, right=("took",))
+    for view in page.runs:
+        made.add_row(
+            text(short(view)), status_text(view.status, view.reason), text(view.project, limit=24),
+            text(view.name or "", limit=24), text(ago(view.started_at)), text(took(view)),
+            *([text(", ".join(view.tags), "dim", 40)] if wide else []),
+        )  # fmt: skip
+    out.print(made)
+    if page.next is not None:
+        out.print(text(f"more runs: --limit, or --after {page.next}", "dim"), soft_wrap=True)
+
+
+def short(view: "RunView") -> str:
+    """The start of an id: the part that is its time to the millisecond."""
+    return view.id[:13]
+
+
+def took(view: "RunView") -> str:
+    """How long a run took or has been running, for a narrow column."""
+    from ..reading.elapsed import elapsed_s
+    from ..sinks.wording import duration
+
+    seconds = elapsed_s(view.record)
+    return "" if seconds is None else duration(seconds)
+
+
+def ago(timestamp: str) -> str:
+    """How long ago, for a narrow column; the date past a week."""
+    seconds = time.time() - parse_timestamp(timestamp) / 1e9
+    for limit, unit, word in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (7 * 86400, 86400, "d")):
+        if seconds < limit:
+            return f"{max(0, int(seconds // unit))} {word} ago"
+    return timestamp[:10]

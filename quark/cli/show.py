@@ -1,0 +1,164 @@
+"""`quark show`: everything about one run on one screen."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import AsJson, RunId, StorageDir
+from .output import SEVERITIES, console, print_json, status_text, table, text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..reading import RunView
+    from ..records.event import EventRecord
+
+SHOWN_METRICS = 30
+ENVIRONMENT = ("host", "platform", "python", "cpu_count", "gpus", "command")
+
+
+def show(
+    run: RunId = None,
+    storage_dir: StorageDir = None,
+    events: Annotated[int, typer.Option("--events", min=0, help="How many of the latest events.")] = 10,
+    all_metrics: Annotated[bool, typer.Option("--all", help="All metrics, however many there are.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: configuration, tags, environment, metrics with their course, events, alerts and artifacts."""
+    from .choosing import chosen, opened
+
+    with opened(storage_dir) as store:
+        view = chosen(store, run)
+        if as_json:
+            print_json(_document(view, events))
+        else:
+            _print(view, console(), events, all_metrics)
+
+
+def _document(view: "RunView", events: int) -> dict[str, Any]:
+    from .metrics import summarise
+
+    return {
+        "run": view.record.to_dict(),
+        "counts": view.counts(),
+        "metrics": {summary.key: summary.to_dict() for summary in summarise(view, width=1)},
+        "events": [event.to_dict() for event in latest_events(view, events)],
+        "alerts": [alert.to_dict() for alert in view.alerts()],
+        "artifacts": [artifact.to_dict() for artifact in view.artifacts()],
+    }
+
+
+def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
+    """The last ``count`` events, in their order."""
+    from collections import deque
+
+    return list(deque(view.records("event"), maxlen=count))  # type: ignore[arg-type]
+
+
+def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> None:
+    from rich.text import Text
+
+    from .runs import took
+
+    title = text(view.name or view.id, "bold")
+    out.print(Text.assemble(title, "  ", status_text(view.status, view.reason)), soft_wrap=True)
+    pairs = {
+        "run": view.id, "project": view.project, "started": view.started_at,
+        "took": took(view), "tags": ", ".join(view.tags), "commit": view.record.git_commit or "",
+        "parent": view.record.parent_run_id or "",
+        "attempts": str(view.record.resume_count + 1) if view.record.resume_count else "",
+    }  # fmt: skip
+    _pairs(out, {name: value for name, value in pairs.items() if value})
+    _section(out, "configuration", dict(flat(view.config)))
+    _section(out, "environment", {n: view.environment[n] for n in ENVIRONMENT if view.environment.get(n)})
+    _print_metrics(view, out, all_metrics)
+    _print_records(view, out, events)
+
+
+def _print_metrics(view: "RunView", out: "Console", all_metrics: bool) -> None:
+    from .metrics import in_order, metric_table, summarise
+
+    keys = in_order(view.latest())
+    if not keys:
+        return
+    shown = keys if all_metrics else keys[:SHOWN_METRICS]
+    out.print()
+    out.print(metric_table(summarise(view, shown), out.width))
+    if len(keys) > len(shown):
+        out.print(text(f"and {len(keys) - len(shown)} more metrics: --all", "dim"))
+
+
+def _print_records(view: "RunView", out: "Console", events: int) -> None:
+    counts = view.counts()
+    latest = latest_events(view, events)
+    if latest:
+        out.print()
+        out.print(text(f"events, the last {len(latest)} of {counts.get('event', len(latest))}", "bold"))
+        for event in latest:
+            out.print(event_line(event), no_wrap=True, overflow="ellipsis")
+    alerts = view.alerts()
+    if alerts:
+        out.print()
+        out.print(text(f"alerts ({len(alerts)})", "bold"))
+        for alert in alerts:
+            out.print(text(f"{alert.severity}: {alert.title}: {alert.summary}", SEVERITIES.get(alert.severity, "")))
+    artifacts = view.artifacts()
+    if artifacts:
+        made = table("artifact", "type", "step", "bytes", right=("step", "bytes"))
+        for artifact in artifacts:
+            step = "" if artifact.step is None else str(artifact.step)
+            made.add_row(
+                text(artifact.artifact_key), text(artifact.artifact_type), text(step), text(f"{artifact.size_bytes:,}")
+            )
+        out.print()
+        out.print(made)
+    others = {kind: n for kind, n in counts.items() if kind not in ("metric", "event", "alert", "artifact") and n}
+    if others:
+        out.print()
+        out.print(text("also recorded: " + ", ".join(f"{n} of kind {kind}" for kind, n in others.items()), "dim"))
+
+
+def event_line(event: "EventRecord") -> Any:
+    """An event on one line: time, severity, step, what happened, its details."""
+    from rich.text import Text
+
+    payload = dict(event.payload)
+    message = str(payload.pop("message", ""))
+    payload.pop("identifier", None)
+    details = ", ".join(f"{key}={value}" for key, value in payload.items())
+    parts = [
+        text(event.timestamp[11:19], "dim"), text(event.severity, SEVERITIES.get(event.severity, "")),
+        text(event.event_type, "bold"), text("" if event.step is None else f"step {event.step}", "dim"),
+        text(message), text(details, "dim"),
+    ]  # fmt: skip
+    return Text(" ").join(part for part in parts if part)
+
+
+def _section(out: "Console", title: str, values: Mapping[str, Any]) -> None:
+    if values:
+        out.print()
+        out.print(text(title, "bold"))
+        _pairs(out, values, indent="  ")
+
+
+def _pairs(out: "Console", values: Mapping[str, Any], indent: str = "") -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in values.items():
+        shown = " ".join(map(str, value)) if isinstance(value, list) else value
+        made.add_row(text(name, limit=60), text(shown))
+    out.print(Padding(made, (0, 0, 0, len(indent))))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

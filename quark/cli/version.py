@@ -1,0 +1,37 @@
+"""`quark version`: which release this is, and of what it is made."""
+
+import platform
+
+from ..records.base import CURRENT_SCHEMA_VERSION
+from .options import AsJson
+from .output import print_json
+
+PACKAGES = ("torch", "sqlalchemy", "msgspec", "orjson", "numpy")
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print the version of Quark, of Python and of the packages that it rests on."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version_of(package)
+        except PackageNotFoundError:
+            found[package] = None
+    release = own_version()
+    if as_json:
+        print_json({
+            "quark": release, "schema": CURRENT_SCHEMA_VERSION, "python": platform.python_version(), "packages": found,
+        })  # fmt: skip
+        return
+    print(f"quark {release} (records of schema {CURRENT_SCHEMA_VERSION}), Python {platform.python_version()}")
+    print(", ".join(f"{package} {number or 'not installed'}" for package, number in found.items()))
+
+
+def own_version() -> str:
+    """The version of this release, as the package's root says it."""
+    import sys
+
+    return sys.modules[__name__.partition(".")[0]].__version__

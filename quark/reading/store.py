@@ -1,0 +1,139 @@
+"""The runs of a store: found by filters, walked over all pages, or named by id."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from ..core.reader import Page
+from ..errors import RunNotFoundError, WrongTypeError
+from ..records.artifact import ArtifactRecord
+from ..records.grammar import check_index, shown
+from ..records.run import ProjectRecord, RunRecord
+from .source import Payloads, StoreReader
+from .view import RunView
+
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some runs, and the cursor with which ``Store.page`` goes on behind them; None at the end."""
+
+    runs: tuple[RunView, ...]
+    next: str | None
+
+
+class Store:
+    """The runs that a store holds. Get one from ``quark.open``.
+
+    Args:
+        reader: what answers, an embedded store or a service.
+        location: the directory or address, for messages.
+        payloads: gives the payload of an artifact; by default the file in the run's directory.
+    """
+
+    __module__ = "quark"
+
+    def __init__(self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None) -> None:
+        self._reader = reader
+        self._payloads = payloads or _payload_of_run
+        self.location = location
+
+    def runs(
+        self, *, project: str | None = None, status: str | None = None, tag: str | None = None,
+        config: Mapping[str, Any] | None = None, name: str | None = None, started_after: str | None = None,
+        started_before: str | None = None, sort: str = "-started_at", limit: int | None = None,
+    ) -> Iterator[RunView]:  # fmt: skip
+        """All runs that match, page by page; the newest first.
+
+        Args:
+            project, status, tag, name: equal to these.
+            config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
+            started_after, started_before: RFC 3339 bounds of the start.
+            sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.
+            limit: at most so many.
+        """
+        left = check_index(limit, "limit")
+        cursor: str | None = None
+        while left is None or left > 0:
+            page = self.page(
+                project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
+                started_before=started_before, sort=sort, limit=PAGE_SIZE if left is None else min(PAGE_SIZE, left),
+                after=cursor,
+            )  # fmt: skip
+            yield from page.runs
+            left = None if left is None else left - len(page.runs)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def page(
+        self, *, project: str | None = None, status: str | None = None, tag: str | None = None,
+        config: Mapping[str, Any] | None = None, name: str | None = None, started_after: str | None = None,
+        started_before: str | None = None, sort: str = "-started_at", limit: int = PAGE_SIZE, after: str | None = None,
+    ) -> RunPage:  # fmt: skip
+        """One page of runs; ``after`` is the ``next`` of the page before. See ``runs`` for the filters."""
+        found: Page = self._reader.runs(
+            project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
+            started_before=started_before, sort=sort, limit=limit, after=after,
+        )  # fmt: skip
+        return RunPage(tuple(self._view(record) for record in found.items), found.next)
+
+    def run(self, run_id: str) -> RunView:
+        """The run with this id, or with an id that begins so, or with this name, if it is the only one.
+
+        Raises:
+            RunNotFoundError: no run, or several.
+        """
+        if not isinstance(run_id, str) or not run_id:
+            raise WrongTypeError(f"run takes the id of a run or the start of one, got {shown(run_id)}")
+        try:
+            return self._view(self._reader.run(run_id))
+        except RunNotFoundError:
+            found = self._named(run_id)
+        if not found:
+            raise RunNotFoundError(
+                f"no run {run_id!r} in {self.location or 'this store'}; `quark runs` lists the runs that it holds",
+                code="run_not_found",
+            )
+        if len(found) > 1:
+            several = ", ".join(view.id for view in found[:5]) + (", ..." if len(found) > 5 else "")
+            raise RunNotFoundError(
+                f"{run_id!r} names {len(found)} runs: {several}; write more of the id", code="run_ambiguous"
+            )
+        return found[0]
+
+    def _named(self, text: str) -> list[RunView]:
+        by_id = [view for view in self.runs(sort="id") if view.id.startswith(text)]
+        return by_id or list(self.runs(name=text))
+
+    def projects(self) -> list[ProjectRecord]:
+        """The projects that have runs here, by name."""
+        return list(self._reader.projects())
+
+    def close(self) -> None:
+        """Let go of the store; again is allowed."""
+        self._reader.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.location or self._reader!r}>"
+
+    def _view(self, record: RunRecord) -> RunView:
+        return RunView(self._reader, record, self._payloads)
+
+
+def _payload_of_run(run: RunRecord, artifact: ArtifactRecord) -> bytes:
+    from pathlib import Path
+
+    from ..storage.artifacts import read_payload
+
+    return read_payload(Path(run.run_path), artifact)

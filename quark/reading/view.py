@@ -1,0 +1,283 @@
+"""A run as it is read: what it is, its metrics as arrays and tables, its records and its artifacts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+
+from ..core.reader import Chart, RecordFilter, Series
+from ..errors import RunNotFoundError, SessionStoreError, WrongTypeError
+from ..producers.payload import decode_payload
+from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
+from ..records.artifact import ArtifactRecord
+from ..records.base import Record
+from ..records.batch import BatchDiagnosticRecord
+from ..records.event import EventRecord
+from ..records.grammar import one_of, shown
+from ..records.layer import LayerSummaryRecord
+from ..records.metric import MetricRecord
+from ..records.run import RunRecord
+from ..records.telemetry import SystemTelemetryRecord
+from .source import Payloads, StoreReader
+
+if TYPE_CHECKING:
+    import pandas
+
+R = TypeVar("R", bound=Record)
+KIND_NAMES = ("metric", "event", "telemetry", "layer", "batch", "artifact", "alert", "health", "phase")
+
+
+class Bounds(TypedDict, total=False):
+    """The bounds that every kind of record can be read within; they are inclusive."""
+
+    step: int | None
+    step_min: int | None
+    step_max: int | None
+    epoch: int | None
+    epoch_min: int | None
+    epoch_max: int | None
+    limit: int | None
+
+
+class RunView:
+    """A run of a store, as it was when it was looked up; ``refresh`` looks again. Records are read when asked for.
+
+    ``records`` streams; the shorthands ``metrics``, ``events``, ... give a tuple of all that match, in the order in
+    which the store received them.
+    """
+
+    __module__ = "quark"
+
+    def __init__(self, reader: StoreReader, record: RunRecord, payloads: Payloads) -> None:
+        self._reader = reader
+        self._payloads = payloads
+        self.record = record
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        """Identity of the run."""
+        return self.record.id
+
+    @property
+    def name(self) -> str | None:
+        """Its name for people, if it has one."""
+        return self.record.name
+
+    @property
+    def project(self) -> str:
+        """Name of its project."""
+        return self.record.project_name
+
+    @property
+    def status(self) -> str:
+        """running, completed, failed or interrupted."""
+        return self.record.status
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ended, such as completed, error or lost; None while it runs."""
+        return self.record.reason
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its configuration, secrets redacted."""
+        return self.record.config
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return self.record.tags
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Host, packages, hardware and command at the start."""
+        return self.record.environment
+
+    @property
+    def started_at(self) -> str:
+        """When it started, RFC 3339 in UTC."""
+        return self.record.started_at
+
+    @property
+    def ended_at(self) -> str | None:
+        """When it ended; None while it runs."""
+        return self.record.ended_at
+
+    def refresh(self) -> "RunView":
+        """Look the run up again: its status, tags and end may have changed. Returns itself."""
+        self.record = self._reader.run(self.id)
+        return self
+
+    # Metrics
+
+    def keys(self) -> list[str]:
+        """The metric keys, sorted."""
+        return self._reader.keys(self.id)
+
+    def series(self, key: str, *, all_attempts: bool = False) -> Series:
+        """A metric as NumPy arrays; a step that several attempts reached shows the latest one unless ``all_attempts``.
+
+        Raises:
+            SessionStoreError: the run has no metric of this key.
+        """
+        found = self._reader.series(self.id, key, all_attempts=all_attempts)
+        if not len(found) and key not in self.keys():
+            raise self._no_metric(key)
+        return found
+
+    def chart(
+        self, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
+    ) -> Chart:
+        """A metric reduced to at most ``buckets`` stretches with their true minimum and maximum."""
+        return self._reader.chart(self.id, key, buckets=buckets, step_min=step_min, step_max=step_max)
+
+    def latest(self) -> dict[str, tuple[int | None, float]]:
+        """Step and value of the last point of every metric, by key."""
+        return dict(sorted(self._reader.latest(self.id).items()))
+
+    def counts(self) -> dict[str, int]:
+        """How many records of each kind the run has."""
+        return dict(self._reader.count(self.id))
+
+    def to_pandas(
+        self, keys: Iterable[str] | None = None, *, wide: bool = False, all_attempts: bool = False
+    ) -> "pandas.DataFrame":
+        """The metrics as a data frame.
+
+        Args:
+            keys: which metrics; all by default.
+            wide: False: one row a point, with the columns key, step, epoch, value, timestamp, attempt and rank. True:
+                one row a step, with the columns step, epoch and one per key; the last point of a key at a step counts,
+                points without a step have a row per epoch.
+            all_attempts: also the points that a later attempt of the run replaced.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+            SessionStoreError: the run has no metric of one of these keys.
+        """
+        from .table import long_frame, wide_frame
+
+        make = wide_frame if wide else long_frame
+        return make(self.series(key, all_attempts=all_attempts) for key in self._chosen(keys))
+
+    def to_parquet(self, path: str | Path, keys: Iterable[str] | None = None, *, all_attempts: bool = False) -> Path:
+        """Write the metrics to a Parquet file, one row a point, at least one row group per metric; returns the path.
+
+        One metric at a time is in memory. The file appears when it is complete.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+            SessionStoreError: the run has no metric of one of these keys.
+        """
+        from .table import write_parquet
+
+        series = (self.series(key, all_attempts=all_attempts) for key in self._chosen(keys))
+        return write_parquet(Path(path), series, self.record)
+
+    def _chosen(self, keys: Iterable[str] | None) -> list[str]:
+        if isinstance(keys, str):
+            return [keys]
+        return self.keys() if keys is None else list(keys)
+
+    def _no_metric(self, key: object) -> SessionStoreError:
+        import difflib
+
+        near = difflib.get_close_matches(str(key), self.keys(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "keys() lists those that it has"
+        return SessionStoreError(f"run {self.id} has no metric {key!r}; {hint}", code="metric_not_found")
+
+    # Records
+
+    def records(self, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
+        """The records of a kind one by one.
+
+        Args:
+            kind: metric, event, telemetry, layer, batch, artifact, alert, health or phase.
+            where: bounds and fields that restrict them.
+        """
+        return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), where)
+
+    def _all(self, cls: type[R], where: Mapping[str, Any], bounds: Mapping[str, Any]) -> tuple[R, ...]:
+        wanted = {name: value for name, value in where.items() if value is not None}
+        return tuple(self.records(cls.kind, RecordFilter(where=wanted, **bounds)))  # type: ignore[return-value]
+
+    def metrics(
+        self, metric_key: str | None = None, *, namespace: str | None = None, metric_name: str | None = None,
+        **bounds: Unpack[Bounds],
+    ) -> tuple[MetricRecord, ...]:  # fmt: skip
+        """Points of metrics as records; ``series`` gives them as arrays, and faster."""
+        where = {"metric_key": metric_key, "namespace": namespace, "metric_name": metric_name}
+        return self._all(MetricRecord, where, bounds)
+
+    def events(
+        self, event_type: str | tuple[str, ...] | None = None, *, severity: str | tuple[str, ...] | None = None,
+        **bounds: Unpack[Bounds],
+    ) -> tuple[EventRecord, ...]:  # fmt: skip
+        """Events and log messages."""
+        return self._all(EventRecord, {"event_type": event_type, "severity": severity}, bounds)
+
+    def telemetry(self, *, boundary: str | None = None, **bounds: Unpack[Bounds]) -> tuple[SystemTelemetryRecord, ...]:
+        """What the machine did."""
+        return self._all(SystemTelemetryRecord, {"boundary": boundary}, bounds)
+
+    def alerts(
+        self, *, rule_id: str | None = None, category: str | None = None,
+        severity: str | tuple[str, ...] | None = None, **bounds: Unpack[Bounds],
+    ) -> tuple[AlertRecord, ...]:  # fmt: skip
+        """What is or was wrong."""
+        return self._all(AlertRecord, {"rule_id": rule_id, "category": category, "severity": severity}, bounds)
+
+    def artifacts(
+        self, *, artifact_type: str | tuple[str, ...] | None = None, artifact_key: str | None = None,
+        namespace: str | None = None, **bounds: Unpack[Bounds],
+    ) -> tuple[ArtifactRecord, ...]:  # fmt: skip
+        """Stored artifacts; ``load`` gives their payloads."""
+        where = {"artifact_type": artifact_type, "artifact_key": artifact_key, "namespace": namespace}
+        return self._all(ArtifactRecord, where, bounds)
+
+    def layers(
+        self, *, module_name: str | None = None, summary_type: str | None = None, **bounds: Unpack[Bounds]
+    ) -> tuple[LayerSummaryRecord, ...]:
+        """Statistics of layers."""
+        where = {"module_name": module_name, "summary_type": summary_type}
+        return self._all(LayerSummaryRecord, where, bounds)
+
+    def batches(self, *, sample_id: str | None = None, **bounds: Unpack[Bounds]) -> tuple[BatchDiagnosticRecord, ...]:
+        """Diagnostics of batches; ``sample_id`` picks those that held a sample."""
+        return self._all(BatchDiagnosticRecord, {"sample_id": sample_id}, bounds)
+
+    def health_scores(self, *, score_key: str | None = None, **bounds: Unpack[Bounds]) -> tuple[HealthScoreRecord, ...]:
+        """Scores of the run's health."""
+        return self._all(HealthScoreRecord, {"score_key": score_key}, bounds)
+
+    def phases(self, *, phase_name: str | None = None, **bounds: Unpack[Bounds]) -> tuple[PhaseRecord, ...]:
+        """Phases of the training."""
+        return self._all(PhaseRecord, {"phase_name": phase_name}, bounds)
+
+    def load(self, artifact: str | ArtifactRecord) -> Any:
+        """The payload of an artifact, given its record or its id: JSON values, text or bytes, never objects.
+
+        Raises:
+            RunNotFoundError: the run has no artifact of this id.
+            SessionStoreError: the file is missing, or its digest is not the recorded one.
+        """
+        record = artifact
+        if isinstance(artifact, str):
+            record = next((found for found in self.artifacts() if found.id == artifact), artifact)
+            if isinstance(record, str):
+                raise RunNotFoundError(
+                    f"run {self.id} has no artifact {artifact!r}; artifacts() lists its ids", code="artifact_not_found"
+                )
+        if not isinstance(record, ArtifactRecord):
+            raise WrongTypeError(f"load takes an ArtifactRecord or its id, got {shown(artifact)}")
+        return decode_payload(self._payloads(self.record, record), record.payload_format)
+
+    def __repr__(self) -> str:
+        named = f" {self.name!r}" if self.name else ""
+        return f"<RunView {self.id}{named} of {self.project!r}: {self.status}>"
+
+    def _repr_html_(self) -> str:
+        from .notebook import page_of
+
+        return page_of(self)
