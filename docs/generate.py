@@ -173,7 +173,8 @@ def _options(command: Any) -> str:
         if option.name == "help" or getattr(option, "hidden", False):
             continue
         shown = ", ".join(f"`{word}`" for word in option.opts) if option.opts[0].startswith("-") else f"`{option.name}`"
-        needed = "must be given" if option.required else _default_of(option.default)
+        flag = {True: "on", False: "off"}.get(option.default) if isinstance(option.default, bool) else None
+        needed = "must be given" if option.required else flag or _default_of(option.default)
         rows.append((shown, needed, " ".join((getattr(option, "help", "") or "").split())))
     return table(("Option", "Default", "Meaning"), rows) if rows else ""
 
