@@ -167,6 +167,19 @@ def test_without_psutil_all_is_null(tmp_path: Path) -> None:
     assert (machine.read(), machine.complete) == ({}, True)
 
 
+def test_a_machine_that_tells_nothing_is_all_null(tmp_path: Path) -> None:
+    """With /proc hidden from the start, making and reading the machine raise nothing."""
+
+    class Hidden:
+        Error = psutil.Error
+
+        def __getattr__(self, name: str) -> Any:
+            raise FileNotFoundError("/proc")
+
+    machine = Machine(Hidden(), nowhere(tmp_path))
+    assert set(machine.read().values()) == {None}
+
+
 def test_a_processor_that_is_never_told_is_not_waited_for(fake: Psutil, tmp_path: Path) -> None:
     """If the use of the processor cannot be had, the looks do not go on at the pace of the start."""
     machine = Machine(fake, nowhere(tmp_path), clock=lambda: 0.0)

@@ -141,6 +141,17 @@ def test_closing_keeps_a_step_whose_times_never_came(handle: MemoryRunHandle, mo
     assert (record.step_time_ms, record.metadata) == (pytest.approx(2.0), {"timing": "host"})
 
 
+def test_flushing_leaves_what_the_device_has_not_told(handle: MemoryRunHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush amid a long step takes what is there, and the step still gets the device's times later."""
+    monkeypatch.setattr("quark.producers.telemetry.telemetry.DEVICE_WAIT_S", 0.01)
+    cuda = Cuda()
+    telemetry = Bench(cuda).telemetry(handle)
+    telemetry.start_step(0).finish()
+    assert (telemetry.flush(), telemetry.read()) == ((), ())
+    cuda.run(0.0, 3000.0)
+    assert [record.step_time_ms for record in telemetry.read()] == [3000.0]
+
+
 def test_steps_that_wait_are_bounded(handle: MemoryRunHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stuck device does not fill the memory: the oldest steps are recorded with the host's times."""
     monkeypatch.setattr("quark.producers.telemetry.pending.MOST", 3)

@@ -36,9 +36,10 @@ class Machine:
         self._group = group
         self._affinity = affinity
         self._clock = clock
-        self._process = psutil.Process() if psutil else None
-        self._total = psutil.virtual_memory().total if psutil else 0
-        self._count = len(affinity) if affinity is not None else ((psutil and psutil.cpu_count()) or 1)
+        self._process = self._try(lambda: psutil.Process())
+        self._total = self._try(lambda: psutil.virtual_memory().total) or 0
+        self._all = self._try(lambda: psutil.cpu_count()) or 1
+        self._count = self._all if affinity is None else len(affinity)
         self._before: tuple[str, float, float, float] | None = None
         self._percent: float | None = None
         self._looks = 0
@@ -63,6 +64,8 @@ class Machine:
 
     def _try(self, read: Callable[[], T]) -> T | None:
         """Hidden /proc, a lost process, an odd kernel: a value less, and the others stay."""
+        if self._psutil is None:
+            return None
         try:
             return read()
         except (self._psutil.Error, OSError, RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
@@ -100,7 +103,7 @@ class Machine:
             used = self._group.processor_s()
             if used is not None:
                 return f"group of {processors}", used, processors * self._clock()
-        if self._affinity is None or self._count >= (self._psutil.cpu_count() or 1):
+        if self._affinity is None or self._count >= self._all:
             return ("all", *_busy_and_total([self._psutil.cpu_times()]))
         times = self._psutil.cpu_times(percpu=True)
         return ("some", *_busy_and_total([times[index] for index in self._affinity if index < len(times)]))
@@ -119,11 +122,18 @@ def this_machine() -> Machine:
     """The machine that this process runs on."""
     try:
         psutil = import_module("psutil")
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # psutil reads /proc when it is imported
         warn_once(
             "psutil", f"processor and memory are not recorded: psutil could not be imported ({error}); "
             "install it with: pip install psutil",
         )  # fmt: skip
         psutil = None
-    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return Machine(psutil, ControlGroup(), affinity)
+    return Machine(psutil, ControlGroup(), _affinity())
+
+
+def _affinity() -> list[int] | None:
+    """The processors that the process may run on; None where nobody tells."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return None

@@ -95,20 +95,20 @@ class PendingSteps:
         if len(self._steps) > MOST:
             self._take_first(patient=False)
 
-    def resolve(self, wait_s: float = 0.0) -> None:
-        """Record what is complete; with ``wait_s`` poll for so long, then record the rest with the host's times."""
+    def resolve(self, wait_s: float = 0.0, *, give_up: bool = False) -> None:
+        """Record what is complete, polling for at most ``wait_s``; with ``give_up`` the rest with the host's times."""
         self._drain()
         deadline = time.monotonic() + wait_s
         while self._steps:
             if self._steps[0].done():
                 self._take_first(patient=True)
-            elif not wait_s:
-                return
-            elif time.monotonic() >= deadline:
-                self._take_first(patient=False)
-            else:
+            elif wait_s and time.monotonic() < deadline:
                 time.sleep(POLL_S)
                 self._drain()
+            elif give_up:
+                self._take_first(patient=False)
+            else:
+                return
 
     def _take_first(self, *, patient: bool) -> None:
         try:

@@ -135,7 +135,7 @@ class Sampler:
                 self._thread.start()
         self._wake.set()
 
-    def remove(self, feed: Feed, timeout_s: float = 1.0) -> None:
+    def remove(self, feed: Feed, timeout_s: float = 0.5) -> None:
         """Look no more for ``feed``; with the last one the thread ends, unless a driver holds it longer."""
         with self._lock:
             self._feeds = tuple(item for item in self._feeds if item is not feed)

@@ -4,8 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -18,35 +17,18 @@ from ..attach import Attachment, check_batch_size
 from ..device import DeviceValues, is_on_device
 from ..metrics import log_values
 from .config import SystemTelemetryConfig
-from .gpu import Gpu
-from .machine import Machine, this_machine
 from .pending import Flag, PendingStep, PendingSteps
-from .sample import BLANK, Sample, make_sample
-from .sampler import INTERVAL_S, Feed, Sampler, shared_sampler
+from .sample import Sample
 from .scope import StepTelemetryScope
-from .timing import Times, active_cuda, start_marks
+from .sources import Sources, Surroundings
+from .timing import Times, start_marks
 from .writing import put_record
 
 _REFUSED = (SchemaValidationError, TypeError, ClosedError)
 _NO_TIMES: Times = (None, None, None)
 
-SAMPLE_WAIT_S = 0.05
-"""How long ``sample`` waits for a fresh look at the machine."""
-
 DEVICE_WAIT_S = 1.0
-"""How long ``flush`` and ``close`` poll for a device that has not finished its steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the telemetry finds around it; a test puts its own in the place."""
-
-    clock: Callable[[], float] = time.perf_counter
-    sampling_clock: Callable[[], float] = time.monotonic
-    cuda: Callable[[], Any] = active_cuda
-    sampler: Callable[[], Sampler] = shared_sampler
-    machine: Callable[[], Machine] = this_machine
-    gpu: Callable[[int | None], Gpu] = Gpu
+"""How long ``flush``, ``read`` and ``close`` poll for a device that has not finished its steps."""
 
 
 class SystemTelemetry(Attachment):
@@ -67,45 +49,16 @@ class SystemTelemetry(Attachment):
         self._every = self._config.sample_every_n_steps
         self._recent: deque[SystemTelemetryRecord] = deque(maxlen=check_batch_size(batch_size))
         self._clock = self._surroundings.clock
-        self._cuda = self._surroundings.cuda
         self._counting = threading.Lock()
         self._overflows = 0
         self._skipped = 0
         self._devices = DeviceValues()
         self._pending = PendingSteps(self._store_pending, self._drain)
-        self._machine: Machine | None = None
-        self._gpu: Gpu | None = None
-        self._feed: Feed | None = None
-        if not self._handle.disabled:
-            self._begin_sampling()
-            attach = getattr(self._handle, "attach", None)
-            if attach is not None:
-                attach(self)
-
-    def _begin_sampling(self) -> None:
-        around = self._surroundings
-        if self._config.capture_cpu:
-            self._machine = around.machine()
-        if self._config.capture_gpu:
-            self._gpu = around.gpu(self._config.gpu_index)
-        if self._machine is not None or self._gpu is not None:
-            # The machine is read here once, so that the first record has values; a driver may take long to start.
-            first = self._look(self._machine) if self._machine is not None else BLANK
-            self._feed = Feed(lambda: self._look(self._machine, self._gpu), first=first, clock=around.sampling_clock)
-            self._sampler = around.sampler()
-            self._sampler.add(self._feed)
-
-    def _look(self, *sources: Machine | Gpu | None) -> Sample:
-        """Read the sources, each for itself; on the sampler's thread but for the first look."""
-        values: dict[str, Any] = {}
-        for source in sources:
-            if source is not None:
-                try:
-                    values.update(source.read())
-                except Exception as error:  # noqa: BLE001  no driver's fault may harm the run
-                    self._handle.report("telemetry_sample", error)
-        complete = all(source is None or source.complete for source in (self._machine, self._gpu))
-        return make_sample(values, self._surroundings.sampling_clock(), complete=complete)
+        enabled = not self._handle.disabled
+        self._sources = Sources(self._surroundings, self._config, enabled=enabled, report=self._handle.report)
+        attach = getattr(self._handle, "attach", None)
+        if enabled and attach is not None:
+            attach(self)
 
     def start_step(
         self, step: int, *, epoch: int | None = None, metadata: Mapping[str, Any] | None = None
@@ -122,7 +75,7 @@ class SystemTelemetry(Attachment):
                 counted and warned about, and the scope records nothing.
         """
         if self._handle.disabled:
-            return StepTelemetryScope(0, None, None, None, _no_clock, None)
+            return _SILENT
         try:
             self._check_open()
             number = _checked_step(step)
@@ -130,14 +83,13 @@ class SystemTelemetry(Attachment):
             details = None if metadata is None else check_json(metadata, "metadata")
         except _REFUSED as error:
             self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
-            return StepTelemetryScope(0, None, None, None, self._clock, None)
+            return _SILENT
         if self._pending:
             self._resolve(0.0)
         marks = None
         if number % self._every == 0:
-            if self._feed is not None:
-                self._feed.ask()
-            cuda = self._on_cuda()
+            self._sources.ask()
+            cuda = self._sources.on_cuda()
             if cuda is not None:
                 marks = start_marks(cuda)
         return StepTelemetryScope(number, epoch, details, self._finish, self._clock, marks)
@@ -163,8 +115,8 @@ class SystemTelemetry(Attachment):
             step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
             details = None if metadata is None else check_json(metadata, "metadata")
             now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
-            self._on_cuda()
-            looked = BLANK if self._feed is None else self._feed.await_sample(INTERVAL_S, SAMPLE_WAIT_S)
+            self._sources.on_cuda()
+            looked = self._sources.fresh()
             return self._store("time" if step is None else "step", step, epoch, _NO_TIMES, details, now, looked)
         except _REFUSED as error:
             self._handle.refuse(error, what="telemetry sample")
@@ -211,14 +163,16 @@ class SystemTelemetry(Attachment):
                 self._pending.resolve()
             if is_on_device(overflow_occurred) or is_on_device(skipped_step):
                 flags = self._flag(overflow_occurred), self._flag(skipped_step)
-                self._pending.add(PendingStep(number, epoch, times, details or {}, now, self._latest(), flags=flags))
+                self._pending.add(
+                    PendingStep(number, epoch, times, details or {}, now, self._sources.latest(), flags=flags)
+                )
                 return None
             if overflow_occurred or skipped_step:
                 self._count(bool(overflow_occurred), bool(skipped_step))
             elif number % self._every:
                 return None
-            self._on_cuda()
-            return self._store("step", number, epoch, times, details, now, self._latest())
+            self._sources.on_cuda()
+            return self._store("step", number, epoch, times, details, now, self._sources.latest())
         except _REFUSED as error:
             self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
             return None
@@ -234,24 +188,16 @@ class SystemTelemetry(Attachment):
         try:
             self._check_open()
             if scope.marks is not None:
-                pending = PendingStep(scope.step, scope.epoch, times, details or {}, now, self._latest(), scope.marks)
+                pending = PendingStep(
+                    scope.step, scope.epoch, times, details or {}, now, self._sources.latest(), scope.marks
+                )
                 self._pending.add(pending)
                 self._pending.resolve()
                 return None
-            return self._store("step", scope.step, scope.epoch, times, details, now, self._latest())
+            return self._store("step", scope.step, scope.epoch, times, details, now, self._sources.latest())
         except ClosedError as error:
             self._handle.refuse(error, what=f"telemetry of step {scope.step}")
             return None
-
-    def _on_cuda(self) -> Any:
-        """torch.cuda if it is in use. The device in use is the training thread's own, so it is asked here."""
-        cuda = self._cuda()
-        if cuda is not None and self._gpu is not None and not self._gpu.chosen:
-            self._gpu.device = cuda.current_device()
-        return cuda
-
-    def _latest(self) -> Sample:
-        return BLANK if self._feed is None else self._feed.current()
 
     def _flag(self, value: Any) -> Flag:
         if not is_on_device(value):
@@ -337,18 +283,15 @@ class SystemTelemetry(Attachment):
             ),
         )  # fmt: skip
 
-    def _resolve(self, wait_s: float) -> None:
+    def _resolve(self, wait_s: float, *, give_up: bool = False) -> None:
         try:
-            self._pending.resolve(wait_s)
+            self._pending.resolve(wait_s, give_up=give_up)
         except ClosedError as error:
             self._handle.refuse(error, what="telemetry of the last steps")
 
     def _on_close(self) -> None:
-        self._resolve(DEVICE_WAIT_S)
-        if self._feed is not None:
-            self._sampler.remove(self._feed)
-        if self._gpu is not None:
-            self._gpu.close()
+        self._resolve(DEVICE_WAIT_S, give_up=True)
+        self._sources.close()
         self._handle.offer()
 
     def __enter__(self) -> "SystemTelemetry":
@@ -384,5 +327,5 @@ def _milliseconds(value: Any, field: str) -> float | None:
     return number
 
 
-def _no_clock() -> float:
-    return 0.0
+_SILENT = StepTelemetryScope(0, None, None, None, time.perf_counter, None)
+"""The scope of a step that is not recorded at all; it keeps nothing, so that all such steps share it."""
