@@ -10,8 +10,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import quark
-from quark.records.base import KINDS
 from quark.records.describe import fields_of
+from quark.records.line import KINDS
 from quark.settings import SETTINGS
 
 DOCS = Path(__file__).parent
@@ -96,7 +96,7 @@ and remedy. The schema version is {quark.CURRENT_SCHEMA_VERSION} (`CURRENT_SCHEM
 
 ## What is recorded in a run
 """
-    for cls in KINDS.values():
+    for _, cls in sorted(KINDS.items()):
         text += f"\n### {cls.__name__}\n\n{_first(cls)} Its kind on the wire is `{cls.kind}`.\n\n{_field_table(cls)}"
     text += "\n## What a run is\n"
     for name in SNAPSHOTS:
