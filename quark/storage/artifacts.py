@@ -1,0 +1,122 @@
+"""Artifact payloads as files below a run's directory: written whole or not at all, and checked when they are read."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import SchemaValidationError, SessionStoreError
+from ..records.artifact import ARTIFACT_STORAGE_LAYOUT, ArtifactRecord
+from ..records.grammar import check_key, shown, to_json
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_payload(
+    run_path: Path, artifact_type: str, artifact_key: str, artifact_id: str, payload: bytes, payload_format: str,
+    metadata: Mapping[str, Any],
+) -> tuple[str, str, int, str]:  # fmt: skip
+    """Store a payload and its metadata as ``ARTIFACT_STORAGE_LAYOUT`` says; both survive a power loss on return.
+
+    Returns:
+        The paths of payload and metadata relative to ``run_path``, the size in bytes and the SHA-256 in hexadecimal.
+
+    Raises:
+        SchemaValidationError: a type, key, id or format that no path may hold.
+        OSError: the disk did not take it, or a directory on the way is a link; nothing is left behind.
+    """
+    check_key(artifact_type, what="artifact type")
+    check_key(artifact_key, what="artifact name")
+    if not isinstance(artifact_id, str) or not _ID.match(artifact_id):
+        raise SchemaValidationError(f"artifact id {shown(artifact_id)} cannot be a file name; use letters and digits")
+    extensions = ARTIFACT_STORAGE_LAYOUT["extension"]
+    if not isinstance(extensions, Mapping) or payload_format not in extensions:
+        raise SchemaValidationError(f"payload_format {shown(payload_format)} is not known; use json, text or bytes")
+    places = {
+        "artifact_type": artifact_type, "artifact_key": artifact_key, "id": artifact_id,
+        "extension": extensions[payload_format],
+    }  # fmt: skip
+    relative, described = (str(ARTIFACT_STORAGE_LAYOUT[name]).format(**places) for name in ("payload", "metadata"))
+    digest = hashlib.sha256(payload).hexdigest()
+    about = {"id": artifact_id, **metadata, "size_bytes": len(payload), "sha256": digest}
+    directory = PurePosixPath(relative).parent
+    with _directory(run_path, directory, create=True) as folder:
+        _write(folder, PurePosixPath(relative).name, payload)
+        _write(folder, PurePosixPath(described).name, to_json(about))
+        os.fsync(folder)
+    return relative, described, len(payload), digest
+
+
+def read_payload(run_path: Path, record: ArtifactRecord) -> bytes:
+    """The payload of an artifact.
+
+    Raises:
+        SessionStoreError: the file is missing, lies outside the run's directory, or is not what was recorded.
+    """
+    path = PurePosixPath(record.payload_relative_path)
+    try:
+        with _directory(run_path, path.parent, create=False) as folder:
+            file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+            with os.fdopen(file, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    raise OSError(f"{path.name} is no regular file")
+                payload = stream.read(record.size_bytes + 1)
+    except (OSError, SchemaValidationError) as error:
+        raise SessionStoreError(
+            f"the payload of artifact {record.artifact_key} is not at {run_path / path}: {error}; "
+            "was the run's directory moved?", code="artifact_missing",
+        ) from error  # fmt: skip
+    if hashlib.sha256(payload).hexdigest() != record.sha256:
+        raise SessionStoreError(
+            f"the payload of artifact {record.artifact_key} at {run_path / path} is not what was recorded: "
+            "its SHA-256 differs; restore the file from a backup", code="artifact_damaged",
+        )  # fmt: skip
+    return payload
+
+
+@contextmanager
+def _directory(run_path: Path, relative: PurePosixPath, *, create: bool) -> Iterator[int]:
+    """A directory below ``run_path``, entered step by step so that no link on the way can lead outside."""
+    if relative.is_absolute() or ".." in relative.parts:
+        raise SchemaValidationError(f"the path {shown(str(relative))} leaves the run's directory")
+    if create:
+        run_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(run_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in relative.parts:
+            if create and _make_directory(part, folder):
+                os.fsync(folder)
+            inner = os.open(part, _DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _make_directory(name: str, folder: int) -> bool:
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(folder: int, name: str, content: bytes) -> None:
+    """Write a file under a temporary name, make it durable, then give it its name."""
+    temporary = f".{name}.{os.urandom(6).hex()}.tmp"
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(file)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise

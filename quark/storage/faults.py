@@ -1,0 +1,37 @@
+"""What a database's complaint means to its user, as errors of Quark's own tree."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import SessionStoreError
+
+_CAUSES = {
+    "SQLITE_FULL": ("disk_full", "free some space; what was not stored stays in the journal"),
+    "SQLITE_IOERR": ("disk_error", "check the disk; what was not stored stays in the journal"),
+    "SQLITE_BUSY": ("busy", "another process is writing; try again"),
+    "SQLITE_LOCKED": ("busy", "another connection is writing; try again"),
+    "SQLITE_READONLY": ("read_only", "make the file and its directory writable"),
+    "SQLITE_CANTOPEN": ("cannot_open", "check that the directory exists and may be read"),
+    "SQLITE_CORRUPT": ("damaged", "copy the file away and recover it with: sqlite3 FILE .recover"),
+    "SQLITE_NOTADB": ("damaged", "the file is no database of Quark's; move it away"),
+}
+
+
+@contextmanager
+def faults_named(where: object) -> Iterator[None]:
+    """Turn the driver's errors into SessionStoreError, with the file and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _named(where, error) from error
+
+
+def _named(where: object, error: sqlite3.Error) -> SessionStoreError:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    code, remedy = next(
+        (known for prefix, known in _CAUSES.items() if name.startswith(prefix)), ("database", "see the cause above")
+    )
+    return SessionStoreError(
+        f"the store {where} refused: {error} ({name or type(error).__name__}); {remedy}", code=code
+    )

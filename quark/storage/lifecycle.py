@@ -1,0 +1,155 @@
+"""What the lifecycle lines of a journal (start, resume, join, tag, end, discard) do to a run's row."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..core.lifecycle import STOP_REASONS
+from ..records.base import KINDS, Origin, parse_timestamp
+from ..records.line import Line, encode
+from ..records.literals import RUN_STATUSES
+from ..records.run import ProjectRecord, RunRecord
+
+LOST = "lost"
+SERIES_KINDS = ("metric", "metrics")
+
+Action = Callable[[sqlite3.Connection, int, Origin, Line, dict[str, Any]], None]
+
+
+def apply(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line) -> None:
+    """Apply one lifecycle line; an action that this release does not know changes nothing.
+
+    Raises:
+        ValueError, KeyError, TypeError, msgspec.MsgspecError: the line's body does not have what its action needs.
+    """
+    action = _ACTIONS.get(line.label or "")
+    if action is None:
+        return
+    body = msgspec.json.decode(line.body) if line.body else {}
+    if not isinstance(body, dict):
+        raise TypeError(f"the body of a run line must be a JSON object, got {type(body).__name__}")
+    action(connection, run_pk, origin, line, body)
+
+
+def insert_placeholder(connection: sqlite3.Connection, origin: Origin, time_ns: int) -> int:
+    """A row for a run whose start line has not come, perhaps never will; returns its number."""
+    project = ("unknown", "unknown", "", time_ns, time_ns, 1)
+    connection.execute("INSERT OR IGNORE INTO projects VALUES (?, ?, ?, ?, ?, ?)", project)
+    row = connection.execute(
+        "INSERT INTO runs (id, project_id, status, lineage_root_run_id, resume_count, attempt, run_path, strict_mode,"
+        " config, environment, started_at, updated_at, schema_version, placeholder)"
+        " VALUES (?, 'unknown', 'running', ?, 0, 0, '', 0, '{}', '{}', ?, ?, 1, 1) RETURNING pk",
+        (origin.run_id, origin.run_id, time_ns, time_ns),
+    ).fetchone()
+    return row[0]
+
+
+def _start(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    project = msgspec.convert(body["project"], ProjectRecord)
+    run = msgspec.convert(body["run"], RunRecord)
+    if run.id != origin.run_id:
+        raise ValueError(f"the start of run {run.id!r} came in the journal of run {origin.run_id!r}")
+    placeholder, attempt = connection.execute(
+        "SELECT placeholder, attempt FROM runs WHERE pk = ?", (run_pk,)
+    ).fetchone()
+    if not placeholder:
+        return
+    connection.execute(
+        "INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET updated_at = max(updated_at, excluded.updated_at)",
+        (
+            project.id, project.name, project.root_path, parse_timestamp(project.created_at),
+            parse_timestamp(project.updated_at), project.schema_version,
+        ),
+    )  # fmt: skip
+    connection.execute(
+        "UPDATE runs SET name = ?, project_id = ?, parent_run_id = ?, lineage_root_run_id = ?, run_path = ?,"
+        " git_commit = ?, strict_mode = ?, config = ?, environment = ?, started_at = ?,"
+        " updated_at = max(updated_at, ?), schema_version = ?, placeholder = 0 WHERE pk = ?",
+        (
+            run.name, project.id, run.parent_run_id, run.lineage_root_run_id, run.run_path, run.git_commit,
+            run.strict_mode, _text(run.config), _text(run.environment), parse_timestamp(run.started_at),
+            parse_timestamp(run.updated_at), run.schema_version, run_pk,
+        ),
+    )  # fmt: skip
+    for tag in run.tags:
+        _add_tag(connection, run_pk, tag)
+    # The journal of a later attempt may have arrived before this one: what it said of the run's state stays.
+    if attempt <= origin.attempt:
+        _set_state(connection, run_pk, run.status, run.reason, run.ended_at and parse_timestamp(run.ended_at))
+        connection.execute(
+            "UPDATE runs SET attempt = ?, resume_count = ? WHERE pk = ?", (origin.attempt, run.resume_count, run_pk)
+        )
+
+
+def _resume(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    attempt = max(int(body.get("attempt", origin.attempt)), 1)
+    resumed_at = parse_timestamp(body["resumed_at"]) if body.get("resumed_at") else line.time
+    connection.execute(
+        "UPDATE runs SET resume_count = resume_count + 1, updated_at = max(updated_at, ?) WHERE pk = ?",
+        (resumed_at, run_pk),
+    )
+    if attempt >= connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]:
+        _set_state(connection, run_pk, "running", None, None)
+        connection.execute("UPDATE runs SET attempt = ? WHERE pk = ?", (attempt, run_pk))
+        if body.get("environment"):
+            connection.execute("UPDATE runs SET environment = ? WHERE pk = ?", (_text(body["environment"]), run_pk))
+
+
+def _tag(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    tag = body["tag"]
+    if not isinstance(tag, str):
+        raise TypeError(f"a tag must be a string, got {type(tag).__name__}")
+    _add_tag(connection, run_pk, tag)
+    connection.execute("UPDATE runs SET updated_at = max(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
+
+
+def _end(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    status, reason = body["status"], body.get("reason")
+    if status not in RUN_STATUSES or reason not in (None, LOST, *STOP_REASONS):
+        raise ValueError(f"a run cannot end with the status {status!r} and the reason {reason!r}")
+    ended_at = parse_timestamp(body["ended_at"]) if body.get("ended_at") else line.time
+    # An earlier attempt's journal may arrive after the run was resumed: the run goes on all the same.
+    attempt = connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]
+    if origin.attempt >= attempt or reason == LOST:
+        _set_state(connection, run_pk, status, reason, ended_at)
+        connection.execute(
+            "UPDATE runs SET updated_at = max(updated_at, ?), attempt = max(attempt, ?) WHERE pk = ?",
+            (ended_at, origin.attempt, run_pk),
+        )
+
+
+def _discard(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    kind = body["kind"]
+    if kind not in KINDS or kind in SERIES_KINDS:
+        raise ValueError(f"records of the kind {kind!r} cannot be discarded")
+    connection.execute("DELETE FROM records WHERE run_pk = ? AND kind = ?", (run_pk, kind))
+
+
+def _set_state(
+    connection: sqlite3.Connection, run_pk: int, status: str, reason: str | None, ended_at: int | str | None
+) -> None:
+    connection.execute(
+        "UPDATE runs SET status = ?, reason = ?, ended_at = ? WHERE pk = ?", (status, reason, ended_at, run_pk)
+    )
+
+
+def _add_tag(connection: sqlite3.Connection, run_pk: int, tag: str) -> None:
+    connection.execute(
+        "INSERT INTO run_tags (run_pk, position, tag)"
+        " SELECT ?, (SELECT count(*) FROM run_tags WHERE run_pk = ?), ?"
+        " WHERE NOT EXISTS (SELECT 1 FROM run_tags WHERE run_pk = ? AND tag = ?)",
+        (run_pk, run_pk, tag, run_pk, tag),
+    )
+
+
+def _text(value: Any) -> str:
+    return encode(value).decode()
+
+
+_ACTIONS: dict[str, Action] = {
+    "start": _start, "resume": _resume, "tag": _tag, "end": _end, "discard": _discard,
+}  # fmt: skip
+"""``join`` says nothing of the run itself; its line is kept among the records like all of these."""

@@ -1,0 +1,1 @@
+"""The migrations of a store, in the order of their numbers."""

@@ -1,0 +1,1 @@
+"""One file per migration; ``HEAD`` in ``version.py`` names the last one."""

@@ -1,0 +1,38 @@
+"""Small answers about a run: which metrics it has, what they were last, how many records of each kind."""
+
+import numpy as np
+import sqlalchemy as sa
+
+from .arrays import unpacked_points
+from .schema import fragments, records, series
+
+
+def read_keys(connection: sa.Connection, run_pk: int) -> list[str]:
+    """The metric keys of a run, sorted."""
+    query = sa.select(series.c.key).where(series.c.run_pk == run_pk)
+    return sorted(connection.execute(query).scalars())
+
+
+def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int | None, float]]:
+    """The last step and value of every key: of its chunks, and then of what is not packed yet."""
+    query = sa.select(series.c.pk, series.c.key, series.c.last_step, series.c.last_value)
+    rows = connection.execute(query.where(series.c.run_pk == run_pk).order_by(series.c.key)).all()
+    last: dict[int, tuple[int | None, float]] = {pk: (step, value) for pk, _, step, value in rows if value is not None}
+    for *_, points in unpacked_points(connection, run_pk):
+        numbers, from_end = np.unique(points["series"][::-1], return_index=True)
+        newest = points[len(points) - 1 - from_end]
+        for number, step, value in zip(
+            numbers.tolist(), newest["step"].tolist(), newest["value"].tolist(), strict=True
+        ):
+            last[number] = (None if step < 0 else step, value)
+    return {key: last[pk] for pk, key, *_ in rows if pk in last}
+
+
+def read_counts(connection: sa.Connection, run_pk: int) -> dict[str, int]:
+    """Records by kind; kinds without any are left out, and so are the lines of the lifecycle."""
+    packed = sa.select(sa.func.coalesce(sa.func.sum(series.c.count), 0)).where(series.c.run_pk == run_pk)
+    unpacked = sa.select(sa.func.coalesce(sa.func.sum(fragments.c.count), 0)).where(fragments.c.run_pk == run_pk)
+    points = int(connection.execute(packed).scalar_one()) + int(connection.execute(unpacked).scalar_one())
+    query = sa.select(records.c.kind, sa.func.count()).where(records.c.run_pk == run_pk, records.c.kind != "run")
+    made = {kind: count for kind, count in connection.execute(query.group_by(records.c.kind))}
+    return {"metric": points, **made} if points else made

@@ -1,0 +1,58 @@
+"""Hands out records page by page; between two pages no connection is held, so readers may take their time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..core.reader import RecordFilter
+from ..errors import RunNotFoundError, SchemaValidationError
+from ..records.base import KINDS, Record
+from .arrays import run_number
+from .database import Database
+from .rows import read_rows
+from .samples import Place, SampleReader
+
+
+def pages(
+    database: Database, run_id: str, kind: str, wanted: RecordFilter, limit: int
+) -> Iterator[tuple[list[Record], int | None]]:
+    """Pages of ``limit`` records, each with the cursor behind it; the last one has None.
+
+    Raises:
+        RunNotFoundError, SchemaValidationError: at once, not when the first page is asked for.
+    """
+    if kind not in KINDS:
+        raise SchemaValidationError(f"no records are of the kind {kind!r}; use one of {', '.join(sorted(KINDS))}")
+    with database.reading() as connection:
+        run_pk = run_number(connection, run_id)
+    if run_pk is None:
+        raise RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
+    if kind == "metric":
+        return _metric_pages(database, SampleReader(run_id, run_pk, wanted), limit)
+    return _row_pages(database, run_id, run_pk, kind, wanted, limit)
+
+
+def _row_pages(
+    database: Database, run_id: str, run_pk: int, kind: str, wanted: RecordFilter, limit: int
+) -> Iterator[tuple[list[Record], int | None]]:
+    while True:
+        with database.reading() as connection:
+            found, cursor = read_rows(connection, run_id, run_pk, kind, wanted, limit)
+        yield found, cursor
+        if cursor is None:
+            return
+        wanted = replace(wanted, after=cursor)
+
+
+def _metric_pages(database: Database, reader: SampleReader, limit: int) -> Iterator[tuple[list[Record], int | None]]:
+    held: list[tuple[Place, Record]] = []
+    while True:
+        while len(held) <= limit:
+            with database.reading() as connection:
+                found = reader.next_window(connection)
+            if found is None:
+                break
+            held += found
+        page, held = held[:limit], held[limit:]
+        yield [record for _, record in page], page[-1][0].cursor() if held else None
+        if not held:
+            return

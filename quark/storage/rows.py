@@ -1,0 +1,108 @@
+"""Reads records of every kind but metrics: pages in the order of arrival, each with a cursor to go on from."""
+
+import logging
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ..core.reader import RecordFilter
+from ..errors import SchemaValidationError
+from ..records import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
+from ..records.base import KINDS, Origin, Record, body_names
+from ..records.line import record_of_body
+from .schema import records, writers
+
+logger = logging.getLogger("quark")
+
+ENVELOPE = ("id", "sequence", "writer_id", "rank", "attempt")
+"""Fields of every record that ``where`` takes beside those of its kind."""
+
+
+def read_rows(
+    connection: sa.Connection, run_id: str, run_pk: int, kind: str, wanted: RecordFilter, limit: int
+) -> tuple[list[Record], int | None]:
+    """The first ``limit`` records behind the filter's cursor, and the cursor behind them; None if there are no more."""
+    query = (
+        sa.select(
+            records.c.pk, records.c.sequence, records.c.time_ns, records.c.step, records.c.epoch, records.c.body,
+            writers.c.id, writers.c.rank, writers.c.attempt,
+        )
+        .join(writers, writers.c.pk == records.c.writer_pk)
+        .where(records.c.run_pk == run_pk, records.c.kind == kind)
+        .order_by(records.c.pk)
+        .limit(limit + 1)
+    )  # fmt: skip
+    if wanted.after is not None:
+        query = query.where(records.c.pk > wanted.after)
+    query = _bounded(query, wanted)
+    for name, value in wanted.where.items():
+        query = query.where(_condition(kind, name, value))
+    rows = connection.execute(query).all()
+    found = [record for row in rows[:limit] if (record := _record(run_id, kind, row)) is not None]
+    return found, rows[limit - 1].pk if len(rows) > limit else None
+
+
+def _bounded(query: Any, wanted: RecordFilter) -> Any:
+    for column, exact, low, high in (
+        (records.c.step, wanted.step, wanted.step_min, wanted.step_max),
+        (records.c.epoch, wanted.epoch, wanted.epoch_min, wanted.epoch_max),
+    ):
+        if exact is not None:
+            query = query.where(column == exact)
+        if low is not None:
+            query = query.where(column >= low)
+        if high is not None:
+            query = query.where(column <= high)
+    return query
+
+
+def _condition(kind: str, name: str, value: Any) -> Any:
+    cls = KINDS[kind]
+    if kind == "batch" and name == "sample_id":
+        return _among(value, lambda one: sa.exists().where(_items("$.sample_ids").c.value == one))
+    if name == "id":
+        return _among(value, _has_id)
+    if name in ENVELOPE:
+        column: Any = {
+            "sequence": records.c.sequence, "writer_id": writers.c.id, "rank": writers.c.rank,
+            "attempt": writers.c.attempt,
+        }[name]  # fmt: skip
+    elif name == cls.label_field:
+        column = records.c.label
+    elif name in body_names(cls):
+        column = sa.func.json_extract(records.c.body, f"$.{name}")
+    else:
+        known = ", ".join([*body_names(cls), *ENVELOPE])
+        raise SchemaValidationError(
+            f"records of the kind {kind!r} have no field {name!r} to filter by; use one of {known}"
+        )
+    return _among(value, lambda one: column.is_(None) if one is None else column == one)
+
+
+def _among(value: Any, condition: Any) -> Any:
+    """Equality, or membership for a tuple of values."""
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return sa.or_(sa.false(), *(condition(one) for one in value))
+    return condition(value)
+
+
+def _items(path: str) -> Any:
+    return sa.func.json_each(records.c.body, path).table_valued("value")
+
+
+def _has_id(record_id: Any) -> Any:
+    writer, _, number = str(record_id).rpartition("-")
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        return sa.false()
+    return sa.and_(writers.c.id == writer, records.c.sequence == int(number))
+
+
+def _record(run_id: str, kind: str, row: Any) -> Record | None:
+    origin = Origin(run_id, row.id, row.rank, row.attempt)
+    try:
+        return record_of_body(kind, row.body, origin, row.sequence, row.time_ns, row.step, row.epoch)
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        # One damaged record must not hide the others; it stays in the store as it came.
+        logger.warning("quark: record %s-%d of run %s cannot be read: %s", row.id, row.sequence, run_id, error)
+        return None

@@ -1,0 +1,186 @@
+"""Answers questions about runs and projects: one of them, or page after page of those that match."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ..core.reader import Page
+from ..errors import RunNotFoundError, SchemaValidationError
+from ..records.base import format_timestamp, parse_timestamp
+from ..records.grammar import check_index, one_of
+from ..records.literals import RUN_STATUSES
+from ..records.run import ProjectRecord, RunRecord
+from .schema import projects, run_tags, runs
+
+_SORTS: dict[str, Any] = {
+    "started_at": runs.c.started_at,
+    "updated_at": runs.c.updated_at,
+    "name": sa.func.coalesce(runs.c.name, ""),
+    "project": projects.c.name,
+    "status": runs.c.status,
+    "id": runs.c.id,
+}
+SORT_FIELDS = tuple(_SORTS)
+"""What runs can be sorted by; a minus sign before it turns the order round."""
+
+_PAGE = 200
+_MISSING = object()
+
+_everything = sa.select(runs, projects.c.name.label("project_name")).join(projects, projects.c.id == runs.c.project_id)
+
+
+def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
+    """The run.
+
+    Raises:
+        RunNotFoundError: there is none with this id.
+    """
+    row = connection.execute(_everything.where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
+    return _records(connection, [row])[0]
+
+
+def read_projects(connection: sa.Connection) -> list[ProjectRecord]:
+    """All projects by name."""
+    return [
+        ProjectRecord(
+            id=row.id, name=row.name, root_path=row.root_path, created_at=format_timestamp(row.created_at),
+            updated_at=format_timestamp(row.updated_at), schema_version=row.schema_version,
+        )
+        for row in connection.execute(sa.select(projects).order_by(projects.c.name, projects.c.id))
+    ]  # fmt: skip
+
+
+def read_runs(
+    connection: sa.Connection, *, project: str | None, status: str | None, tag: str | None, name: str | None,
+    config: Mapping[str, Any] | None, started_after: str | None, started_before: str | None, sort: str,
+    limit: int | None, after: str | None,
+) -> Page:  # fmt: skip
+    """A page of the runs that match everything given; see ``RecordReader.runs``.
+
+    Raises:
+        SchemaValidationError: a status, sort field, limit, time or cursor that cannot be used.
+    """
+    field, descending = sort.removeprefix("-"), sort.startswith("-")
+    if field not in _SORTS:
+        raise SchemaValidationError(
+            f"sort {sort!r} is not known; use one of {', '.join(SORT_FIELDS)}, with - before it"
+        )
+    check_index(limit, "limit")
+    query = _everything
+    if project is not None:
+        query = query.where(projects.c.name == project)
+    if status is not None:
+        query = query.where(runs.c.status == one_of(status, RUN_STATUSES, "status"))
+    if tag is not None:
+        query = query.where(sa.exists().where(run_tags.c.run_pk == runs.c.pk, run_tags.c.tag == tag))
+    if name is not None:
+        query = query.where(runs.c.name == name)
+    if started_after is not None:
+        query = query.where(runs.c.started_at >= parse_timestamp(started_after))
+    if started_before is not None:
+        query = query.where(runs.c.started_at <= parse_timestamp(started_before))
+    return _page(connection, query, field, descending, dict(config or {}), limit, after)
+
+
+def _page(
+    connection: sa.Connection, query: Any, field: str, descending: bool, config: dict[str, Any], limit: int | None,
+    after: str | None,
+) -> Page:  # fmt: skip
+    """Pages of the query until ``limit`` runs also match ``config``, whose values only Python can compare."""
+    column = _SORTS[field]
+    order = (sa.desc, sa.asc)[not descending]
+    query = query.add_columns(column.label("sort_value")).order_by(order(column), order(runs.c.pk))
+    place = None if after is None else _place(after, field, descending)
+    found: list[Any] = []
+    while limit is None or len(found) <= limit:
+        here = query.limit(_PAGE)
+        if place is not None:
+            pair = sa.tuple_(column, runs.c.pk)
+            bound = sa.tuple_(sa.literal(place[0]), sa.literal(place[1]))
+            here = here.where(pair < bound if descending else pair > bound)
+        rows = connection.execute(here).all()
+        found += [row for row in rows if not config or _matches(row.config, config)]
+        if len(rows) < _PAGE:
+            break
+        place = (rows[-1].sort_value, rows[-1].pk)
+    more = limit is not None and len(found) > limit
+    found = found[:limit]
+    last = found[-1] if found else None
+    cursor = _cursor(field, descending, last.sort_value, last.pk) if more and last is not None else None
+    return Page(tuple(_records(connection, found)), cursor)
+
+
+def _cursor(field: str, descending: bool, value: Any, pk: int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([field, descending, value, pk])).decode()
+
+
+def _place(cursor: str, field: str, descending: bool) -> tuple[Any, int]:
+    """What a cursor points behind: the value sorted by and the run's number."""
+    try:
+        known, direction, value, pk = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_Cursor)
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        raise SchemaValidationError(
+            f"after {cursor[:80]!r} is no cursor; pass the `next` of the page before"
+        ) from error
+    if (known, direction) != (field, descending):
+        raise SchemaValidationError("after is the cursor of a list in another order; keep `sort` from page to page")
+    return value, pk
+
+
+_Cursor = tuple[str, bool, int | str, int]
+
+
+def _matches(text: str, wanted: dict[str, Any]) -> bool:
+    config = msgspec.json.decode(text)
+    return all(_same(_at(config, path), value) for path, value in wanted.items())
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equal as JSON: 1 is 1.0, but true is not 1."""
+    if isinstance(found, bool) is not isinstance(wanted, bool):
+        return False
+    return found == (list(wanted) if isinstance(wanted, tuple) else wanted)
+
+
+def _at(config: Any, path: str) -> Any:
+    """The value at a dotted path; a key that has dots itself is found too."""
+    if not isinstance(config, dict):
+        return _MISSING
+    if path in config:
+        return config[path]
+    for key, value in config.items():
+        if path.startswith(key + "."):
+            found = _at(value, path[len(key) + 1 :])
+            if found is not _MISSING:
+                return found
+    return _MISSING
+
+
+def _records(connection: sa.Connection, rows: Iterable[Any]) -> list[RunRecord]:
+    rows = list(rows)
+    tags: dict[int, list[str]] = {row.pk: [] for row in rows}
+    numbers = list(tags)
+    for start in range(0, len(numbers), _PAGE):
+        query = sa.select(run_tags.c.run_pk, run_tags.c.tag).where(
+            run_tags.c.run_pk.in_(numbers[start : start + _PAGE])
+        )
+        for run_pk, tag in connection.execute(query.order_by(run_tags.c.run_pk, run_tags.c.position)):
+            tags[run_pk].append(tag)
+    return [_record(row, tuple(tags[row.pk])) for row in rows]
+
+
+def _record(row: Any, tags: tuple[str, ...]) -> RunRecord:
+    return RunRecord(
+        id=row.id, name=row.name, project_id=row.project_id, project_name=row.project_name, status=row.status,
+        reason=row.reason, parent_run_id=row.parent_run_id, lineage_root_run_id=row.lineage_root_run_id,
+        resume_count=row.resume_count, run_path=row.run_path, git_commit=row.git_commit,
+        strict_mode=bool(row.strict_mode), tags=tags, config=msgspec.json.decode(row.config),
+        environment=msgspec.json.decode(row.environment), started_at=format_timestamp(row.started_at),
+        ended_at=None if row.ended_at is None else format_timestamp(row.ended_at),
+        updated_at=format_timestamp(row.updated_at), schema_version=row.schema_version,
+    )  # fmt: skip

@@ -1,0 +1,204 @@
+"""Reads metrics as records, writer by writer in the order of their numbers, a window of numbers at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+
+from ..core.reader import RecordFilter
+from ..errors import SchemaValidationError
+from ..records.base import Origin
+from ..records.line import metric_record
+from ..records.metric import MetricRecord
+from .chunk import Extra, columns_of
+from .points import POINT, unpack_points
+from .schema import chunk_data, chunks, fragments, series, writers
+
+WINDOWS = (1024, 65_536)
+"""Sequence numbers that are looked through at once, growing from the first to the second."""
+
+FIELDS = ("metric_key", "namespace", "metric_name", "writer_id", "rank", "attempt")
+"""What ``where`` takes for metrics."""
+
+_SERIES_BITS = 40
+_SEQUENCE_BITS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind which point a reader stands: its writer, its sequence number and its series."""
+
+    writer: int
+    sequence: int
+    series: int
+
+    def cursor(self) -> int:
+        """The place as one number, in the order of places; it may need more than 64 bits."""
+        return ((self.writer << _SEQUENCE_BITS) | self.sequence) << _SERIES_BITS | self.series
+
+    @staticmethod
+    def of(cursor: int) -> "Place":
+        """The place that a cursor means."""
+        head, number = divmod(cursor, 1 << _SERIES_BITS)
+        return Place(*divmod(head, 1 << _SEQUENCE_BITS), number)
+
+
+class SampleReader:
+    """One reading of a run's metrics with a filter; it holds no connection between two windows.
+
+    Raises:
+        SchemaValidationError: the filter names a field that metrics cannot be filtered by.
+    """
+
+    def __init__(self, run_id: str, run_pk: int, wanted: RecordFilter) -> None:
+        for name in wanted.where:
+            if name not in FIELDS:
+                raise SchemaValidationError(f"metrics cannot be filtered by {name!r}; use one of {', '.join(FIELDS)}")
+        self._run_id = run_id
+        self._run_pk = run_pk
+        self._wanted = wanted
+        start = Place.of(wanted.after) if wanted.after is not None else Place(0, -1, 0)
+        self._after = start
+        self._window = WINDOWS[0]
+
+    def next_window(self, connection: sa.Connection) -> list[tuple[Place, MetricRecord]] | None:
+        """The next window that holds points, of which the filter may let none through; None at the end."""
+        keys = self._keys(connection)
+        for origin, writer in self._writers(connection):
+            first = self._after.sequence if writer == self._after.writer else -1
+            start = self._first_stored(connection, writer, max(first, 0))
+            if start is None:
+                continue
+            stop = start + self._window
+            self._window = min(self._window * 2, WINDOWS[1])
+            points, extras = self._stored(connection, writer, start, stop, keys)
+            if writer == self._after.writer:
+                points = points[
+                    (points["sequence"] > first)
+                    | ((points["sequence"] == first) & (points["series"] > self._after.series))
+                ]
+            self._after = Place(writer, stop - 1, (1 << _SERIES_BITS) - 1)
+            return list(_records(points, keys, extras, origin, writer))
+        return None
+
+    def _writers(self, connection: sa.Connection) -> Iterator[tuple[Origin, int]]:
+        query = sa.select(writers).where(writers.c.run_pk == self._run_pk, writers.c.pk >= self._after.writer)
+        for row in connection.execute(query.order_by(writers.c.pk)).all():
+            wanted = self._wanted.where
+            if all(
+                _admits(wanted, name, value)
+                for name, value in (("writer_id", row.id), ("rank", row.rank), ("attempt", row.attempt))
+            ):
+                yield Origin(self._run_id, row.id, row.rank, row.attempt), row.pk
+
+    def _keys(self, connection: sa.Connection) -> dict[int, str]:
+        """The keys that the filter lets through, by row number; compared here, so no character has a meaning."""
+        made = {}
+        query = sa.select(series.c.pk, series.c.key).where(series.c.run_pk == self._run_pk)
+        for pk, key in connection.execute(query):
+            namespace, _, name = key.rpartition("/")
+            names = (("metric_key", key), ("namespace", namespace or None), ("metric_name", name))
+            if all(_admits(self._wanted.where, field, value) for field, value in names):
+                made[pk] = key
+        return made
+
+    def _first_stored(self, connection: sa.Connection, writer: int, first: int) -> int | None:
+        """The first number from ``first`` on that may have points; None if there is none."""
+        lowest = [
+            connection.execute(
+                sa.select(sa.func.min(table.c.first_sequence)).where(
+                    table.c.writer_pk == writer, table.c.last_sequence >= first, *more
+                )
+            ).scalar()
+            for table, more in ((chunks, ()), (fragments, (fragments.c.run_pk == self._run_pk,)))
+        ]
+        found = [number for number in lowest if number is not None]
+        return max(min(found), first) if found else None
+
+    def _stored(
+        self, connection: sa.Connection, writer: int, start: int, stop: int, keys: dict[int, str]
+    ) -> tuple[np.ndarray, dict[tuple[int, int], Extra]]:
+        """The points of a writer with numbers in [start, stop) that the filter lets through, in order."""
+        parts, extras = [], {}
+        for row in connection.execute(_chunks_of(writer, start, stop)):
+            number = row.series_pk
+            if number in keys:
+                columns = columns_of(row[1], tuple(row)[2:])
+                parts.append(_as_points(number, columns))
+                extras.update({(number, sequence): extra for sequence, extra in columns.extras.items()})
+        query = sa.select(fragments.c.points, fragments.c.extras).where(
+            fragments.c.run_pk == self._run_pk, fragments.c.writer_pk == writer, fragments.c.first_sequence < stop,
+            fragments.c.last_sequence >= start,
+        )  # fmt: skip
+        for blob, text in connection.execute(query):
+            parts.append(unpack_points([blob]))
+            if text is not None:
+                extras.update({(row[0], row[1]): (row[2], row[3]) for row in msgspec.json.decode(text)})
+        points = np.concatenate(parts) if parts else np.empty(0, POINT)
+        points = points[self._admitted(points, keys) & (points["sequence"] >= start) & (points["sequence"] < stop)]
+        return points[np.lexsort((points["series"], points["sequence"]))], extras
+
+    def _admitted(self, points: np.ndarray, keys: dict[int, str]) -> np.ndarray:
+        wanted = self._wanted
+        keep = np.isin(points["series"], np.fromiter(keys, np.int64, len(keys)))
+        for name, exact, low, high in (
+            ("step", wanted.step, wanted.step_min, wanted.step_max),
+            ("epoch", wanted.epoch, wanted.epoch_min, wanted.epoch_max),
+        ):
+            low, high = (exact, exact) if exact is not None else (low, high)
+            if low is not None or high is not None:
+                keep &= points[name] >= (low or 0)
+            if high is not None:
+                keep &= points[name] <= high
+            if exact is not None and (wanted_low := getattr(wanted, f"{name}_min")) is not None:
+                keep &= points[name] >= wanted_low
+            if exact is not None and (wanted_high := getattr(wanted, f"{name}_max")) is not None:
+                keep &= points[name] <= wanted_high
+        return keep
+
+
+def _admits(where: Any, name: str, value: Any) -> bool:
+    if name not in where:
+        return True
+    wanted = where[name]
+    return value in wanted if isinstance(wanted, (tuple, list, set, frozenset)) else value == wanted
+
+
+def _chunks_of(writer: int, start: int, stop: int) -> Any:
+    return (
+        sa.select(
+            chunks.c.series_pk, chunks.c.count, chunk_data.c.value_data, chunk_data.c.step_data,
+            chunk_data.c.epoch_data, chunk_data.c.time_data, chunk_data.c.sequence_data, chunk_data.c.extras,
+        )
+        .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk)
+        .where(chunks.c.writer_pk == writer, chunks.c.last_sequence >= start, chunks.c.first_sequence < stop)
+    )  # fmt: skip
+
+
+def _as_points(number: int, columns: Any) -> np.ndarray:
+    made = np.empty(len(columns), POINT)
+    made["series"] = number
+    for name, array in (
+        ("sequence", columns.sequences), ("time", columns.times), ("step", columns.steps), ("epoch", columns.epochs),
+        ("value", columns.values),
+    ):  # fmt: skip
+        made[name] = array
+    return made
+
+
+def _records(
+    points: np.ndarray, keys: dict[int, str], extras: dict[tuple[int, int], Extra], origin: Origin, writer: int
+) -> Iterator[tuple[Place, MetricRecord]]:
+    for number, sequence, time, step, epoch, value in points.tolist():
+        record = metric_record(
+            origin, sequence, time, keys[number], value, None if step < 0 else step, None if epoch < 0 else epoch
+        )
+        extra = extras.get((number, sequence))
+        if extra is not None:
+            for name, given in (("description", extra[0]), ("metadata", extra[1])):
+                if given is not None:
+                    object.__setattr__(record, name, given)
+        yield Place(writer, sequence, number), record

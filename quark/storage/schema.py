@@ -1,0 +1,187 @@
+"""The tables of a store, for every database that it can live in.
+
+``pk`` is a row's number inside this store; ids are those of the records. Times are nanoseconds since 1970 UTC. The
+embedded database is created from ``schema.sql``, so that making one imports no SQLAlchemy; a test holds the two and the
+migrations equal, and ``python -m quark.storage.schema`` writes the file anew.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite only numbers rows by itself where the column is called INTEGER.
+Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _pk() -> sa.Column[int]:
+    return sa.Column("pk", Key, primary_key=True)
+
+
+def _to(target: str, **options: object) -> sa.Column[int]:
+    name = f"{target.removesuffix('s') if target != 'series' else target}_pk"
+    return sa.Column(name, Key, sa.ForeignKey(f"{target}.pk"), nullable=False, **options)  # type: ignore[arg-type]
+
+
+projects = sa.Table(
+    "projects", metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("root_path", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+)  # fmt: skip
+
+runs = sa.Table(
+    "runs", metadata,
+    _pk(),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text),
+    sa.Column("project_id", sa.Text, sa.ForeignKey("projects.id"), nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("parent_run_id", sa.Text),
+    sa.Column("lineage_root_run_id", sa.Text, nullable=False),
+    sa.Column("resume_count", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("run_path", sa.Text, nullable=False),
+    sa.Column("git_commit", sa.Text),
+    sa.Column("strict_mode", sa.Boolean, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+    sa.Column("placeholder", sa.Boolean, nullable=False),
+    sa.Index(None, "project_id", "started_at"),
+    sa.Index(None, "started_at"),
+)  # fmt: skip
+"""``attempt`` is the highest one that spoke; ``placeholder`` marks a run whose start line has not arrived."""
+
+run_tags = sa.Table(
+    "run_tags", metadata,
+    _to("runs", primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("tag", sa.Text, nullable=False),
+    sa.Index(None, "tag"),
+)  # fmt: skip
+
+writers = sa.Table(
+    "writers", metadata,
+    _pk(),
+    _to("runs"),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("next", sa.BigInteger, nullable=False),
+    sa.Column("dropped", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("run_pk", "id"),
+)  # fmt: skip
+"""``next`` is the high-water mark: everything of this writer below it is stored."""
+
+records = sa.Table(
+    "records", metadata,
+    _pk(),
+    _to("runs"),
+    _to("writers"),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("time_ns", sa.BigInteger, nullable=False),
+    sa.Column("step", sa.BigInteger),
+    sa.Column("epoch", sa.BigInteger),
+    sa.Column("label", sa.Text),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index(None, "run_pk", "kind", "pk"),
+    sa.Index(None, "run_pk", "kind", "label"),
+    sa.Index(None, "run_pk", "kind", "step"),
+    sqlite_autoincrement=True,  # a number is never given twice, or a reader's cursor could skip a record
+)  # fmt: skip
+
+series = sa.Table(
+    "series", metadata,
+    _pk(),
+    _to("runs"),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("last_step", sa.BigInteger),
+    sa.Column("last_value", sa.Double),
+    sa.UniqueConstraint("run_pk", "key"),
+)  # fmt: skip
+"""A metric key of a run; the other columns speak of its chunks, fragments are not counted."""
+
+fragments = sa.Table(
+    "fragments", metadata,
+    _pk(),
+    _to("runs"),
+    _to("writers"),
+    sa.Column("first_sequence", sa.BigInteger, nullable=False),
+    sa.Column("last_sequence", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("points", sa.LargeBinary, nullable=False),
+    sa.Column("extras", sa.Text),
+    sa.Index(None, "run_pk", "writer_pk", "first_sequence"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+"""New points of all series together as they arrived, one row an append; see ``points.py``."""
+
+chunks = sa.Table(
+    "chunks", metadata,
+    _pk(),
+    _to("series"),
+    _to("writers"),
+    sa.Column("first_sequence", sa.BigInteger, nullable=False),
+    sa.Column("last_sequence", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("step_min", sa.BigInteger),
+    sa.Column("step_max", sa.BigInteger),
+    sa.Column("ordered", sa.Boolean, nullable=False),
+    sa.Column("blocks", sa.LargeBinary),
+    sa.UniqueConstraint("series_pk", "writer_pk", "first_sequence"),
+    sa.Index(None, "writer_pk", "last_sequence"),
+)  # fmt: skip
+"""A stretch of one series of one writer; ``ordered``: every point has a step, and steps never fall."""
+
+chunk_data = sa.Table(
+    "chunk_data", metadata,
+    sa.Column("chunk_pk", Key, sa.ForeignKey("chunks.pk", ondelete="CASCADE"), primary_key=True),
+    sa.Column("value_data", sa.LargeBinary, nullable=False),
+    sa.Column("step_data", sa.LargeBinary),
+    sa.Column("epoch_data", sa.LargeBinary),
+    sa.Column("time_data", sa.LargeBinary, nullable=False),
+    sa.Column("sequence_data", sa.LargeBinary, nullable=False),
+    sa.Column("extras", sa.Text),
+)  # fmt: skip
+"""A chunk's columns, apart from its summary so that a chart reads the summaries alone; see ``columns.py``."""
+
+
+def create_statements(dialect: str = "sqlite") -> list[str]:
+    """The statements that create all tables and indexes, in order."""
+    from sqlalchemy.dialects import registry
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    engine_dialect = registry.load(dialect)()
+    made: list[str] = []
+    for table in metadata.sorted_tables:
+        made.append(str(CreateTable(table).compile(dialect=engine_dialect)))
+        made += [
+            str(CreateIndex(index).compile(dialect=engine_dialect))
+            for index in sorted(table.indexes, key=lambda index: str(index.name))
+        ]
+    return ["\n".join(line.rstrip() for line in text.strip().splitlines() if line.strip()) for text in made]
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    statements = ";\n\n".join(create_statements())
+    Path(__file__).with_name("schema.sql").write_text(
+        f"-- Generated by python -m quark.storage.schema\n\n{statements};\n"
+    )

@@ -1,0 +1,285 @@
+"""The embedded store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..core.batch import RecordBatch
+from ..core.reader import Chart, Page, RecordFilter, Series
+from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError
+from ..records.base import Origin, Record
+from .append import Appender
+from .database import Database
+from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from ..records.run import ProjectRecord, RunRecord
+
+PAGE_RECORDS = 1000
+
+
+class SqlStore:
+    """A store of runs in a SQLite file; any number of processes may read and write it at once.
+
+    ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
+
+    Args:
+        path_or_url: the database file, or its URL ``sqlite:///...``; it is created if it is missing.
+        lock_path: the file by which writing processes take turns; beside the database unless given.
+
+    Raises:
+        ConfigurationError: a URL of a database that this release does not serve.
+        SchemaMigrationError: a newer release wrote the file, or it could not be upgraded.
+        SessionStoreError: the file cannot be opened.
+    """
+
+    def __init__(self, path_or_url: str | os.PathLike[str], *, lock_path: str | os.PathLike[str] | None = None) -> None:
+        self.path = _path(path_or_url)
+        self._database = Database(self.path, None if lock_path is None else Path(lock_path))
+        self._appender = Appender()
+
+    def __repr__(self) -> str:
+        return f"SqlStore({str(self.path)!r})"
+
+    def __enter__(self) -> "SqlStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; again is allowed."""
+        self._database.close()
+
+    # Writing
+
+    def append(self, batch: RecordBatch) -> int:
+        """Store what is new of a batch, all of it or, if this raises, nothing.
+
+        Lines that cannot be stored are added to ``batch.rejected`` and count as taken.
+
+        Returns:
+            The writer's new mark: the number that the store expects next.
+
+        Raises:
+            SessionStoreError: code ``sequence_gap`` if earlier records are missing; ``disk_full``, ``busy`` and others
+                if the database refused.
+        """
+        batch.lines()  # decoded before the lock is taken
+        try:
+            with self._database.writing() as connection:
+                mark, rejected = self._appender.append(connection, batch)
+        except BaseException:
+            self._appender.forget(batch.origin.run_id)
+            raise
+        batch.rejected += rejected
+        return mark
+
+    def seal(self, run_id: str | None = None, limit: int = 4) -> int:
+        """Pack new metric points into chunks, which take less room and are faster to read.
+
+        Without ``run_id`` the runs that this store has appended to are looked after, as far as it is worth it: call it
+        now and then between appends. With ``run_id`` all points of the run are packed.
+
+        Args:
+            limit: passes of about 262,144 points at most, each a transaction of some ten milliseconds.
+
+        Returns:
+            The number of points packed.
+        """
+        packed = 0
+        for known, pk in self._due(run_id):
+            while limit > 0:
+                limit -= 1
+                points, rows = seal_pass(self._database, pk)
+                packed += points
+                run = self._appender.runs.get(known)
+                if run is not None:
+                    run.points, run.rows = (run.points - points, run.rows - rows) if rows else (0, 0)
+                if not rows or (run is not None and run_id is None and not _is_due(run)):
+                    break
+        if packed:
+            self._database.shrink()
+        return packed
+
+    def _due(self, run_id: str | None) -> list[tuple[str, int]]:
+        if run_id is None:
+            return [(known, run.pk) for known, run in list(self._appender.runs.items()) if _is_due(run)]
+        with self._database.snapshot() as connection:
+            found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if found is None:
+            raise _unknown(run_id)
+        return [(run_id, found[0])]
+
+    def position(self, run_id: str, writer_id: str) -> int:
+        """The number that the store expects next of a writer; 0 for one that it does not know."""
+        with self._database.snapshot() as connection:
+            found = connection.execute(
+                "SELECT next FROM writers WHERE id = ? AND run_pk = (SELECT pk FROM runs WHERE id = ?)",
+                (writer_id, run_id),
+            ).fetchone()
+        return found[0] if found else 0
+
+    def writers(self, run_id: str) -> list[tuple[Origin, int]]:
+        """The writers of a run in the order of their arrival, each with the number that is expected next of it."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(
+                "SELECT id, rank, attempt, next FROM writers WHERE run_pk = (SELECT pk FROM runs WHERE id = ?)"
+                " ORDER BY pk", (run_id,),
+            ).fetchall()  # fmt: skip
+        return [(Origin(run_id, writer_id, rank, attempt), mark) for writer_id, rank, attempt, mark in rows]
+
+    # Reading
+
+    def run(self, run_id: str) -> "RunRecord":
+        """The run; RunNotFoundError if there is none."""
+        from .runs import read_run
+
+        with self._database.reading() as connection:
+            return read_run(connection, run_id)
+
+    def runs(
+        self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
+        config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
+        sort: str = "-started_at", limit: int | None = None, after: str | None = None,
+    ) -> Page:  # fmt: skip
+        """A page of runs; ``config`` compares values by dotted path, bounds of time are inclusive.
+
+        Args:
+            sort: started_at, updated_at, name, project, status or id, with ``-`` before it for descending.
+            limit: runs on a page; None for all.
+            after: the ``next`` of the page before.
+        """
+        from .runs import read_runs
+
+        with self._database.reading() as connection:
+            return read_runs(
+                connection, project=project, status=status, tag=tag, name=name, config=config,
+                started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
+            )  # fmt: skip
+
+    def projects(self) -> "list[ProjectRecord]":
+        """All projects, by name."""
+        from .runs import read_projects
+
+        with self._database.reading() as connection:
+            return read_projects(connection)
+
+    def records(self, run_id: str, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
+        """The records of a kind in the order of arrival, metrics writer by writer; read page by page, never cut short.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            SchemaValidationError: no such kind, or no such field in ``where``.
+        """
+        left = (where or RecordFilter()).limit
+        pages = self._pages(run_id, kind, where or RecordFilter(), PAGE_RECORDS)
+        return _first(left, (record for page, _ in pages for record in page))
+
+    def records_page(
+        self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = PAGE_RECORDS
+    ) -> tuple[list[Record], int | None]:
+        """Up to ``limit`` records, and what to pass as ``RecordFilter.after`` for those behind; None at the end."""
+        wanted = where or RecordFilter()
+        limit = limit if wanted.limit is None else min(limit, wanted.limit)
+        if limit < 1:
+            raise SchemaValidationError(f"limit must be at least 1, got {limit}")
+        for page, cursor in self._pages(run_id, kind, wanted, limit):
+            return page, cursor
+        return [], None
+
+    def _pages(
+        self, run_id: str, kind: str, wanted: RecordFilter, limit: int
+    ) -> Iterator[tuple[list[Record], int | None]]:
+        from .pages import pages
+
+        return pages(self._database, run_id, kind, wanted, limit)
+
+    def keys(self, run_id: str) -> list[str]:
+        """The metric keys of a run, sorted."""
+        from .overview import read_keys
+
+        with self._database.reading() as connection:
+            return read_keys(connection, self._number(connection, run_id))
+
+    def latest(self, run_id: str) -> dict[str, tuple[int | None, float]]:
+        """The last step and value of every metric key, as they arrived."""
+        from .overview import read_latest
+
+        with self._database.reading() as connection:
+            return read_latest(connection, self._number(connection, run_id))
+
+    def count(self, run_id: str) -> dict[str, int]:
+        """The number of records of every kind that the run has."""
+        from .overview import read_counts
+
+        with self._database.reading() as connection:
+            return read_counts(connection, self._number(connection, run_id))
+
+    def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
+        """A metric as arrays, attempt by attempt and writer by writer; no points for a key that was never recorded.
+
+        A step that several attempts reached shows the latest one unless ``all_attempts``.
+        """
+        from .arrays import read_series
+
+        with self._database.reading() as connection:
+            return read_series(connection, self._number(connection, run_id), key, all_attempts=all_attempts)
+
+    def chart(
+        self, run_id: str, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
+    ) -> Chart:
+        """A metric reduced to at most ``buckets`` stretches of steps, each with its true minimum and maximum.
+
+        Of a step that several attempts reached the latest one counts. Buckets are about equally wide, and only those
+        that hold points are there. A point without a step is left out, unless all are: then epochs take their place.
+        """
+        from .chart import read_chart
+
+        with self._database.reading() as connection:
+            number = self._number(connection, run_id)
+            return read_chart(connection, number, key, buckets=buckets, step_min=step_min, step_max=step_max)
+
+    def _number(self, connection: "sa.Connection", run_id: str) -> int:
+        from .arrays import run_number
+
+        number = run_number(connection, run_id)
+        if number is None:
+            raise _unknown(run_id)
+        return number
+
+
+def _is_due(run: Any) -> bool:
+    return run.points >= PASS_POINTS or run.rows >= OPEN_ROWS or (run.ended and run.rows > 0)
+
+
+def _unknown(run_id: str) -> RunNotFoundError:
+    return RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
+
+
+def _first(limit: int | None, found: Iterator[Record]) -> Iterator[Record]:
+    if limit is None:
+        yield from found
+    elif limit > 0:
+        for count, record in enumerate(found, 1):
+            yield record
+            if count == limit:
+                return
+
+
+def _path(path_or_url: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path_or_url)
+    if "://" in text:
+        scheme, _, rest = text.partition("://")
+        if scheme != "sqlite" or not rest.startswith("/"):
+            raise ConfigurationError(
+                f"a store lives in a file, got the URL {scheme}://...; pass the file's path, or sqlite:///path"
+            )
+        text = rest[1:]
+    return Path(os.path.abspath(os.path.expanduser(text)))
