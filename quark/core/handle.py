@@ -72,6 +72,10 @@ class RunHandle(Protocol):
         """Wake the delivery: there is something that a reader may want soon."""
         ...
 
+    def attach(self, producer: Any) -> None:
+        """Close ``producer`` when the run ends, before the trackers are told."""
+        ...
+
     def refuse(self, error: Exception, *, what: str) -> None:
         """A bad argument: raise it in strict mode, else count it and warn once per cause."""
         ...

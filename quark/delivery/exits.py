@@ -66,6 +66,20 @@ def _at_exit() -> None:
     reason, error = _ending or ("completed", None)
     for session in list(_open):
         session.exit_by_end(reason, error)
+    if isinstance(error, KeyboardInterrupt):
+        _keep_interrupt_code()
+
+
+def _keep_interrupt_code() -> None:
+    """Let the process still end as killed by SIGINT.
+
+    The interpreter notes an unhandled Ctrl-C and forgets it when any code is compiled from text after that, which
+    importing a database driver at the end does. Running this line notes it again.
+    """
+    try:
+        exec("raise KeyboardInterrupt")  # noqa: S102  a constant
+    except KeyboardInterrupt:
+        pass
 
 
 def _noting_excepthook(original: Any) -> Any:

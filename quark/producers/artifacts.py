@@ -74,7 +74,7 @@ class ArtifactStore(Attachment):
             extra = check_json(metadata, "metadata")
             chosen, content = encode_payload(payload, payload_format)
         except (SchemaValidationError, TypeError, ClosedError) as error:
-            self._handle.refuse(error, what=f"artifact {name!r}"[:200])
+            self._handle.refuse(error, what=f"artifact {shown(name)}")
             return None  # type: ignore[return-value]  # outside strict mode a refused artifact has no record
         try:
             record = self._write(kind, key, content, chosen, step, epoch, extra, timestamp)
@@ -135,7 +135,7 @@ class ArtifactStore(Attachment):
         try:
             payload = _histogram(bins, counts)
         except (SchemaValidationError, TypeError) as error:
-            self._handle.refuse(error, what=f"histogram {name!r}"[:200])
+            self._handle.refuse(error, what=f"histogram {shown(name)}")
             return None  # type: ignore[return-value]  # as in store
         return self.store(
             "histogram", name, payload, step=step, epoch=epoch, namespace=namespace, payload_format="json",

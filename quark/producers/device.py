@@ -14,7 +14,8 @@ from typing import Any
 
 def is_on_device(value: Any) -> bool:
     """Whether ``value`` is a torch tensor on a CUDA device."""
-    return getattr(value, "is_cuda", False) is True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor) and value.is_cuda
 
 
 class DeviceValues:

@@ -134,7 +134,7 @@ class EventLogger(Attachment):
             self._check_open()
             record = act(self._handle, first, **arguments)
         except (SchemaValidationError, TypeError, ClosedError) as error:
-            self._handle.refuse(error, what=f"event {first!r}"[:200])
+            self._handle.refuse(error, what=f"event {shown(first)}")
             return None  # type: ignore[return-value]  # outside strict mode a refused event has no record
         self._recent.append(record)
         return record

@@ -14,7 +14,7 @@ from ..core.reader import RecordFilter
 from ..errors import ClosedError, SchemaValidationError
 from ..records.base import Origin, parse_timestamp
 from ..records.event import EventRecord
-from ..records.grammar import check_json, check_key, check_position, clean_text, to_float
+from ..records.grammar import check_json, check_key, check_position, clean_text, shown, to_float
 from ..records.line import WIDE, Line, encode, metric_record
 from ..records.metric import MetricRecord
 from .attach import Attachment, check_batch_size
@@ -73,6 +73,7 @@ class MetricsLogger(Attachment):
         # The common call: a checked key, a finite float, a step. Everything else takes the long way.
         if (
             type(value) is float
+            and type(metric) is str
             and type(step) is int
             and step >= 0
             and metric in self._known
@@ -125,7 +126,7 @@ class MetricsLogger(Attachment):
         return record
 
     def _refused(self, error: Exception, metric: object) -> MetricRecord:
-        self._handle.refuse(error, what=f"metric {metric!r}"[:200])
+        self._handle.refuse(error, what=f"metric {shown(metric)}")
         return None  # type: ignore[return-value]  # outside strict mode a refused value has no record
 
     def _put(
@@ -245,7 +246,7 @@ def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int
             if not _ISFINITE(number):
                 raise _nonfinite(handle, key, number, step, epoch)
         except (SchemaValidationError, TypeError) as error:
-            handle.refuse(error, what=f"metric {name!r}"[:200])
+            handle.refuse(error, what=f"metric {shown(name)}")
             continue
         handle.known_keys.add(key)
         finite[key] = number

@@ -1,6 +1,7 @@
 """The rules of names, steps and JSON values, each with an error that says field, value and remedy."""
 
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -81,7 +82,10 @@ def check_index(value: object, field: str) -> int | None:
         return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise WrongTypeError(f"{field} must be a whole number, got {shown(value)}; pass an int of at least 0")
-    number = value.__index__()  # type: ignore[union-attr]
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except Exception as error:  # noqa: BLE001  foreign code runs here, whatever it raises is a wrong type
+        raise WrongTypeError(f"{field} must be a whole number, got {shown(value)} ({type(error).__name__})") from error
     if not 0 <= number <= MAX_INT:
         raise SchemaValidationError(f"{field} must be between 0 and 2**63 - 1, got {number}")
     return number
@@ -106,7 +110,7 @@ def to_float(value: Any, field: str = "value") -> float:
     if isinstance(value, (int, Decimal, Fraction, Real)):
         return _converted(value, field)
     if hasattr(value, "item") and getattr(value, "shape", None) is not None:
-        if math.prod(value.shape) != 1:
+        if not isinstance(value.shape, tuple) or math.prod(value.shape) != 1:
             raise WrongTypeError(
                 f"{field} must be one number, got {type(value).__name__} of shape {tuple(value.shape)}; "
                 "log its mean, or an artifact"
@@ -122,8 +126,8 @@ def _converted(value: Any, field: str) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError) as error:
-        raise WrongTypeError(f"{field} must be a number, got {shown(value)} ({error})") from error
+    except Exception as error:  # noqa: BLE001  foreign code runs here, whatever it raises is a wrong type
+        raise WrongTypeError(f"{field} must be a number, got {shown(value)} ({type(error).__name__})") from error
 
 
 def check_json(value: object, field: str) -> dict[str, Any]:
@@ -160,7 +164,7 @@ def _clean_scalar(value: Any, field: str) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return clean_text(value)
+        return clean_text(str.__str__(value))
     if isinstance(value, int):
         return int(value) if -(2**63) <= value < 2**64 else float(value)
     if hasattr(value, "tolist") and hasattr(value, "shape"):
@@ -177,7 +181,7 @@ def clean_text(text: str) -> str:
     """Text that UTF-8 can hold: lone surrogates become U+FFFD."""
     if text.isascii():
         return text
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _surrogates.search(text) else text
+    return _surrogates.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 _surrogates = re.compile("[\ud800-\udfff]")
@@ -192,7 +196,7 @@ def shown(value: object) -> str:
     """A value for an error message: its repr, cut short, and never an exception of its own."""
     try:
         text = repr(value)
-    except Exception as error:  # a hostile __repr__ must not hide the message
+    except Exception as error:  # noqa: BLE001  a hostile __repr__ must not hide the message
         text = f"<repr raised {type(error).__name__}>"
     text = clean_text(text if len(text) <= 120 else text[:117] + "...")
     return f"{text} ({type(value).__name__})"

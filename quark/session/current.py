@@ -1,24 +1,24 @@
 """The current run of this thread of execution, for code that has no session in hand."""
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
-_current: ContextVar[Any] = ContextVar("quark_current_run", default=None)
+_open: ContextVar[tuple[Any, ...]] = ContextVar("quark_open_runs", default=())
 
 
 def current_run() -> Any:
     """The innermost open session of this context (thread, task), or None outside a run."""
-    return _current.get()
+    for session in reversed(_open.get()):
+        if session.status == "running":
+            return session
+    return None
 
 
-def enter(session: Any) -> "Token[Any]":
+def enter(session: Any) -> None:
     """Make ``session`` the current one."""
-    return _current.set(session)
+    _open.set((*_open.get(), session))
 
 
-def leave(token: "Token[Any]") -> None:
-    """Go back to the session before; a token of another thread or task changes nothing here."""
-    try:
-        _current.reset(token)
-    except (ValueError, RuntimeError):
-        return
+def leave(session: Any) -> None:
+    """Forget a session; sessions may end in any order."""
+    _open.set(tuple(other for other in _open.get() if other is not session))

@@ -56,8 +56,10 @@ class DisabledSession(TrainingSession):
         self.stop_requested = False
         self._stepper = Stepper(self)
         self._reason = None
+        self._signal = None
+        self._attached = []
         self._forked = False
-        self._current = enter(self)
+        enter(self)
 
     def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Nothing."""

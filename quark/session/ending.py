@@ -4,10 +4,9 @@ import logging
 import sys
 import threading
 import time
-from contextvars import Token
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..core.lifecycle import RunManifest, StepState, status_of
 from ..delivery import exits
@@ -52,7 +51,7 @@ class Ending(Recorder):
         self.leftovers: Leftovers | None = None
         self.stop_requested = False
         self.stop_reason = "stopped"
-        self._current: Token[Any] = enter(self)
+        enter(self)
         delivery.tick = self._devices.drain
         register_handle(self)
         exits.still_running()
@@ -69,7 +68,9 @@ class Ending(Recorder):
         if self._reason is not None:
             if status_of(self._reason) == wanted:
                 return self._context
-            raise InvalidRunStateError(f"run {self.run_id} has ended as {self._context.run.status}; it cannot end as {wanted}")
+            raise InvalidRunStateError(
+                f"run {self.run_id} has ended as {self._context.run.status}; it cannot end as {wanted}"
+            )
         self.finish(_REASON_OF[wanted])
         return self._context
 
@@ -128,7 +129,7 @@ class Ending(Recorder):
         self._leave()
 
     def _leave(self) -> None:
-        leave(self._current)
+        leave(self)
 
     def _say_what_is_left(self) -> None:
         left = max((self._delivery.pending(w) for w in self._delivery.workers), default=0)

@@ -107,5 +107,5 @@ def _loaded_packages() -> dict[str, str]:
             continue
         version = getattr(module, "__dict__", {}).get("__version__")
         if isinstance(version, str):
-            found[name] = version
+            found[name] = str(version)  # torch's is a subclass that JSON encoders refuse
     return dict(sorted(found.items()))

@@ -105,9 +105,9 @@ class Stepper:
     def measured(self, step: int, epoch: int | None, data_s: float, compute_s: float) -> None:
         """Record the times of a step, and once a second what the machine does."""
         times = {
-            "step_time_ms": (data_s + compute_s) * 1e3,
-            "data_time_ms": data_s * 1e3,
-            "compute_time_ms": compute_s * 1e3,
+            "step_time_ms": round((data_s + compute_s) * 1e3, 4),
+            "data_time_ms": round(data_s * 1e3, 4),
+            "compute_time_ms": round(compute_s * 1e3, 4),
         }
         now = time.monotonic()
         if now >= self._telemetry_due and self._own_telemetry() is not None:
@@ -119,9 +119,10 @@ class Stepper:
 
     def _own_telemetry(self) -> Any:
         if self._telemetry is None:
-            from ..producers.telemetry import SystemTelemetry
+            from ..producers.telemetry import SystemTelemetry, SystemTelemetryConfig
 
-            self._telemetry = SystemTelemetry(self._session)
+            gpus = bool(self._session.manifest.environment.get("gpus"))
+            self._telemetry = SystemTelemetry(self._session, config=SystemTelemetryConfig(capture_gpu=gpus))
         return self._telemetry
 
     def _done(self, step: int, epoch: int | None) -> None:

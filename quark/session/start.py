@@ -45,8 +45,8 @@ def begin(
     checked_tags = _check_tags(tags)
     job = find_job()
     run_id = run_id or _run_id(job, project)
+    root = _lineage_root(Placement(resolve_storage_dir(storage_dir)), parent_run_id)
     placement = writable_placement(storage_dir, run_id)
-    root = _lineage_root(placement, parent_run_id)
     environment = capture_environment()
     now = format_timestamp(time.time_ns())
     context = RunContext(
@@ -113,6 +113,8 @@ def _resumable(placement: Placement, run_id: str) -> RunRecord:
     if not placement.db_path.exists() and not placement.journals(run_id).exists():
         raise RunNotFoundError(f"no run {run_id!r} in {placement.storage_dir}: there is no store; check storage_dir")
     sync_run(placement, run_id)
+    if any(place.alive() for place in writer_places(placement.journals(run_id))):
+        raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
     store = SqlStore(str(placement.db_path))
     try:
         run = store.run(run_id)
@@ -123,10 +125,7 @@ def _resumable(placement: Placement, run_id: str) -> RunRecord:
             f"run {run_id} is completed and cannot be resumed; start a run with parent_run_id={run_id!r} instead"
         )
     if run.status == "running":
-        alive = any(place.alive() for place in writer_places(placement.journals(run_id)))
-        raise InvalidRunStateError(
-            f"run {run_id} is running" + (" in another process; end it first" if alive else "; end it first")
-        )
+        raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
     return run
 
 

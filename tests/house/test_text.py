@@ -28,3 +28,11 @@ def test_a_file_names_no_particular_machine(path: Path) -> None:
     assert HOMES.findall(text) == []
     assert "\r" not in text
     assert text == "" or text.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in (ROOT / "tests").rglob("*.py")}), ids=lambda p: p.name
+)
+def test_a_folder_of_tests_is_a_package(folder: Path) -> None:
+    """Two areas may have files of the same name, and a test file may use the one beside it."""
+    assert (folder / "__init__.py").exists()

@@ -51,7 +51,16 @@ def test_values_that_look_like_secrets_are_hidden_under_any_name(text):
 
 def test_command_lines_lose_the_values_of_secret_options():
     """``--wandb-key=x`` and ``--password x`` are hidden, everything else is kept."""
-    argv = ["train.py", "--lr", "0.1", "--wandb-api-key=s3cret", "--password", "hunter2", "--use-token-type", "--epochs=3"]
+    argv = [
+        "train.py",
+        "--lr",
+        "0.1",
+        "--wandb-api-key=s3cret",
+        "--password",
+        "hunter2",
+        "--use-token-type",
+        "--epochs=3",
+    ]
     shown = redact_arguments(argv)
     assert shown == [
         "train.py", "--lr", "0.1", f"--wandb-api-key={HIDDEN}", "--password", HIDDEN, "--use-token-type", "--epochs=3",

@@ -1,0 +1,168 @@
+"""Trackers: told everything in order, and never able to harm the run or each other."""
+
+import quark
+from quark import TrackerBase
+
+
+class Diary(TrackerBase):
+    """Writes down what it is told."""
+
+    def __init__(self, book, name=""):
+        self.book, self.name = book, name
+
+    def on_start(self, manifest):
+        self.book.append((self.name, "start", manifest.project))
+
+    def on_step(self, state):
+        self.book.append((self.name, "step", state.step))
+
+    def on_stop(self, final_state, reason):
+        self.book.append((self.name, "stop", reason, final_state.step if final_state else None))
+
+
+class Broken:
+    """Raises wherever it is told something."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_start(self, manifest):
+        self.told.append("start")
+        raise RuntimeError("start")
+
+    def on_step(self, state):
+        self.told.append("step")
+        raise RuntimeError("step")
+
+    def on_stop(self, final_state, reason):
+        self.told.append("stop")
+        raise RuntimeError("stop")
+
+
+def test_trackers_open_in_order_and_close_in_reverse(tmp_path):
+    """on_start fires inside add_tracker; steps go in order of registration; the last tracker hears of the end first."""
+    book = []
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.add_tracker(Diary(book, "a"))
+        assert book == [("a", "start", "p")]
+        run.add_tracker(Diary(book, "b"))
+        run.step(0, {"loss": 1.0})
+    assert book[2:] == [
+        ("a", "step", 0),
+        ("b", "step", 0),
+        ("b", "stop", "completed", 0),
+        ("a", "stop", "completed", 0),
+    ]
+
+
+def test_a_tracker_that_raises_everywhere_harms_nobody(tmp_path):
+    """A raising tracker hears everything and stops neither the run nor its neighbours; the faults are counted."""
+    book, broken = [], Broken()
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.add_tracker(broken)
+        run.add_tracker(Diary(book))
+        run.step(0)
+        run.step(1)
+    assert broken.told == ["start", "step", "step", "stop"]
+    assert [entry[1] for entry in book] == ["start", "step", "step", "stop"]
+    assert run.status == "completed"
+    assert sum("tracker_Broken" in cause for cause in run.health()["faults"]) == 3
+
+
+def test_any_object_is_a_tracker_and_a_rose_tracker_too(tmp_path):
+    """Methods are optional and duck-typed; on_iteration is understood as on_step."""
+
+    class Rose:
+        seen = None
+
+        def on_iteration(self, state):
+            self.seen = (state.step, state.loss, state.get("missing", 7))
+
+    rose = Rose()
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.add_tracker(object())
+        run.add_tracker(rose)
+        run.step(5, {"loss": 0.5})
+    assert rose.seen == (5, 0.5, 7)
+
+
+def test_a_slow_tracker_is_named(tmp_path):
+    """A plain tracker that holds up the training thread is named in the health report."""
+    import time
+
+    class Slow:
+        def on_step(self, state):
+            time.sleep(0.06)
+
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.add_tracker(Slow())
+        run.step(0)
+    assert any("slow_tracker_Slow" in cause for cause in run.health()["faults"])
+
+
+def test_steps_number_time_and_tell(tmp_path):
+    """A loop over steps: the step is known to log, counts on over epochs, and every step is told with its metrics."""
+    book = []
+
+    class Keep:
+        def on_step(self, state):
+            book.append((state.step, state.epoch, dict(state.metrics)))
+
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.add_tracker(Keep())
+        for epoch in range(2):
+            for batch in run.steps([10, 20], epoch=epoch, progress=False):
+                run.log({"loss": float(batch)})
+    assert book == [(0, 0, {"loss": 10.0}), (1, 0, {"loss": 20.0}), (2, 1, {"loss": 10.0}), (3, 1, {"loss": 20.0})]
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert view.series("loss").steps.tolist() == [0, 1, 2, 3]
+        assert view.series("loss").epochs.tolist() == [0, 0, 1, 1]
+        assert len(view.series("system/runtime/step_time_ms")) == 4
+        assert view.telemetry()[0].step == 0
+
+
+def test_breaking_off_and_stopping_are_told_apart_from_completion(tmp_path):
+    """A loop that is broken off ends as stopped; a stop that was asked for ends the loop; a full loop completes."""
+    reasons = []
+    for how in ("full", "break", "stop"):
+        with quark.start_run(project="p", storage_dir=tmp_path) as run:
+            for number in run.steps(range(5), progress=False):
+                if how == "break" and number == 2:
+                    break
+                if how == "stop" and number == 2:
+                    run.stop()
+        reasons.append((run.context.run.reason, run.context.run.status))
+    assert reasons == [("completed", "completed"), ("stopped", "completed"), ("stopped", "completed")]
+
+
+async def _through(run):
+    async def source():
+        for number in range(3):
+            yield number
+
+    async for number in run.asteps(source(), progress=False):
+        run.log({"x": float(number)})
+
+
+def test_async_loops_are_steps_too(tmp_path):
+    """asteps does for async for what steps does for for."""
+    import asyncio
+
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        asyncio.run(_through(run))
+    with quark.open(tmp_path) as store:
+        assert store.run(run.run_id).series("x").steps.tolist() == [0, 1, 2]
+
+
+def test_log_without_a_step_counts_up(tmp_path):
+    """Outside a loop a log call without a step takes the next one; an epoch alone is enough."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"a": 1.0})
+        run.log({"a": 2.0})
+        run.log({"a": 3.0}, step=10)
+        run.log({"a": 4.0})
+        run.log({"b": 1.0}, epoch=3)
+    with quark.open(tmp_path) as store:
+        assert store.run(run.run_id).series("a").steps.tolist() == [0, 1, 10, 11]
+        assert store.run(run.run_id).series("b").epochs.tolist() == [3]
