@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import AsJson
-from .output import console, print_json, status_text, text
+from .output import console, counted, print_json, status_text, text
 
 if TYPE_CHECKING:
     from ..demo.training import Outcome
@@ -16,7 +16,7 @@ def demo(
     storage_dir: Annotated[
         Path, typer.Option("--storage-dir", "-d", metavar="DIR", help="Directory to record the run in.")
     ] = Path("quark-demo"),
-    epochs: Annotated[int, typer.Option("--epochs", min=1, max=1000, help="Passes over the training data.")] = 12,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, max=1000, help="Passes over the training data.")] = 24,
     as_json: AsJson = False,
 ) -> None:
     """Train a small CNN on scikit-learn's handwritten digits (no download) and show what was recorded."""
@@ -33,14 +33,14 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
     from rich.text import Text
 
     from ..reading import open
-    from .metrics import metric_table, summarise
+    from .metrics import course_width, metric_table, summarise
 
     out = console()
     with open(storage_dir) as store:
         view = store.run(outcome.run_id)
-        counts = ", ".join(f"{count:,} {kind}" for kind, count in view.counts().items() if count)
+        counts = counted(view.counts())
         out.print()
-        out.print(metric_table(summarise(view), out.width))
+        out.print(metric_table(summarise(view, width=course_width(out.width)), out.width))
         out.print()
         out.print(
             Text.assemble(
@@ -58,7 +58,7 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
         (f"quark runs --storage-dir {storage_dir}", "all runs in this directory"),
         (f"quark export --storage-dir {storage_dir} --format csv --out digits.csv", "its metrics as a table"),
     ):
-        out.print(Text.assemble("  ", text(command, "cyan", 2000), text(f"  # {means}", "dim")), soft_wrap=True)
+        out.print(Text.assemble("  ", text(command, "cyan", 2000), "  ", text(f"# {means}", "dim")), soft_wrap=True)
     out.print(
         Text.assemble(
             "  ",

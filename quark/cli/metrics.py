@@ -5,14 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..sinks.wording import number
-from .output import table, text
+from .output import cut, table, text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ..reading import RunView
-
-SPARK_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class MetricSummary:
         return made
 
 
-def summarise(view: "RunView", keys: Sequence[str] | None = None, width: int = SPARK_WIDTH) -> list[MetricSummary]:
+def summarise(view: "RunView", keys: Sequence[str] | None = None, width: int = 20) -> list[MetricSummary]:
     """The summaries of a run's metrics: what the user measured first, what Quark measured after it."""
     latest = view.latest()
     chosen = keys if keys is not None else in_order(latest)
@@ -61,18 +59,27 @@ def metric_table(summaries: Sequence[MetricSummary], width: int) -> "Table":
     """The summaries as a table that fits ``width`` columns."""
     from ..reading.sparkline import blocks
 
-    with_ends = width >= 72
-    with_count = width >= 100
-    columns = ["metric", "course", "first", "last", *(["min", "max"] if with_ends else [])]
-    columns += ["points", "last step"] if with_count else []
-    made = table(*columns, right=("first", "last", "min", "max", "points", "last step"))
+    ends, counts = width >= 72, width >= 100
+    columns = ["metric", "course", "first", "last", *(["min", "max"] if ends else [])]
+    columns += ["points", "last step"] if counts else []
+    made = table(*columns, right=("first", "last", "min", "max", "points", "last step"), flexible=("metric",))
     for one in summaries:
-        cells = [
-            text(one.key, "dim" if one.key.startswith("system/") else "", 120), text(blocks(one.course), "cyan"),
-            text("" if one.first is None else number(one.first)), text(number(one.last), "bold"),
-        ]  # fmt: skip
-        cells += [text(number(one.minimum)), text(number(one.maximum))] if with_ends else []
-        step = "" if one.last_step is None else str(one.last_step)
-        cells += [text(str(one.count)), text(step)] if with_count else []
-        made.add_row(*cells)
+        values = [one.first, one.last, *([one.minimum, one.maximum] if ends else [])]
+        made.add_row(
+            cut(one.key, "dim" if one.key.startswith("system/") else ""), text(blocks(one.course), "cyan"),
+            *(text("" if value is None else shown(one.key, value)) for value in values),
+            *([text(str(one.count)), text("" if one.last_step is None else str(one.last_step))] if counts else []),
+        )  # fmt: skip
     return made
+
+
+def course_width(width: int) -> int:
+    """How many blocks a course may take in a terminal of ``width`` columns."""
+    return 20 if width >= 90 else 12
+
+
+def shown(key: str, value: float) -> str:
+    """A value for a narrow column; sizes in bytes as MiB or GiB."""
+    if key.endswith("_bytes") and abs(value) >= 1 << 20:
+        return f"{value / (1 << 30):.2f} GiB" if abs(value) >= 1 << 30 else f"{value / (1 << 20):.0f} MiB"
+    return number(value)

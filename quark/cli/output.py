@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -51,12 +52,33 @@ def status_text(status: str, reason: str | None = None) -> "Text":
     return text(status + more, STYLES.get(status, ""))
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
-    """A table without frames. ``right`` are the columns that are aligned so."""
+NOUNS = {
+    "metric": "metric points", "telemetry": "telemetry records", "layer": "layer summaries",
+    "batch": "batch diagnostics", "health": "health scores",
+}  # fmt: skip
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Records by kind in words: ``1,739 metric points, 2 artifacts``."""
+    return ", ".join(f"{count:,} {NOUNS.get(kind, f'{kind}s')}" for kind, count in counts.items() if count) or "nothing"
+
+
+def cut(value: object, style: str = "", limit: int = 300) -> "Text":
+    """Recorded text for a flexible column of a table: what does not fit is cut, never wrapped."""
+    made = text(value, style, limit)
+    made.no_wrap, made.overflow = True, "ellipsis"
+    return made
+
+
+def table(*columns: str, right: tuple[str, ...] = (), flexible: tuple[str, ...] = ()) -> "Table":
+    """A table without frames. ``right`` columns are aligned so; ``flexible`` ones give way first where it is narrow."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="ellipsis", no_wrap=True)
+        made.add_column(
+            column, justify="right" if column in right else "left", overflow="ellipsis",
+            no_wrap=column not in flexible,
+        )  # fmt: skip
     return made

@@ -8,7 +8,7 @@ import typer
 from ..records.base import parse_timestamp
 from ..records.literals import RUN_STATUSES
 from .options import AsJson, StorageDir
-from .output import console, print_json, status_text, table, text
+from .output import console, cut, print_json, status_text, table, text
 
 if TYPE_CHECKING:
     from ..reading import RunPage, RunView
@@ -63,12 +63,12 @@ def _show(page: "RunPage") -> None:
         return
     wide = out.width >= 100
     columns = ["run", "status", "project", "name", "started", "took", *(["tags"] if wide else [])]
-    made = table(*columns, right=("took",))
+    made = table(*columns, right=("took",), flexible=("project", "name", "tags"))
     for view in page.runs:
         made.add_row(
-            text(short(view)), status_text(view.status, view.reason), text(view.project, limit=24),
-            text(view.name or "", limit=24), text(ago(view.started_at)), text(took(view)),
-            *([text(", ".join(view.tags), "dim", 40)] if wide else []),
+            text(short(view)), status_text(view.status, view.reason), cut(view.project, limit=24),
+            cut(view.name or "", limit=24), text(ago(view.started_at)), text(took(view)),
+            *([cut(", ".join(view.tags), "dim", 40)] if wide else []),
         )  # fmt: skip
     out.print(made)
     if page.next is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import AsJson, RunId, StorageDir
-from .output import SEVERITIES, console, print_json, status_text, table, text
+from .output import SEVERITIES, console, counted, cut, print_json, status_text, table, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,14 +77,14 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
 
 
 def _print_metrics(view: "RunView", out: "Console", all_metrics: bool) -> None:
-    from .metrics import in_order, metric_table, summarise
+    from .metrics import course_width, in_order, metric_table, summarise
 
     keys = in_order(view.latest())
     if not keys:
         return
     shown = keys if all_metrics else keys[:SHOWN_METRICS]
     out.print()
-    out.print(metric_table(summarise(view, shown), out.width))
+    out.print(metric_table(summarise(view, shown, course_width(out.width)), out.width))
     if len(keys) > len(shown):
         out.print(text(f"and {len(keys) - len(shown)} more metrics: --all", "dim"))
 
@@ -105,18 +105,22 @@ def _print_records(view: "RunView", out: "Console", events: int) -> None:
             out.print(text(f"{alert.severity}: {alert.title}: {alert.summary}", SEVERITIES.get(alert.severity, "")))
     artifacts = view.artifacts()
     if artifacts:
-        made = table("artifact", "type", "step", "bytes", right=("step", "bytes"))
+        made = table("artifact", "type", "at", "bytes", right=("bytes",), flexible=("artifact",))
         for artifact in artifacts:
-            step = "" if artifact.step is None else str(artifact.step)
             made.add_row(
-                text(artifact.artifact_key), text(artifact.artifact_type), text(step), text(f"{artifact.size_bytes:,}")
-            )
+                cut(artifact.artifact_key), text(artifact.artifact_type), text(_place(artifact.step, artifact.epoch)),
+                text(f"{artifact.size_bytes:,}"),
+            )  # fmt: skip
         out.print()
         out.print(made)
-    others = {kind: n for kind, n in counts.items() if kind not in ("metric", "event", "alert", "artifact") and n}
-    if others:
-        out.print()
-        out.print(text("also recorded: " + ", ".join(f"{n} of kind {kind}" for kind, n in others.items()), "dim"))
+    out.print()
+    out.print(text(f"recorded: {counted(counts)}", "dim"))
+
+
+def _place(step: int | None, epoch: int | None) -> str:
+    if step is not None:
+        return f"step {step}"
+    return "" if epoch is None else f"epoch {epoch}"
 
 
 def event_line(event: "EventRecord") -> Any:
@@ -126,7 +130,9 @@ def event_line(event: "EventRecord") -> Any:
     payload = dict(event.payload)
     message = str(payload.pop("message", ""))
     payload.pop("identifier", None)
-    details = ", ".join(f"{key}={value}" for key, value in payload.items())
+    details = ", ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in payload.items()
+    )
     parts = [
         text(event.timestamp[11:19], "dim"), text(event.severity, SEVERITIES.get(event.severity, "")),
         text(event.event_type, "bold"), text("" if event.step is None else f"step {event.step}", "dim"),

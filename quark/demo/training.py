@@ -53,6 +53,8 @@ def train(storage_dir: str | Path, epochs: int) -> Outcome:
     torch: Any = require("torch", "demo")
     data = _load(torch)
     torch.manual_seed(SEED)
+    # So small a network gains nothing from threads, and on a busy machine they wait for each other.
+    torch.set_num_threads(1)
     model = _network(torch)
     config = {
         "model": "cnn-8x8", "optimizer": {"name": "adamw", "lr": LEARNING_RATE}, "batch_size": BATCH, "epochs": epochs,

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ..core.reader import RecordReader
+from ..core.reader import RecordFilter, RecordReader
 from ..records.artifact import ArtifactRecord
+from ..records.base import Record
 from ..records.run import ProjectRecord, RunRecord
 
 Payloads = Callable[[RunRecord, ArtifactRecord], bytes]
@@ -24,6 +25,12 @@ class StoreReader(RecordReader, Protocol):
 
     def count(self, run_id: str) -> Mapping[str, int]:
         """How many records of each kind a run has."""
+        ...
+
+    def records_page(
+        self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = 1000
+    ) -> tuple[Sequence[Record], int | None]:
+        """Up to ``limit`` records, and the ``RecordFilter.after`` for those behind them; None at the end."""
         ...
 
     def close(self) -> None:

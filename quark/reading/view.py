@@ -198,6 +198,13 @@ class RunView:
         """
         return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), where)
 
+    def records_page(
+        self, kind: str, where: RecordFilter | None = None, limit: int = 1000
+    ) -> tuple[tuple[Record, ...], int | None]:
+        """Up to ``limit`` records of a kind, and the ``RecordFilter.after`` for those behind them; None at the end."""
+        found, cursor = self._reader.records_page(self.id, one_of(kind, KIND_NAMES, "kind"), where, limit)
+        return tuple(found), cursor
+
     def _all(self, cls: type[R], where: Mapping[str, Any], bounds: Mapping[str, Any]) -> tuple[R, ...]:
         wanted = {name: value for name, value in where.items() if value is not None}
         return tuple(self.records(cls.kind, RecordFilter(where=wanted, **bounds)))  # type: ignore[return-value]

@@ -1,0 +1,91 @@
+"""`quark export`."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from quark.records.line import decode_line
+
+from .conftest import Command
+
+
+def test_json_lines_are_the_lines_of_the_journal(command: Command, storage: Path) -> None:
+    """Wide records come out wide, each under its own number; the run and its writer stand before them."""
+    lines = [json.loads(line) for line in command("export", "good-run", "-d", storage).out.splitlines()]
+    assert [line["kind"] for line in lines[:2]] == ["writer", "run"]
+    assert lines[1]["body"]["run"]["id"] == "good-run"
+    wide = [line for line in lines if line["kind"] == "metrics"]
+    assert len(wide) == 50 and wide[0]["values"] == {"train/accuracy": 0.0, "train/loss": 1.0}
+    events = [line for line in lines if line["kind"] == "event"]
+    assert [event["label"] for event in events] == ["run_started", "user_log", "run_ended"]
+    numbers = [line["sequence"] for line in lines[2:]]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_every_line_can_be_read_back(command: Command, storage: Path) -> None:
+    """The decoder of the journal takes what was exported."""
+    for line in command("export", "nasty-run", "-d", storage).out.splitlines():
+        assert decode_line(line.encode()).kind
+
+
+def test_one_json_document(command: Command, storage: Path) -> None:
+    """The run and its records by kind."""
+    document = json.loads(command("export", "good-run", "-d", storage, "--format", "json").out)
+    assert document["run"]["id"] == "good-run"
+    assert len(document["metrics"]) == 101 and len(document["events"]) == 3 and len(document["artifacts"]) == 1
+
+
+def test_a_table(command: Command, storage: Path, tmp_path: Path) -> None:
+    """CSV holds one kind, a row a record, negative numbers as numbers."""
+    target = tmp_path / "run.csv"
+    answer = command("export", "nasty-run", "-d", storage, "-f", "csv", "-o", target, "--json")
+    assert answer.json() == {"run_id": "nasty-run", "format": "csv", "path": str(target), "records": 1}
+    (row,) = csv.DictReader(target.read_text().splitlines())
+    assert (row["metric_key"], row["value"], row["step"], row["epoch"]) == ("a", "-1.5", "0", "")
+
+
+def test_a_spreadsheet_runs_nothing(command: Command, storage: Path, tmp_path: Path) -> None:
+    """Text that begins like a formula gets an apostrophe."""
+    from quark.cli.exporting import _cell
+
+    assert [_cell(text) for text in ("=1+1", "@SUM", "-2", "+3", "plain", -2)] == [
+        "'=1+1", "'@SUM", "'-2", "'+3", "plain", -2,
+    ]  # fmt: skip
+    target = tmp_path / "events.csv"
+    assert command("export", "nasty-run", "-d", storage, "-f", "csv", "-k", "event", "-o", target).code == 0
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["event_type"] for row in rows] == ["run_started", "user_log", "runtime_error", "run_ended"]
+    assert not any(cell and cell[0] in "=+@\t\r" for row in rows for cell in row.values())
+
+
+def test_parquet(command: Command, storage: Path, tmp_path: Path) -> None:
+    """The metrics, ready for pandas, polars or a database."""
+    target = tmp_path / "run.parquet"
+    assert "101 records" in command("export", "good-run", "-d", storage, "-f", "parquet", "-o", target).out
+    assert pq.read_table(target).num_rows == 101
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-f", "parquet"],
+        ["--json"],
+        ["-f", "csv", "-k", "event", "-k", "metric"],
+        ["-f", "parquet", "-k", "event", "-o", "x"],
+        ["-f", "xml"],
+    ],
+)
+def test_what_does_not_go_together_is_refused(command: Command, storage: Path, options: list[str]) -> None:
+    """Before anything is written."""
+    assert command("export", "good-run", "-d", storage, *options).code == 2
+
+
+def test_a_file_that_cannot_be_written_is_an_error(command: Command, storage: Path, tmp_path: Path) -> None:
+    """Exit code 1 and the reason; no half file."""
+    answer = command("export", "good-run", "-d", storage, "-o", tmp_path / "missing" / "run.jsonl", "--json")
+    assert (answer.code, answer.json()["error"]["code"]) == (1, "os_error")
+    assert list(tmp_path.iterdir()) == []

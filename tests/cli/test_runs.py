@@ -1,0 +1,66 @@
+"""`quark runs`."""
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+
+def test_runs_are_listed_the_newest_first(command: Command, storage: Path) -> None:
+    """A line a run, with status, project and name."""
+    answer = command("runs", "-d", storage)
+    assert answer.code == 0
+    assert answer.out.index("nasty-run") < answer.out.index("good-run")
+    assert "completed" in answer.out and "failed" in answer.out and "cnn" in answer.out
+
+
+def test_json_is_one_document(command: Command, storage: Path) -> None:
+    """``{"runs": [...], "next": null}`` with every field of the run."""
+    document = command("runs", "-d", storage, "--json").json()
+    assert document["next"] is None
+    assert [run["id"] for run in document["runs"]] == ["nasty-run", "good-run"]
+    assert document["runs"][1]["config"] == {"lr": 0.1, "optimizer": {"name": "adamw"}}
+
+
+def test_a_limit_leaves_a_cursor(command: Command, storage: Path) -> None:
+    """``next`` goes on with --after; nothing is cut silently."""
+    first = command("runs", "-d", storage, "--limit", 1, "--json").json()
+    rest = command("runs", "-d", storage, "--after", first["next"], "--json").json()
+    assert [run["id"] for run in (*first["runs"], *rest["runs"])] == ["nasty-run", "good-run"]
+    assert "more runs" in command("runs", "-d", storage, "--limit", 1).out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--status", "failed"], ["nasty-run"]),
+        (["--tag", "first"], ["good-run"]),
+        (["--name", "cnn"], ["good-run"]),
+        (["--config", "lr=0.1", "--config", "optimizer.name=adamw"], ["good-run"]),
+        (["--project", "other"], []),
+        (["--since", "1h", "--sort", "id"], ["good-run", "nasty-run"]),
+        (["--until", "2020-01-01"], []),
+    ],
+    ids=["status", "tag", "name", "config", "project", "since", "until"],
+)
+def test_filters(command: Command, storage: Path, options: list[str], expected: list[str]) -> None:
+    """Each option restricts what is listed."""
+    document = command("runs", "-d", storage, "--json", *options).json()
+    assert [run["id"] for run in document["runs"]] == expected
+
+
+def test_nothing_found_is_said(command: Command, storage: Path) -> None:
+    """An empty table would look like a fault."""
+    assert command("runs", "-d", storage, "--project", "other").out == "no runs match\n"
+
+
+@pytest.mark.parametrize(
+    "options", [["--status", "done"], ["--since", "yesterday"], ["--config", "lr"], ["--limit", "0"], ["--nope"]]
+)
+def test_a_wrong_option_is_a_usage_error(command: Command, storage: Path, options: list[str]) -> None:
+    """Exit code 2; for people on standard error, for scripts as JSON on standard output."""
+    answer = command("runs", "-d", storage, *options)
+    assert (answer.code, answer.out) == (2, "") and options[0].lstrip("-") in answer.err
+    document = command("runs", "-d", storage, "--json", *options)
+    assert document.code == 2 and document.json()["error"]["code"] == "usage" and document.err == ""

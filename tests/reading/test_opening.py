@@ -1,0 +1,71 @@
+"""Opening a storage directory for reading."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+import quark
+from quark import RunNotFoundError, SessionStoreError
+
+
+def test_a_missing_store_is_said_and_not_made(tmp_path: Path) -> None:
+    """Reading never makes a store: the error names the path and what to do."""
+    with pytest.raises(SessionStoreError, match=r"quark\.db.*storage_dir") as caught:
+        quark.open(tmp_path / "nowhere")
+    assert caught.value.code == "store_not_found"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_directory_comes_from_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument QUARK_STORAGE_DIR says where to look, else the working directory."""
+    with quark.start_run(project="p", storage_dir=tmp_path):
+        pass
+    monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path))
+    with quark.open() as store:
+        assert len(list(store.runs())) == 1
+    monkeypatch.delenv("QUARK_STORAGE_DIR")
+    monkeypatch.chdir(tmp_path)
+    with quark.open() as store:
+        assert len(list(store.runs())) == 1
+
+
+def test_what_a_dead_process_left_is_delivered_first(tmp_path: Path, dead_run: str) -> None:
+    """A run whose process was killed is there in full, and reads failed with the reason lost."""
+    with quark.open(tmp_path) as store:
+        view = store.run(dead_run)
+        assert (view.status, view.reason) == ("failed", "lost")
+        assert view.series("train/loss").steps.tolist() == list(range(100))
+
+
+def test_leftovers_can_be_left_alone(tmp_path: Path, dead_run: str) -> None:
+    """With ``sync=False`` the journals stay as they are."""
+    before = sorted(path for path in tmp_path.rglob("*.jsonl"))
+    with pytest.raises(SessionStoreError), quark.open(tmp_path, sync=False) as store:
+        store.run(dead_run)
+    assert sorted(path for path in tmp_path.rglob("*.jsonl")) == before != []
+
+
+def test_a_sync_that_fails_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where leftovers cannot be delivered, what is in the store is read all the same."""
+    with quark.start_run(project="p", storage_dir=tmp_path):
+        pass
+    (tmp_path / ".quark" / "journal" / "some-run").mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("quark.session.sync.sync_placement", refuse)
+    with caplog.at_level(logging.WARNING, "quark"), quark.open(tmp_path) as store:
+        assert len(list(store.runs())) == 1
+    assert "could not be delivered" in caplog.text
+
+
+def test_an_unknown_run_is_named(tmp_path: Path) -> None:
+    """The error says what was looked for, where, and how to find out what there is."""
+    with quark.start_run(project="p", storage_dir=tmp_path):
+        pass
+    with quark.open(tmp_path) as store, pytest.raises(RunNotFoundError, match=r"nope.*quark runs"):
+        store.run("nope")
