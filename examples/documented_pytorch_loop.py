@@ -39,7 +39,9 @@ def main(storage: str = "quark-runs", num_epochs: int = 3) -> None:
         ) as session,
         MetricsLogger(session, batch_size=100) as metrics,
         EventLogger(session, batch_size=50) as events,
-        SystemTelemetry(session, config=SystemTelemetryConfig(sample_every_n_steps=10)) as telemetry,
+        SystemTelemetry(
+            session, config=SystemTelemetryConfig(sample_every_n_steps=10, capture_gpu=device.type == "cuda")
+        ) as telemetry,
     ):
         for epoch in range(num_epochs):
             train_iter = iter(train_loader)

@@ -52,6 +52,7 @@ def kill_test(placement: Placement, seconds: float, progress: Callable[[str], No
     Everything happens in a directory of its own inside the storage directory, which is removed unless records were
     lost or found twice. The journals lie where those of real runs would lie.
     """
+    made = not placement.storage_dir.exists()
     placement.storage_dir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=placement.storage_dir, prefix=".quark-chaos-"))
     journals = None
@@ -75,6 +76,8 @@ def kill_test(placement: Placement, seconds: float, progress: Callable[[str], No
                 report.kept = str(scratch)
             else:
                 shutil.rmtree(directory, ignore_errors=True)
+        if made and report.kept is None:
+            placement.storage_dir.rmdir()
     return report
 
 

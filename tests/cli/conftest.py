@@ -1,5 +1,7 @@
 """A store with two runs, and the command line inside this process."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,3 +75,20 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run.log({"a": -1.5}, step=0)
         raise ValueError(NASTY)
     return place
+
+
+KILLED = """
+import os, signal, sys
+import quark
+run = quark.start_run(project="p", storage_dir=sys.argv[1], run_id="killed-run")
+for step in range(100):
+    run.log({"train/loss": 1.0 / (step + 1)}, step=step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> str:
+    """The id of a run in ``tmp_path`` whose process was killed after 100 steps, and whose journal waits."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    return "killed-run"

@@ -1,0 +1,29 @@
+"""The examples run as they are, in seconds, and record what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quark
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+EXPECTED = {
+    "custom_loop": ("custom-loop", {"train/loss", "model/slope", "system/runtime/step_time_ms"}),
+    "documented_pytorch_loop": ("image-classifier", {"train/loss", "optimizer/lr", "system/runtime/data_time_ms"}),
+    "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
+}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path: Path, tmp_path: Path) -> None:
+    """It ends well, without a warning, with its runs completed and their metrics in the store."""
+    done = subprocess.run([sys.executable, path, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    project, keys = EXPECTED[path.stem]
+    with quark.open(tmp_path) as store:
+        views = list(store.runs(project=project))
+        assert views and {view.status for view in views} == {"completed"}
+        assert keys <= set().union(*(view.keys() for view in views))
