@@ -14,7 +14,7 @@ from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import Origin
 from ..records.line import WIDE, Line, encode
 from .lifecycle import apply, insert_placeholder
-from .points import POINT, Extras, extras_of, pack_points
+from .points import Extras, extras_of, pack_fragment, pack_points
 
 FRAGMENT_POINTS = 16_384
 """Points of one row at most: reading and packing stay in steps of a few milliseconds."""
@@ -104,7 +104,7 @@ class Appender:
         if metrics:
             points, kept = _points(metrics, run.series, first, batch.stop, rejected)
             extras = extras_of(kept, run.series.__getitem__)
-            run.points += len(points) // POINT.itemsize
+            run.points += len(points)
             run.rows += _insert_fragments(connection, run.pk, writer_pk, points, extras)
         if len(metrics) == len(lines):
             return
@@ -137,11 +137,12 @@ class SeriesNumbers(dict[str, int]):
         if not isinstance(key, str):
             raise TypeError("a metric line must have a key")
         arguments = (self._run_pk, key)
-        found = self._connection.execute("SELECT pk FROM series WHERE run_pk = ? AND key = ?", arguments).fetchone()
+        found = self._connection.execute(
+            "INSERT INTO series (run_pk, key, count) VALUES (?, ?, 0) ON CONFLICT DO NOTHING RETURNING pk", arguments
+        ).fetchone()
         if found is None:
-            found = self._connection.execute(
-                "INSERT INTO series (run_pk, key, count) VALUES (?, ?, 0) RETURNING pk", arguments
-            ).fetchone()
+            query = "SELECT pk FROM series WHERE run_pk = ? AND key = ?"
+            found = self._connection.execute(query, arguments).fetchone()
         self[key] = found[0]
         return found[0]
 
@@ -160,11 +161,10 @@ def _writer(connection: sqlite3.Connection, run_pk: int, origin: Origin) -> tupl
 
 def _points(
     lines: list[Line], series: dict[str, int], first: int, stop: int, rejected: Rejected
-) -> tuple[bytes, list[Line]]:
+) -> tuple[np.ndarray, list[Line]]:
     """The points of the lines that can be stored, and those lines."""
     try:
-        packed = pack_points(lines, series.__getitem__)
-        points = np.frombuffer(packed, POINT)
+        points = pack_points(lines, series.__getitem__)
         numbers = points["sequence"]
         if not len(points) or (
             numbers[0] >= first
@@ -173,7 +173,7 @@ def _points(
             and points["step"].min() >= -1
             and points["epoch"].min() >= -1
         ):
-            return packed, lines
+            return points, lines
     except (struct.error, TypeError, AttributeError, OverflowError):
         pass  # one of them is at fault: find it
     kept = [line for line in lines if _may_stay(line, first, stop, series, rejected)]
@@ -206,20 +206,18 @@ def _fault(line: Line, first: int, stop: int) -> str | None:
 
 
 def _insert_fragments(
-    connection: sqlite3.Connection, run_pk: int, writer_pk: int, packed: bytes, extras: Extras
+    connection: sqlite3.Connection, run_pk: int, writer_pk: int, points: np.ndarray, extras: Extras
 ) -> int:
     """Store points; returns the number of rows."""
-    size = FRAGMENT_POINTS * POINT.itemsize
     rows = 0
-    for start in range(0, len(packed), size):
-        piece = packed[start : start + size] if len(packed) > size else packed
-        numbers = np.frombuffer(piece, POINT)["sequence"]
-        first, last = int(numbers[0]), int(numbers[-1])
+    for start in range(0, len(points), FRAGMENT_POINTS):
+        piece = points[start : start + FRAGMENT_POINTS]
+        first, last = int(piece["sequence"][0]), int(piece["sequence"][-1])
         here = [extra for extra in extras if first <= extra[1] <= last] if extras else []
         connection.execute(
             "INSERT INTO fragments (run_pk, writer_pk, first_sequence, last_sequence, count, points, extras)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run_pk, writer_pk, first, last, len(numbers), piece, encode(here).decode() if here else None),
+            (run_pk, writer_pk, first, last, len(piece), pack_fragment(piece), encode(here).decode() if here else None),
         )
         rows += 1
     return rows

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ..core.reader import Series
 from .columns import ABSENT, unpack_integers, unpack_optional
-from .points import unpack_points
+from .points import unpack_fragments
 from .schema import chunk_data, chunks, fragments, runs, series, writers
 
 Piece = tuple[int, int, int, Any]
@@ -70,7 +70,7 @@ def unpacked_points(connection: sa.Connection, run_pk: int) -> list[Piece]:
     blobs: dict[tuple[int, int, int], list[bytes]] = {}
     for attempt, writer, rank, points in connection.execute(query):
         blobs.setdefault((attempt, writer, rank), []).append(points)
-    return [(*who, unpack_points(parts)) for who, parts in blobs.items()]
+    return [(*who, unpack_fragments(parts)) for who, parts in blobs.items()]
 
 
 def _joined(pieces: Iterable[Piece]) -> list[np.ndarray]:

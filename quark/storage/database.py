@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("quark")
 
-CHECKPOINT_BYTES = 4 << 20
+CHECKPOINT_BYTES = 16 << 20
 """Size of the write-ahead log from which it is written back into the database."""
+
+CHECKPOINT_PAUSE_S = 1.0
+"""How long to wait after a checkpoint that a reader held up; it has written back all that the reader does not need."""
 
 BUSY_S = 10.0
 """How long SQLite waits where something that knows nothing of the lock file has locked the database."""
@@ -43,6 +47,7 @@ class Database:
         self.lock = StoreLock(lock_path or path.with_name(path.name + ".lock"))
         self._engine: sa.Engine | None = None
         self._closed = False
+        self._checkpoint_after = 0.0
         with faults_named(path):
             make_private(path)
             self._writer = self._connect()
@@ -128,6 +133,11 @@ class Database:
             self._engine = reading_engine(self._connect)
         return self._engine
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Close all connections; again is allowed."""
         if self._closed:
@@ -140,14 +150,18 @@ class Database:
             self._writer.close()
         self.lock.close()
 
-    def shrink(self, pages: int = 256) -> None:
-        """Give a few free pages back to the file system, if a large part of the file is free."""
+    def shrink(self, pages: int = 1024) -> bool:
+        """Give up to ``pages`` free pages back to the file system; whether a large part of the file is still free."""
         with faults_named(self.path), self.lock:
-            free, total = (
-                self._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count")
-            )
-            if free > max(pages, total // 8):
-                self._writer.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            self._check_open()
+            free, total = (self._pragma(name) for name in ("freelist_count", "page_count"))
+            excess = free - max(256, total // 8)
+            if excess > 0:
+                self._writer.execute(f"PRAGMA incremental_vacuum({min(excess, pages)})").fetchall()
+        return excess > pages
+
+    def _pragma(self, name: str) -> int:
+        return self._writer.execute(f"PRAGMA {name}").fetchone()[0]
 
     def _connect(self) -> sqlite3.Connection:
         """A connection in autocommit mode: transactions are begun in so many words."""
@@ -162,11 +176,19 @@ class Database:
     def _checkpoint_if_due(self) -> None:
         """Write the log back once it is long. It is done under the lock, see StoreLock; readers are not disturbed."""
         try:
-            due = os.stat(f"{self.path}-wal").st_size >= CHECKPOINT_BYTES
+            if os.stat(f"{self.path}-wal").st_size < CHECKPOINT_BYTES or time.monotonic() < self._checkpoint_after:
+                return
         except OSError:
             return
-        if due:
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        try:
+            self._writer.execute("PRAGMA busy_timeout=0")
+            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            busy = 1  # the transaction is kept all the same; a disk without room says so at the next one
+        finally:
+            self._writer.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+        if busy:
+            self._checkpoint_after = time.monotonic() + CHECKPOINT_PAUSE_S
 
     def _check_open(self) -> None:
         if self._closed:

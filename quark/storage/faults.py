@@ -1,5 +1,6 @@
 """What a database's complaint means to its user, as errors of Quark's own tree."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ _CAUSES = {
     "SQLITE_NOTADB": ("damaged", "the file is no database of Quark's; move it away"),
 }
 
+_CODES = {
+    errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EROFS: "read_only", errno.EACCES: "read_only",
+    errno.EPERM: "read_only", errno.EIO: "disk_error",
+}  # fmt: skip
+
 
 @contextmanager
 def faults_named(where: object) -> Iterator[None]:
@@ -25,6 +31,11 @@ def faults_named(where: object) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _named(where, error) from error
+    except OSError as error:
+        code = _CODES.get(error.errno or 0, "cannot_open")
+        raise SessionStoreError(
+            f"the store {where} cannot be used: {error}; check its disk and rights", code=code
+        ) from error
 
 
 def _named(where: object, error: sqlite3.Error) -> SessionStoreError:

@@ -1,4 +1,4 @@
-"""Metric points as they arrive: one fixed-size entry each, packed from the lines of a batch in one pass."""
+"""Metric points as they arrive: packed from the lines of a batch in one pass, kept together until they are sorted."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -7,19 +7,25 @@ from typing import Any
 import numpy as np
 
 from ..records.line import WIDE, Line
+from .columns import pack_integers, pack_optional, unpack_integers, unpack_optional
 
 POINT = np.dtype(
     [("series", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("step", "<i8"), ("epoch", "<i8"), ("value", "<f8")]
 )
-"""An entry of a fragment: 48 bytes; ``series`` is a row number, step and epoch are -1 where a point has none."""
+"""A point in memory: ``series`` is a row number, step and epoch are -1 where a point has none."""
 
-_pack = struct.Struct("<qqqqqd").pack
+FEW = 64
+"""Points that are stored as they are in memory: packing them would cost more than it saves."""
 
 Extras = list[tuple[int, int, str | None, dict[str, Any] | None]]
 """Series, sequence, description and metadata of the few points that have any."""
 
+_pack = struct.Struct("<qqqqqd").pack
+_PLAIN, _PACKED = b"\0", b"\1"
+_HEAD = struct.Struct("<BI5I")
 
-def pack_points(lines: Iterable[Line], series_of: Callable[[str], int]) -> bytes:
+
+def pack_points(lines: Iterable[Line], series_of: Callable[[str], int]) -> np.ndarray:
     """The points of metric lines, single and wide, in order; ``series_of`` gives the row number of a key.
 
     Raises:
@@ -37,12 +43,7 @@ def pack_points(lines: Iterable[Line], series_of: Callable[[str], int]) -> bytes
                 put(_pack(series_of(key), sequence, time, step, epoch, value))
         else:
             put(_pack(series_of(line.metric_key), line.sequence, line.time, step, epoch, line.value))  # type: ignore[arg-type]
-    return b"".join(made)
-
-
-def unpack_points(blobs: Iterable[bytes]) -> np.ndarray:
-    """The points of fragments, one after the other, as an array of POINT."""
-    return np.frombuffer(b"".join(blobs), POINT)
+    return np.frombuffer(b"".join(made), POINT)
 
 
 def extras_of(lines: Iterable[Line], series_of: Callable[[str], int]) -> Extras:
@@ -52,3 +53,43 @@ def extras_of(lines: Iterable[Line], series_of: Callable[[str], int]) -> Extras:
         for line in lines
         if line.description is not None or line.metadata is not None
     ]
+
+
+def pack_fragment(points: np.ndarray) -> bytes:
+    """Points of any series, in order, as a fragment stores them: about 18 bytes each."""
+    if len(points) < FEW:
+        return _PLAIN + points.tobytes()
+    parts = [pack_integers(np.ascontiguousarray(points[name])) for name in ("series", "sequence", "time")]
+    parts += [pack_optional(np.ascontiguousarray(points[name])) or b"" for name in ("step", "epoch")]
+    head = _HEAD.pack(_PACKED[0], len(points), *(len(part) for part in parts))
+    return b"".join([head, *parts, points["value"].tobytes()])
+
+
+def unpack_fragments(blobs: Iterable[bytes]) -> np.ndarray:
+    """The points of fragments, one after the other, as an array of POINT."""
+    parts: list[np.ndarray] = []
+    plain: list[bytes] = []
+    for blob in blobs:
+        if blob[0] == _PLAIN[0]:
+            plain.append(blob[1:])
+        else:
+            parts += [_plain(plain), _unpacked(blob)]
+            plain = []
+    return np.concatenate([*parts, _plain(plain)]) if parts else _plain(plain)
+
+
+def _plain(blobs: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(blobs), POINT)
+
+
+def _unpacked(blob: bytes) -> np.ndarray:
+    _, count, *lengths = _HEAD.unpack_from(blob)
+    made = np.empty(count, POINT)
+    start = _HEAD.size
+    for name, length in zip(("series", "sequence", "time", "step", "epoch"), lengths, strict=True):
+        part = blob[start : start + length]
+        optional = name in ("step", "epoch")
+        made[name] = unpack_optional(part or None, count) if optional else unpack_integers(part, count)
+        start += length
+    made["value"] = np.frombuffer(blob, "<f8", count, start)
+    return made

@@ -14,7 +14,7 @@ from ..records.base import Origin
 from ..records.line import metric_record
 from ..records.metric import MetricRecord
 from .chunk import Extra, columns_of
-from .points import POINT, unpack_points
+from .points import POINT, unpack_fragments
 from .schema import chunk_data, chunks, fragments, series, writers
 
 WINDOWS = (1024, 65_536)
@@ -123,10 +123,9 @@ class SampleReader:
     ) -> tuple[np.ndarray, dict[tuple[int, int], Extra]]:
         """The points of a writer with numbers in [start, stop) that the filter lets through, in order."""
         parts, extras = [], {}
-        for row in connection.execute(_chunks_of(writer, start, stop)):
-            number = row.series_pk
+        for number, count, row in _chunks_of(connection, writer, start, stop):
             if number in keys:
-                columns = columns_of(row[1], tuple(row)[2:])
+                columns = columns_of(count, row)
                 parts.append(_as_points(number, columns))
                 extras.update({(number, sequence): extra for sequence, extra in columns.extras.items()})
         query = sa.select(fragments.c.points, fragments.c.extras).where(
@@ -134,7 +133,7 @@ class SampleReader:
             fragments.c.last_sequence >= start,
         )  # fmt: skip
         for blob, text in connection.execute(query):
-            parts.append(unpack_points([blob]))
+            parts.append(unpack_fragments([blob]))
             if text is not None:
                 extras.update({(row[0], row[1]): (row[2], row[3]) for row in msgspec.json.decode(text)})
         points = np.concatenate(parts) if parts else np.empty(0, POINT)
@@ -167,8 +166,11 @@ def _admits(where: Any, name: str, value: Any) -> bool:
     return value in wanted if isinstance(wanted, (tuple, list, set, frozenset)) else value == wanted
 
 
-def _chunks_of(writer: int, start: int, stop: int) -> Any:
-    return (
+def _chunks_of(
+    connection: sa.Connection, writer: int, start: int, stop: int
+) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+    """Series, number of points and data of a writer's chunks with points in [start, stop)."""
+    query = (
         sa.select(
             chunks.c.series_pk, chunks.c.count, chunk_data.c.value_data, chunk_data.c.step_data,
             chunk_data.c.epoch_data, chunk_data.c.time_data, chunk_data.c.sequence_data, chunk_data.c.extras,
@@ -176,6 +178,9 @@ def _chunks_of(writer: int, start: int, stop: int) -> Any:
         .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk)
         .where(chunks.c.writer_pk == writer, chunks.c.last_sequence >= start, chunks.c.first_sequence < stop)
     )  # fmt: skip
+    for row in connection.execute(query):
+        number, count, *data = tuple(row)
+        yield number, count, tuple(data)
 
 
 def _as_points(number: int, columns: Any) -> np.ndarray:

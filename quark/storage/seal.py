@@ -10,7 +10,7 @@ import numpy as np
 
 from .chunk import CHUNK_POINTS, Columns, Extra, columns_from_points, columns_of, data_row, summary_row
 from .database import Database
-from .points import unpack_points
+from .points import unpack_fragments
 
 PASS_POINTS = 262_144
 """Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
@@ -77,7 +77,7 @@ def _prepare(connection: sqlite3.Connection, run_pk: int) -> _Pass:
 
 def _by_series(blobs: list[bytes], texts: list[str]) -> Iterator[tuple[int, Columns]]:
     """The points of fragments of one writer, series by series, each in the order of recording."""
-    points = unpack_points(blobs)
+    points = unpack_fragments(blobs)
     extras = _extras_by_series(texts)
     series = np.ascontiguousarray(points["series"])
     # Small numbers are sorted by radix, which is what most runs need.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.batch import RecordBatch
 from ..core.reader import Chart, Page, RecordFilter, Series
-from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError
+from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from .append import Appender
 from .database import Database
@@ -54,8 +54,21 @@ class SqlStore:
         self.close()
 
     def close(self) -> None:
-        """Close all connections; again is allowed."""
+        """Pack what ended runs have left, as far as that is quick, and close all connections; again is allowed."""
+        if not self._database.closed:
+            try:
+                self._tidy()
+            except SessionStoreError:
+                pass  # the points are stored and readable as they are
         self._database.close()
+
+    def _tidy(self) -> None:
+        if not any(run.ended for run in self._appender.runs.values()):
+            return
+        self.seal()
+        for _ in range(16):
+            if not self._database.shrink():
+                return
 
     # Writing
 
@@ -104,8 +117,6 @@ class SqlStore:
                     run.points, run.rows = (run.points - points, run.rows - rows) if rows else (0, 0)
                 if not rows or (run is not None and run_id is None and not _is_due(run)):
                     break
-        if packed:
-            self._database.shrink()
         return packed
 
     def _due(self, run_id: str | None) -> list[tuple[str, int]]:
@@ -282,4 +293,4 @@ def _path(path_or_url: str | os.PathLike[str]) -> Path:
                 f"a store lives in a file, got the URL {scheme}://...; pass the file's path, or sqlite:///path"
             )
         text = rest[1:]
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    return Path(os.path.realpath(os.path.expanduser(text)))
