@@ -51,7 +51,7 @@ class Dispatcher:
             self.place.directory, origin, disk=self._disk, report=self.health.report, monotonic=clock.monotonic
         )
         self.journal.on_roll = self._hurry
-        self._cache = BatchCache()
+        self._cache = BatchCache(0)
         self._closing = False
         self._stopped = threading.Event()
         self._wake = threading.Event()
@@ -78,6 +78,7 @@ class Dispatcher:
             discover=(lambda: self._other_feeds(unique, others)) if follows else list,
         )  # fmt: skip
         self.workers.append(worker)
+        self._cache.size = 4 if len(self.workers) > 1 else 0  # one reader alone decodes nothing twice
         self.place.describe(self.journal.origin, self._content())
         worker.start()
         return worker
@@ -109,7 +110,7 @@ class Dispatcher:
         self._closing = True
         self._stopped.set()
         self._hurry()
-        if complete and not self.journal.dropped:
+        if complete and self._owns_run and not self.journal.dropped:  # another rank's is delivered by the owner
             self._remove_own_journal()
         self.place.lock.release()
         return complete

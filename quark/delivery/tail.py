@@ -24,8 +24,8 @@ _SEGMENT = re.compile(r"(\d{8})(?:\.kept)?\.jsonl\Z")
 class BatchCache:
     """The last batches of a journal by first number, so that several sinks decode them once."""
 
-    def __init__(self, size: int = 8) -> None:
-        self._size = size
+    def __init__(self, size: int = 4) -> None:
+        self.size = size
         self._batches: OrderedDict[int, tuple[RecordBatch, int, int]] = OrderedDict()
 
     def get(self, first: int) -> tuple[RecordBatch, int, int] | None:
@@ -35,7 +35,7 @@ class BatchCache:
     def put(self, batch: RecordBatch, segment: int, offset: int) -> None:
         """Keep a batch; the oldest goes."""
         self._batches[batch.first] = (batch, segment, offset)
-        while len(self._batches) > self._size:
+        while len(self._batches) > self.size:
             try:
                 self._batches.popitem(last=False)
             except KeyError:  # another worker was faster

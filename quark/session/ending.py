@@ -94,6 +94,8 @@ class Ending(Recorder):
         complete = self._delivery.close(final, reason, deadline)
         self._let_go()
         if self.leftovers is not None:
+            if self._manifest.world_size > 1:
+                self.leftovers.other_ranks()
             self.leftovers.finish(deadline)
         if not complete and self._store_worker is not None:
             self._say_what_is_left()

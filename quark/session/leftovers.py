@@ -4,8 +4,10 @@ import threading
 import time
 
 from ..delivery.health import Health
+from ..delivery.place import writer_places
+from ..errors import QuarkError
 from .placement import Placement
-from .sync import leftover_runs, sync_placement
+from .sync import leftover_runs, sync_placement, sync_run
 
 DELAY_S = 1.0
 """The new run's own start comes first."""
@@ -26,6 +28,19 @@ class Leftovers:
         if set(leftover_runs(self._placement)) - {self._run_id}:
             self._thread = threading.Thread(target=self._deliver, name="quark-leftovers", daemon=True)
             self._thread.start()
+
+    def other_ranks(self) -> None:
+        """Deliver what the run's other ranks left, unless the rank that owns the run lives and will do it.
+
+        Every rank lets go of its own lock before it looks at the others', so that of two ranks that end at the same
+        time at least one sees the other's journal as left behind.
+        """
+        try:
+            places = writer_places(self._placement.journals(self._run_id))
+            if not any(place.origin().rank == 0 and place.alive() for place in places):
+                sync_run(self._placement, self._run_id)
+        except (QuarkError, OSError) as error:
+            self._health.report("leftovers", f"{type(error).__name__}: {error}; try: quark sync")
 
     def finish(self, deadline: float) -> None:
         """Wait for the delivery until ``deadline`` (monotonic); what is left then waits for the next run or sync."""

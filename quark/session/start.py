@@ -148,8 +148,8 @@ def _open(
     worker = delivery.add_sink(StoreSink(context.db_path)) if job.owns_run else None
     timeout = setting("QUARK_CLOSE_TIMEOUT") if close_timeout_s is None else float(close_timeout_s)
     session = TrainingSession(context, manifest, delivery, worker, close_timeout_s=timeout)
+    session.leftovers = Leftovers(placement, run.id, delivery.health)
     if job.owns_run:
-        session.leftovers = Leftovers(placement, run.id, delivery.health)
         session.leftovers.start()
     return session
 

@@ -1,5 +1,6 @@
 """Every way out of a process: what it recorded is there once, and status and reason are true."""
 
+import os
 import random
 import signal
 import time
@@ -9,6 +10,7 @@ import pytest
 from .harness import account, end, kill_at_random, start_child
 
 pytestmark = pytest.mark.fault
+KILLS = int(os.environ.get("QUARK_TEST_KILLS", "34"))
 
 WAYS = [
     # mode, options, return code, status, reason
@@ -76,7 +78,7 @@ def test_kill_9_at_a_random_moment(tmp_path, mode):
     """Four threads record, the process is killed at a random moment: no acknowledged record is lost or doubled."""
     rng = random.Random(mode)
     totals = {"acknowledged": 0, "lost": 0, "twice": 0}
-    for trial in range(8):
+    for trial in range(KILLS):
         process, page = start_child(tmp_path / str(trial), mode)
         kill_at_random(process, page, rng)
         process.communicate()
@@ -84,5 +86,5 @@ def test_kill_9_at_a_random_moment(tmp_path, mode):
         assert (run.status, run.reason) == ("failed", "lost")
         for key in totals:
             totals[key] += sums[key]
-    assert totals["acknowledged"] > 8 * 4
+    assert totals["acknowledged"] > KILLS * 4
     assert (totals["lost"], totals["twice"]) == (0, 0)

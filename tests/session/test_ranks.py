@@ -1,0 +1,48 @@
+"""Many processes, one run: rank 0 owns its life, every rank records, whoever ends last leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quark
+
+TRAIN = """
+import os, sys, time, quark
+rank = int(os.environ["RANK"])
+with quark.start_run(project="ranks", storage_dir=sys.argv[1], trackers=[quark.JsonlSink(sys.argv[1] + "/run.jsonl")]) as run:
+    for step in range(50):
+        run.log({"loss": 100.0 * rank + step}, step=step)
+    quark.SystemTelemetry(run).sample(step=1)
+    time.sleep(float(sys.argv[2 + rank]))
+assert (run.rank, run.status) == (rank, "completed")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("pauses", [("0", "0"), ("1.5", "0"), ("0", "1.5")], ids=["together", "owner last", "owner first"])
+def test_two_ranks_under_torchrun_are_one_run(tmp_path, pauses):
+    """Two real ranks: one run with both ranks' records, each once, one JSONL file a rank, and no journal left."""
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    result = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
+         str(tmp_path / "store"), *pauses],
+        capture_output=True, text=True, check=False, env={**environment, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with quark.open(tmp_path / "store", sync=False) as store:
+        (view,) = list(store.runs())
+        assert (view.status, view.reason) == ("completed", "completed")
+        series = view.series("loss", all_attempts=True)
+        assert sorted(series.values.tolist()) == [100.0 * rank + step for rank in (0, 1) for step in range(50)]
+        assert sorted(set(series.ranks.tolist())) == [0, 1]
+        assert {record.origin.rank for record in view.telemetry()} == {0, 1}
+        assert [event.event_type for event in view.events()] == ["run_started", "run_ended"]
+    assert not any(Path(tmp_path / "store" / ".quark" / "journal").iterdir())
+    assert (tmp_path / "store" / "run.rank0.jsonl").exists() or (tmp_path / "store" / "run.jsonl").exists()
+    assert (tmp_path / "store" / "run.rank1.jsonl").exists()
