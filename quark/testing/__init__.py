@@ -12,11 +12,13 @@ from .batches import (
 )
 from .handle import MemoryReader, MemoryRunHandle
 from .sink import SinkContract, seen
+from .store import StoreContract
 
 __all__ = [
     "MemoryReader",
     "MemoryRunHandle",
     "SinkContract",
+    "StoreContract",
     "alert_line",
     "event_line",
     "make_batch",
