@@ -52,6 +52,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_DISABLE", "1: every call does nothing; no thread, no file, no socket", False, _flag),
         Setting("QUARK_FSYNC_INTERVAL", "seconds between two syncs of the journal to the disk; bounds what a power "
                 "loss costs; 0 turns them off", 1.0, _seconds),
+        Setting("QUARK_JOIN_RUN_ID", "run that ranks other than 0 join; set by rank 0 for the processes that it starts",
+                None),
         Setting("QUARK_JOURNAL_DIR", "directory of the journals, when the storage directory should not hold them",
                 None),
         Setting("QUARK_JOURNAL_QUOTA", "size that the journal of a run may reach, with K, M or G; past it the oldest "

@@ -163,7 +163,7 @@ class Dispatcher:
         return min((worker.own.position for worker in self.workers), default=0)
 
     def _sync(self) -> None:
-        """Bring the journal to the disk once a second, which bounds a power loss; a slow disk holds only this thread."""
+        """Bring the journal to the disk once a second, to bound a power loss; a slow disk holds only this thread."""
         synced = -1
         while not self._stopped.wait(self._sync_interval_s):
             path, count = self.journal.current.path, self.journal.next

@@ -58,7 +58,8 @@ class Journal:
 
     __slots__ = (
         "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_retired",
-        "_spare", "buffer", "current", "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll", "origin", "pos",
+        "_spare", "buffer", "current", "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll",
+        "origin", "pos",
     )  # fmt: skip
 
     def __init__(

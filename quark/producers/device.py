@@ -14,8 +14,10 @@ from typing import Any
 
 def is_on_device(value: Any) -> bool:
     """Whether ``value`` is a torch tensor on a CUDA device."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor) and value.is_cuda
+    try:
+        return getattr(value, "is_cuda", False) is True
+    except Exception:  # noqa: BLE001  a foreign object's attribute may raise anything; it is no tensor then
+        return False
 
 
 class DeviceValues:

@@ -84,7 +84,7 @@ def check_index(value: object, field: str) -> int | None:
         raise WrongTypeError(f"{field} must be a whole number, got {shown(value)}; pass an int of at least 0")
     try:
         number = operator.index(value)  # type: ignore[arg-type]
-    except Exception as error:  # noqa: BLE001  foreign code runs here, whatever it raises is a wrong type
+    except Exception as error:
         raise WrongTypeError(f"{field} must be a whole number, got {shown(value)} ({type(error).__name__})") from error
     if not 0 <= number <= MAX_INT:
         raise SchemaValidationError(f"{field} must be between 0 and 2**63 - 1, got {number}")
@@ -126,7 +126,7 @@ def _converted(value: Any, field: str) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-    except Exception as error:  # noqa: BLE001  foreign code runs here, whatever it raises is a wrong type
+    except Exception as error:
         raise WrongTypeError(f"{field} must be a number, got {shown(value)} ({type(error).__name__})") from error
 
 

@@ -168,6 +168,7 @@ def line_of(record: Record, sequence: int | None = None) -> bytes:
 
 
 __all__ = [
-    "COMMON_FIELDS", "WIDE", "Line", "body_of", "build", "decode_line", "decode_lines", "decode_loosely", "encode", "line_of",
+    "COMMON_FIELDS", "WIDE", "Line", "body_of", "build", "decode_line", "decode_lines", "decode_loosely", "encode",
+    "line_of",
     "metric_record", "record_of_body", "records_of",
 ]  # fmt: skip

@@ -34,9 +34,7 @@ class SystemTelemetryRecord(Record):
     gpu_memory_allocated_bytes: Annotated[Bytes | None, says("memory that torch's tensors hold on the GPU, bytes")] = (
         None
     )
-    gpu_memory_reserved_bytes: Annotated[Bytes | None, says("memory that torch's allocator holds on the GPU, bytes")] = (
-        None
-    )
+    gpu_memory_reserved_bytes: Annotated[Bytes | None, says("memory that torch reserves on the GPU, bytes")] = None
     overflow_count: Annotated[Count, says("gradient overflows so far in the run")] = 0
     skipped_step_count: Annotated[Count, says("optimizer steps skipped so far in the run")] = 0
     metadata: Metadata

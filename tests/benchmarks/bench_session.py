@@ -188,6 +188,7 @@ for name, call in (("metrics.log", lambda: log("a", 1.0, step=3)), ("run.log", l
 
 def test_import():
     """CPU of `import quark` above bare Python, medians of 9."""
+
     def cpu(code: str) -> float:
         found = []
         for _ in range(9):

@@ -43,12 +43,12 @@ def fast_switching():
 
 @pytest.mark.parametrize("cls", [Journal, LockedJournal])
 def test_threads_share_numbers_without_gap_or_loss(tmp_path, cls, fast_switching):
-    """Four threads that are switched as often as possible: every number once, in file order, each thread in its order."""
+    """Four threads switched as often as possible: every number once, in file order, each thread in its order."""
     journal = cls(tmp_path, ORIGIN)
 
     def work(name: str) -> None:
         for i in range(3000):
-            journal.append(lambda n: line(n, float(i), name))
+            journal.append(lambda n, value=float(i): line(n, value, name))
 
     threads = [threading.Thread(target=work, args=(f"t{k}",)) for k in range(4)]
     for thread in threads:

@@ -137,7 +137,7 @@ def test_the_quota_takes_delivered_segments_first_then_metrics_and_says_so(tmp_p
 
 
 def test_a_reader_in_the_middle_of_a_segment_survives_its_rewriting(tmp_path):
-    """When the quota rewrites the segment that a slow sink is reading, the sink goes on without loss of what was kept."""
+    """When the quota rewrites the segment that a slow sink reads, the sink goes on without loss of what was kept."""
     for segment in range(4):
         lines = [event(n) if n % 5 == 0 else metric(n) for n in range(segment * 50, segment * 50 + 50)]
         (tmp_path / f"{segment:08d}.jsonl").write_bytes(b"".join(lines))

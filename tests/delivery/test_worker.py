@@ -60,7 +60,7 @@ def finish(dispatcher: Dispatcher, seconds: float = 5.0) -> bool:
 
 
 def test_a_sink_gets_everything_in_order_and_is_ended_once(dispatcher):
-    """Records from before and after the sink was attached arrive in order; stop comes after the last one, then close."""
+    """Records from before and after the attaching arrive in order; stop comes after the last one, then close."""
     log(dispatcher, 500)
     sink = Collector()
     dispatcher.add_sink(sink)

@@ -13,8 +13,8 @@ import quark
 
 store, page_path, mode = sys.argv[1:4]
 options = sys.argv[4:]
-page_file = open(page_path, "r+b")
-page = mmap.mmap(page_file.fileno(), 4096)
+with open(page_path, "r+b") as page_file:
+    page = mmap.mmap(page_file.fileno(), 4096)
 LIMIT = 3_000_000
 
 

@@ -72,9 +72,10 @@ def account(directory: Path, page: Acknowledged) -> tuple[SyncReport, "quark.Run
     with quark.open(directory / "store", sync=False) as store:
         (view,) = list(store.runs())
         lost = twice = found = 0
+        known = view.keys()
         for thread, count in enumerate(told):
             key = f"thread/{thread}"
-            values = view.series(key).values.tolist() if key in view.keys() else []
+            values = view.series(key).values.tolist() if key in known else []
             seen = Counter(int(value) for value in values)
             found += len(values)
             lost += sum(1 for number in range(count) if number not in seen)

@@ -12,7 +12,8 @@ import quark
 TRAIN = """
 import os, sys, time, quark
 rank = int(os.environ["RANK"])
-with quark.start_run(project="ranks", storage_dir=sys.argv[1], trackers=[quark.JsonlSink(sys.argv[1] + "/run.jsonl")]) as run:
+sink = quark.JsonlSink(sys.argv[1] + "/run.jsonl")
+with quark.start_run(project="ranks", storage_dir=sys.argv[1], trackers=[sink]) as run:
     for step in range(50):
         run.log({"loss": 100.0 * rank + step}, step=step)
     quark.SystemTelemetry(run).sample(step=1)
@@ -21,9 +22,12 @@ assert (run.rank, run.status) == (rank, "completed")
 """
 
 
+PAUSES = {"together": ("0", "0"), "owner last": ("1.5", "0"), "owner first": ("0", "1.5")}
+
+
 @pytest.mark.slow
 @pytest.mark.torch
-@pytest.mark.parametrize("pauses", [("0", "0"), ("1.5", "0"), ("0", "1.5")], ids=["together", "owner last", "owner first"])
+@pytest.mark.parametrize("pauses", PAUSES.values(), ids=PAUSES)
 def test_two_ranks_under_torchrun_are_one_run(tmp_path, pauses):
     """Two real ranks: one run with both ranks' records, each once, one JSONL file a rank, and no journal left."""
     script = tmp_path / "train.py"

@@ -10,7 +10,8 @@ SECRETS = {
     "api_key": "abc123", "apiKey": "abc123", "OPENAI_API_KEY": "abc123", "password": "hunter2", "db_passwd": "x1",
     "auth_token": "t0k", "token": "t0k", "hf_token": "t0k", "aws_secret_access_key": "zz", "secret": "zz",
     "client_secret": "zz", "private_key": "pem", "credentials": "c", "Authorization": "Bearer x", "cookie": "c=1",
-    "webhook_url": "https://example.com/x", "dsn": "postgres://", "bearer": "b", "user_key": "qk_1", "PGPASSWORD_pwd": "p",
+    "webhook_url": "https://example.com/x", "dsn": "postgres://", "bearer": "b", "user_key": "qk_1",
+    "PGPASSWORD_pwd": "p",
 }  # fmt: skip
 INNOCENT = {
     "num_memory_tokens": 4, "use_cls_token": True, "max_tokens": 100, "tokenizer": "bpe", "tokens_per_step": 7,

@@ -123,7 +123,8 @@ def test_a_forked_child_is_silent_and_harmless(tmp_path):
 
 def test_an_orphaned_child_does_not_keep_a_dead_run_alive(tmp_path):
     """A DataLoader worker that outlives its killed parent does not stop sync from closing the run."""
-    code = DYING.replace("os.kill(os.getpid(), 9)", "os.fork() or __import__('time').sleep(30)\nos.kill(os.getpid(), 9)")
+    fork = "os.fork() or __import__('time').sleep(30)"
+    code = DYING.replace("os.kill(os.getpid(), 9)", f"{fork}\nos.kill(os.getpid(), 9)")
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
