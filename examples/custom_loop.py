@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import quark
 
 TRUE_SLOPE, TRUE_OFFSET = 3.0, -1.0
+EPOCHS = 3
 
 
 def batches(count: int, size: int = 32) -> Iterator[list[tuple[float, float]]]:
@@ -20,13 +21,13 @@ def batches(count: int, size: int = 32) -> Iterator[list[tuple[float, float]]]:
         yield [(x, TRUE_SLOPE * x + TRUE_OFFSET + random.gauss(0, 0.1)) for x in xs]
 
 
-def main(storage_dir: str = "quark-runs", epochs: int = 3) -> None:
+def main(storage_dir: str = "quark-runs") -> None:
     """Fit a line by gradient descent and record every step."""
     random.seed(0)
     slope = offset = 0.0
     config = {"lr": 0.1, "model": {"kind": "line"}}
     with quark.start_run(project="custom-loop", name="line", config=config, storage_dir=storage_dir) as run:
-        for epoch in range(epochs):
+        for epoch in range(EPOCHS):
             for batch in run.steps(batches(50), epoch=epoch, total=50):
                 errors = [slope * x + offset - y for x, y in batch]
                 slope -= config["lr"] * 2 * sum(e * x for e, (x, _) in zip(errors, batch, strict=True)) / len(batch)
@@ -38,4 +39,4 @@ def main(storage_dir: str = "quark-runs", epochs: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:2])

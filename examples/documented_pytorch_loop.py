@@ -20,8 +20,9 @@ def make_loader() -> DataLoader:
     return DataLoader(TensorDataset(points, labels), batch_size=32, shuffle=True)
 
 
-def main(storage: str = "quark-runs", num_epochs: int = 3) -> None:
+def main(storage: str = "quark-runs") -> None:
     """Train a small classifier and record it."""
+    num_epochs = 3
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train_loader = make_loader()
@@ -72,4 +73,4 @@ def main(storage: str = "quark-runs", num_epochs: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:2])

@@ -39,4 +39,4 @@ def main(storage_dir: str = "quark-runs") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:2])

@@ -1,5 +1,6 @@
 """`quark demo`: trains a small network on real handwritten digits and shows what Quark recorded of it."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,10 @@ def demo(
     epochs: Annotated[int, typer.Option("--epochs", min=1, max=1000, help="Passes over the training data.")] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Train a small CNN on scikit-learn's handwritten digits (no download) and show what was recorded."""
+    """Train a small CNN on real handwritten digits and show what was recorded.
+
+    The digits come with scikit-learn; nothing is downloaded. It takes a few seconds.
+    """
     from ..demo.training import train
 
     outcome = train(storage_dir, epochs)
@@ -34,6 +38,7 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
 
     from ..reading import open
     from .metrics import course_width, metric_table, summarise
+    from .runs import short
 
     out = console()
     with open(storage_dir) as store:
@@ -44,27 +49,21 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
         out.print()
         out.print(
             Text.assemble(
-                text(f"run {view.id}", "bold"), " ", status_text(view.status, view.reason),
-                text(f": validation accuracy {outcome.accuracy:.3f} after {outcome.seconds:.1f} s"),
+                text(f"run {view.id}", "bold"), "  ", status_text(view.status, view.reason),
             ),
             soft_wrap=True,
         )  # fmt: skip
+    out.print(text(f"trained: {outcome.seconds:.1f} s to a validation accuracy of {outcome.accuracy:.3f}"))
     out.print(text(f"recorded: {counts}"), soft_wrap=True)
     out.print(text(f"kept in: {Path(storage_dir).resolve()}", limit=4000), soft_wrap=True)
     out.print()
     out.print(text("what to run next", "bold"))
+    python = f"import quark; print(quark.open({str(storage_dir)!r}).run({short(view)!r}).to_pandas())"
+    place = shlex.quote(str(storage_dir))
     for command, means in (
-        (f"quark show --storage-dir {storage_dir}", "everything about this run"),
-        (f"quark runs --storage-dir {storage_dir}", "all runs in this directory"),
-        (f"quark export --storage-dir {storage_dir} --format csv --out digits.csv", "its metrics as a table"),
+        (f"quark show --storage-dir {place}", "# everything about this run"),
+        (f"quark runs --storage-dir {place}", "# all runs in this directory"),
+        (f"quark export --storage-dir {place} --format csv --out digits.csv", "# as a table"),
+        (f'python -c "{python}"', ""),
     ):
-        out.print(Text.assemble("  ", text(command, "cyan", 2000), "  ", text(f"# {means}", "dim")), soft_wrap=True)
-    out.print(
-        Text.assemble(
-            "  ",
-            text(f'python -c "import quark; print(quark.open({str(storage_dir)!r})', "cyan"),
-            text(".run(", "cyan"),
-            text(f'{outcome.run_id!r}).to_pandas(wide=True))"', "cyan"),
-        ),
-        soft_wrap=True,
-    )
+        out.print(Text.assemble("  ", text(command, "cyan", 2000), "  ", text(means, "dim")), soft_wrap=True)

@@ -25,7 +25,10 @@ def doctor(
     seconds: Annotated[float, typer.Option("--seconds", min=0.5, max=3600, help="How long --chaos kills.")] = 25.0,
     as_json: AsJson = False,
 ) -> None:
-    """Check the storage directory, the store, what is left to deliver, and this machine. 1 if there is a problem."""
+    """Check that runs can be recorded here, and that what was recorded is whole.
+
+    The exit code is 1 if there is a problem.
+    """
     from ..session.placement import Placement, resolve_storage_dir
     from .checks import all_checks
 

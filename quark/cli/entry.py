@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -20,13 +21,21 @@ UsageError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if 
 app = typer.Typer(
     name="quark", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="Quark watches neural networks train. Try: quark demo",
 )  # fmt: skip
 for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
 ):  # fmt: skip
     app.command(name)(command)
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=version.print_and_exit, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Quark watches neural networks train. Try: quark demo"""
 
 
 def main() -> None:

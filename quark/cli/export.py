@@ -47,7 +47,9 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run to a file. All attempts of it are written; the file appears when it is complete.
+    """Write a run to a file.
+
+    All attempts of it are written; the file appears when it is complete.
 
     jsonl: the lines that Quark itself stores. json: one document. csv: one kind of records. parquet: the metrics.
     """

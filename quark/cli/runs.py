@@ -39,7 +39,10 @@ def runs(
     after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs. With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after."""
+    """List runs, the newest first.
+
+    With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after.
+    """
     from .choosing import config_filter, moment, opened
 
     if status is not None and status not in RUN_STATUSES:

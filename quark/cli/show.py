@@ -25,7 +25,7 @@ def show(
     all_metrics: Annotated[bool, typer.Option("--all", help="All metrics, however many there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: configuration, tags, environment, metrics with their course, events, alerts and artifacts."""
+    """Show a run: configuration, metrics, events, alerts, artifacts."""
     from .choosing import chosen, opened
 
     with opened(storage_dir) as store:

@@ -16,9 +16,9 @@ def sync(
     storage_dir: StorageDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Deliver what processes that died left in their journals, and close the runs that vanished with them.
+    """Deliver what processes that died left behind.
 
-    Runs that are still being recorded are left alone. Nothing is delivered twice.
+    Runs that vanished with their process are closed as failed (lost). Runs that are still being recorded are left alone. Nothing is delivered twice.
     """
     from ..session.placement import resolve_storage_dir
     from ..session.sync import sync as deliver

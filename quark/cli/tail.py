@@ -26,7 +26,7 @@ def tail(
     system: Annotated[bool, typer.Option("--system", help="Also the machine's own metrics (system/...).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the latest events and metrics of a run; with -f also those to come, as they come."""
+    """Print the latest events and metrics of a run, with -f also those to come."""
     from .choosing import chosen, opened
     from .happening import Watch, latest
 

@@ -2,6 +2,8 @@
 
 import platform
 
+import typer
+
 from ..records.base import CURRENT_SCHEMA_VERSION
 from .options import AsJson
 from .output import print_json
@@ -10,7 +12,7 @@ PACKAGES = ("torch", "sqlalchemy", "msgspec", "orjson", "numpy")
 
 
 def version(as_json: AsJson = False) -> None:
-    """Print the version of Quark, of Python and of the packages that it rests on."""
+    """Print the versions of Quark and of what it rests on."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as version_of
 
@@ -28,6 +30,13 @@ def version(as_json: AsJson = False) -> None:
         return
     print(f"quark {release} (records of schema {CURRENT_SCHEMA_VERSION}), Python {platform.python_version()}")
     print(", ".join(f"{package} {number or 'not installed'}" for package, number in found.items()))
+
+
+def print_and_exit(wanted: bool) -> None:
+    """What the option ``--version`` does."""
+    if wanted:
+        print(f"quark {own_version()}")
+        raise typer.Exit
 
 
 def own_version() -> str:

@@ -115,7 +115,7 @@ def _fit(torch: Any, model: Any, data: _Data, run: TrainingSession, events: Even
             last_step = (epoch + 1) * steps - 1
             loss_value, accuracy = _validate(torch, model, data)
             run.log({"val/loss": loss_value, "val/accuracy": accuracy}, step=last_step, epoch=epoch)
-            bar.set_postfix({"val/loss": f"{loss_value:.3f}", "val/accuracy": f"{accuracy:.3f}"})
+            bar.set_postfix(accuracy=f"{accuracy:.3f}")
             if accuracy > best:
                 best = accuracy
                 events.log("new_best", step=last_step, epoch=epoch, payload={"val/accuracy": accuracy})

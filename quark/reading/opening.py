@@ -1,7 +1,10 @@
 """Opens the store of a storage directory for reading, after delivering what dead processes left in it."""
 
 import logging
+import os
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..errors import QuarkError, SessionStoreError
 from ..records.artifact import ArtifactRecord
@@ -34,7 +37,34 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         )
     from ..storage import SqlStore
 
-    return Store(SqlStore(placement.db_path), location=str(placement.storage_dir), payloads=_Files(placement))
+    location, payloads = str(placement.storage_dir), _Files(placement)
+    if os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
+        return Store(SqlStore(placement.db_path), location=location, payloads=payloads)
+    copy = _copied(placement)
+    try:
+        return Store(
+            SqlStore(Path(copy.name) / "quark.db"), location=location, payloads=payloads, on_close=copy.cleanup
+        )
+    except BaseException:
+        copy.cleanup()
+        raise
+
+
+def _copied(placement: Placement) -> "TemporaryDirectory[str]":
+    """A copy of a store that cannot be written: SQLite needs files of its own beside a database that it reads."""
+    logger.warning("quark: the store in %s cannot be written; a copy of it is read", placement.storage_dir)
+    copy = TemporaryDirectory(prefix="quark-reading-")
+    try:
+        for name in (placement.db_path.name, f"{placement.db_path.name}-wal"):
+            source = placement.store_root / name
+            if source.is_file():
+                shutil.copyfile(source, Path(copy.name) / name)
+    except OSError as error:
+        copy.cleanup()
+        raise SessionStoreError(
+            f"the store {placement.db_path} cannot be read ({error}); ask its owner for access", code="store_unreadable"
+        ) from error
+    return copy
 
 
 def _deliver_leftovers(placement: Placement) -> None:

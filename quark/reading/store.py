@@ -1,6 +1,6 @@
 """The runs of a store: found by filters, walked over all pages, or named by id."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -31,12 +31,17 @@ class Store:
         reader: what answers, an embedded store or a service.
         location: the directory or address, for messages.
         payloads: gives the payload of an artifact; by default the file in the run's directory.
+        on_close: called once, after the reader is closed.
     """
 
     __module__ = "quark"
 
-    def __init__(self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None) -> None:
+    def __init__(
+        self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
+        self._on_close = on_close
         self._payloads = payloads or _payload_of_run
         self.location = location
 
@@ -115,6 +120,9 @@ class Store:
     def close(self) -> None:
         """Let go of the store; again is allowed."""
         self._reader.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
 
     def __enter__(self) -> "Store":
         return self

@@ -69,3 +69,23 @@ def test_an_unknown_run_is_named(tmp_path: Path) -> None:
         pass
     with quark.open(tmp_path) as store, pytest.raises(RunNotFoundError, match=r"nope.*quark runs"):
         store.run("nope")
+
+
+@pytest.mark.fault
+def test_a_directory_that_cannot_be_written_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An archive that somebody else owns is read from a copy that goes away again; nothing in it changes."""
+    with quark.start_run(project="p", storage_dir=tmp_path / "archive") as run:
+        run.log({"loss": 1.0}, step=0)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    database = tmp_path / "archive" / ".quark" / "quark.db"
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere, whatever the mode says
+    before = database.read_bytes()
+    with caplog.at_level(logging.WARNING, "quark"), quark.open(tmp_path / "archive") as store:
+        assert store.run(run.run_id).latest() == {"loss": (0, 1.0)}
+        assert len(list(scratch.iterdir())) == 1
+    assert "a copy of it is read" in caplog.text
+    assert list(scratch.iterdir()) == [] and database.read_bytes() == before
