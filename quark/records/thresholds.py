@@ -4,7 +4,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ..errors import SchemaValidationError
 from .base import frozen
 from .configs import Config
 from .fields import Ratio, Text, says
@@ -13,12 +12,10 @@ Limit = Annotated[float, Meta(ge=0)]
 Points = Annotated[int, Meta(ge=1)]
 Keys = Annotated[tuple[Text, ...], Meta(min_length=1)]
 
-_LEVELS = ("warning", "error", "critical")
-
 
 @frozen
 class AnalyzerThresholds(Config):
-    """Limits of the alert rules; three levels each, warning before error before critical."""
+    """Limits of the alert rules, three levels each; the most severe level whose limit is reached counts."""
 
     exploding_gradient_warning_norm: Annotated[Limit, says("gradient norm of a layer, warning")] = 10.0
     exploding_gradient_error_norm: Annotated[Limit, says("gradient norm of a layer, error")] = 25.0
@@ -56,24 +53,6 @@ class AnalyzerThresholds(Config):
     runtime_warning_jitter_ratio: Annotated[Limit, says("deviation of step times over their mean, warning")] = 0.25
     runtime_error_jitter_ratio: Annotated[Limit, says("deviation of step times over their mean, error")] = 0.5
     runtime_critical_jitter_ratio: Annotated[Limit, says("deviation of step times over their mean, critical")] = 0.75
-
-    def _agree(self) -> None:
-        for name in (
-            "exploding_gradient_{}_norm", "vanishing_gradient_{}_ratio", "stagnant_layer_{}_probes",
-            "activation_collapse_{}_dead_unit_ratio", "activation_collapse_{}_saturation_ratio",
-            "overfitting_{}_gap", "runtime_{}_step_time_ms", "runtime_{}_data_fraction", "runtime_{}_jitter_ratio",
-        ):  # fmt: skip
-            self._ordered(name, rising=True)
-        self._ordered("activation_collapse_{}_std", rising=False)
-
-    def _ordered(self, name: str, *, rising: bool) -> None:
-        values = [getattr(self, name.format(level)) for level in _LEVELS]
-        if values != sorted(values, reverse=not rising):
-            shown = ", ".join(f"{level} {value:g}" for level, value in zip(_LEVELS, values, strict=True))
-            raise SchemaValidationError(
-                f"AnalyzerThresholds.{name.format('*')} must {'rise' if rising else 'fall'} from warning over error to "
-                f"critical, got {shown}; set the other levels too"
-            )
 
 
 @frozen
