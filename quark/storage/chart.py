@@ -186,7 +186,7 @@ def _drawn(key: str, parts: np.ndarray, buckets: int) -> Chart:
     else:
         first = parts["step_first"]
         width = (float(parts["step_last"].max()) - float(first[0]) + 1.0) / buckets
-        place = ((first - first[0]) / width).astype(np.int64)
+        place = np.minimum(((first - first[0]) / width).astype(np.int64), buckets - 1)  # large steps round up
         starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
     ends = np.append(starts[1:], len(parts)) - 1
     count = np.add.reduceat(parts["count"], starts)
