@@ -57,7 +57,7 @@ class DisabledSession(TrainingSession):
         self._stepper = Stepper(self)
         self._reason = None
         self._signal = None
-        self._attached = []
+        self.attached = []
         self._forked = False
         enter(self)
 

@@ -101,7 +101,7 @@ class Ending(Recorder):
             self._say_what_is_left()
 
     def _close_producers(self) -> None:
-        for producer in reversed(self._attached):
+        for producer in reversed(self.attached):
             try:
                 producer.close()
             except Exception as error:  # noqa: BLE001  a producer's fault must not keep the run open

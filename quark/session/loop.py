@@ -27,6 +27,7 @@ class Stepper:
         self.reason: str | None = None
         self._metrics: dict[str, Any] = {}
         self._began = time.monotonic()
+        self._probes: list[Any] = []
         self._telemetry: Any = None
         self._telemetry_due = 0.0
 
@@ -52,7 +53,9 @@ class Stepper:
             self._session.log_values(metrics, step=step, epoch=epoch)
         self._metrics.update(metrics)
         self.next_step = max(self.next_step, step + 1)
+        self.end_probes()
         self._done(step, epoch)
+        self.begin_probes(step + 1, epoch)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None, start: int | None, progress: bool | None, total: int | None
@@ -93,9 +96,25 @@ class Stepper:
         finally:
             walk.close()
 
+    def watch(self, probe: Any) -> None:
+        """Arm ``probe`` (``begin_step``, ``end_step``) for every step from the coming one on."""
+        self._probes.append(probe)
+        probe.begin_step(self.next_step if self.step_now is None else self.step_now, epoch=self.epoch)
+
+    def begin_probes(self, step: int, epoch: int | None) -> None:
+        """A step begins: the probes arm themselves as their schedules say."""
+        for probe in self._probes:
+            probe.begin_step(step, epoch=epoch)
+
+    def end_probes(self) -> None:
+        """The step is over: the probes record what they saw."""
+        for probe in self._probes:
+            probe.end_step()
+
     def close(self) -> None:
         """The run ends: no step is going on any more."""
         self.step_now = None
+        self.end_probes()
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -103,19 +122,30 @@ class Stepper:
         return self._metrics
 
     def measured(self, step: int, epoch: int | None, data_s: float, compute_s: float) -> None:
-        """Record the times of a step, and once a second what the machine does."""
+        """Record the times of a step, and once a second what the machine does.
+
+        A SystemTelemetry that the user attached measures by itself; nothing is measured twice.
+        """
+        if not self._measures_itself():
+            self._record_times(step, epoch, data_s, compute_s)
+        self._done(step, epoch)
+
+    def _measures_itself(self) -> bool:
+        others = (producer for producer in self._session.attached if producer is not self._telemetry)
+        return any(getattr(producer, "measures_steps", False) for producer in others)
+
+    def _record_times(self, step: int, epoch: int | None, data_s: float, compute_s: float) -> None:
         times = {
             "step_time_ms": round((data_s + compute_s) * 1e3, 4),
             "data_time_ms": round(data_s * 1e3, 4),
             "compute_time_ms": round(compute_s * 1e3, 4),
         }
         now = time.monotonic()
-        if now >= self._telemetry_due and self._own_telemetry() is not None:
+        if now >= self._telemetry_due:
             self._telemetry_due = now + TELEMETRY_EVERY_S
-            self._telemetry.record_step(step, epoch=epoch, **times)
+            self._own_telemetry().record_step(step, epoch=epoch, **times)
         else:
             self._session.log_values({f"system/runtime/{k}": v for k, v in times.items()}, step=step, epoch=epoch)
-        self._done(step, epoch)
 
     def _own_telemetry(self) -> Any:
         if self._telemetry is None:
@@ -128,8 +158,6 @@ class Stepper:
     def _done(self, step: int, epoch: int | None) -> None:
         session = self._session
         metrics, self._metrics = self._metrics, {}
-        if not self.collecting and self.last_state is not None and self.last_state.step == step:
-            return
         self.last_state = StepState(
             step=step, epoch=epoch, metrics=metrics, should_stop=session.stop_requested, timestamp_ns=time.time_ns(),
             elapsed_s=time.monotonic() - self._began,
@@ -170,12 +198,14 @@ class _Walk:
         self._got = time.perf_counter()
         self._stepper.step_now = self._number
         self._stepper.next_step = self._number + 1
+        self._stepper.begin_probes(self._number, self._epoch)
         self._complete = False
 
     def done(self) -> None:
         """The loop's body has run through."""
         end = time.perf_counter()
         self._complete = True
+        self._stepper.end_probes()
         self._bar.update(self._stepper.metrics)
         self._stepper.measured(self._number, self._epoch, self._got - self._asked, end - self._got)
         self._stepper.step_now = None

@@ -30,7 +30,7 @@ class Recorder:
         self._store_worker = store_worker
         self._origin = delivery.journal.origin
         self._devices = DeviceValues()
-        self._attached: list[Any] = []
+        self.attached: list[Any] = []
         self._reader: RecordReader | None = None
         self._forked = False
         self.flush_timeout_s = 10.0
@@ -105,7 +105,7 @@ class Recorder:
 
     def attach(self, producer: Any) -> None:
         """Close ``producer`` when the run ends, before the trackers are told."""
-        self._attached.append(producer)
+        self.attached.append(producer)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until the store holds everything recorded so far; False when the time (10 s) ran out."""

@@ -166,3 +166,13 @@ def test_log_without_a_step_counts_up(tmp_path):
     with quark.open(tmp_path) as store:
         assert store.run(run.run_id).series("a").steps.tolist() == [0, 1, 10, 11]
         assert store.run(run.run_id).series("b").epochs.tolist() == [3]
+
+
+def test_a_telemetry_of_ones_own_is_not_measured_twice(tmp_path):
+    """Where the user times the steps himself the loop does not: one value a step under each key."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run, quark.SystemTelemetry(run) as telemetry:
+        for number in run.steps(range(3), progress=False):
+            with telemetry.start_step(number):
+                pass
+    with quark.open(tmp_path) as store:
+        assert store.run(run.run_id).series("system/runtime/step_time_ms").steps.tolist() == [0, 1, 2]

@@ -16,16 +16,17 @@ from ...records.telemetry import SystemTelemetryRecord
 from ..attach import Attachment, check_batch_size
 from ..device import DeviceValues, is_on_device
 from ..metrics import log_values
+from ..writing import RecordWriter
 from .config import SystemTelemetryConfig
 from .pending import Flag, PendingStep, PendingSteps
 from .sample import Sample
 from .scope import StepTelemetryScope
 from .sources import Sources, Surroundings
 from .timing import Times, start_marks
-from .writing import put_record
 
 _REFUSED = (SchemaValidationError, TypeError, ClosedError)
 _NO_TIMES: Times = (None, None, None)
+_WRITER = RecordWriter(SystemTelemetryRecord)
 
 DEVICE_WAIT_S = 1.0
 """How long ``flush``, ``read`` and ``close`` poll for a device that has not finished its steps."""
@@ -41,6 +42,7 @@ class SystemTelemetry(Attachment):
     """
 
     __module__ = "quark"
+    measures_steps = True  # a loop that times its steps leaves that to this producer
     _surroundings: ClassVar[Surroundings] = Surroundings()
 
     def __init__(self, session: Any, *, config: SystemTelemetryConfig | None = None, batch_size: int = 20) -> None:
@@ -243,7 +245,7 @@ class SystemTelemetry(Attachment):
             "skipped_step_count": skipped,
             "metadata": metadata or {},
         }
-        record = put_record(self._handle.journal, body, step, epoch, now)
+        record = _WRITER.put(self._handle.journal, body, step, epoch, now)
         self._recent.append(record)
         if self._config.emit_scalar_metrics and (step is not None or epoch is not None):
             values = {
