@@ -45,13 +45,14 @@ def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
 
 
 def read_projects(connection: sa.Connection) -> list[ProjectRecord]:
-    """All projects by name."""
+    """All projects that have runs, by name."""
+    query = sa.select(projects).where(sa.exists().where(runs.c.project_id == projects.c.id))
     return [
         ProjectRecord(
             id=row.id, name=row.name, root_path=row.root_path, created_at=format_timestamp(row.created_at),
             updated_at=format_timestamp(row.updated_at), schema_version=row.schema_version,
         )
-        for row in connection.execute(sa.select(projects).order_by(projects.c.name, projects.c.id))
+        for row in connection.execute(query.order_by(projects.c.name, projects.c.id))
     ]  # fmt: skip
 
 

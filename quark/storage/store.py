@@ -176,7 +176,7 @@ class SqlStore:
             )  # fmt: skip
 
     def projects(self) -> "list[ProjectRecord]":
-        """All projects, by name."""
+        """All projects that have runs, by name."""
         from .runs import read_projects
 
         with self._database.reading() as connection:

@@ -31,7 +31,8 @@ class AppendContract(OpenedStore):
         """A batch that begins below the mark adds what lies above it."""
         lines = [*metric_lines(4), event_line("a"), event_line("b")]
         store.append(batch_of(lines[:5]))
-        assert store.append(batch_of(lines)) == 7
+        batch = batch_of(lines)
+        assert (store.append(batch), batch.rejected) == (7, [])
         assert store.series(RUN, "train/loss").sequences.tolist() == [1, 2, 3, 4]
         assert [record.event_type for record in store.records(RUN, "event")] == ["a", "b"]  # type: ignore[attr-defined]
 

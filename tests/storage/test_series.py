@@ -43,7 +43,7 @@ def histories(draw) -> list[tuple[int, int, list[int | None]]]:
     """What several processes recorded: attempt, rank and steps of each append."""
     steps = st.one_of(
         st.builds(lambda first, count: list(range(first, first + count)), st.integers(0, 60), st.integers(1, 40)),
-        st.lists(st.one_of(st.integers(0, 80), st.none()), min_size=1, max_size=8),
+        st.lists(st.one_of(st.integers(0, 80), st.none()), min_size=1, max_size=40),
         st.builds(lambda step, count: [step] * count, st.integers(0, 50), st.integers(1, 20)),
     )
     return draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), steps), min_size=1, max_size=10))
@@ -113,6 +113,16 @@ def test_a_long_series_is_drawn_from_its_summaries(store: SqlStore, monkeypatch)
     monkeypatch.setattr("quark.storage.chart._open", lambda connection, spans, axis: opened.extend(spans))
     check(store.chart(RUN, "x", buckets=100), series, 100)
     assert opened == []
+
+
+@pytest.mark.parametrize("count", [1_000, 5_000, 100_000])
+def test_a_chart_is_as_fine_as_it_was_asked_for(store: SqlStore, count: int) -> None:
+    """Summaries that would be too coarse are not used: with points enough, all buckets are there and about equal."""
+    store.append(make_batch(ORIGIN, [line(step, 1.0) for step in range(count)]))
+    store.seal(RUN)
+    chart = store.chart(RUN, "x", buckets=150)
+    assert len(chart.count) == 150
+    assert max(chart.count.tolist()) <= max(2 * count // 150, count // 150 + 1)
 
 
 def test_a_resumed_run_opens_only_where_attempts_meet(store: SqlStore, monkeypatch) -> None:

@@ -1,0 +1,78 @@
+"""Runs are found by what they were configured with, and shown as they are."""
+
+from typing import Any
+
+import pytest
+from msgspec.json import decode
+
+from quark import SchemaValidationError
+from quark.records.base import Origin
+from quark.records.line import Line
+from quark.storage import SqlStore
+from quark.testing import event_line, make_batch, run_line, start_line
+
+
+def start(store: SqlStore, run_id: str, config: dict[str, Any]) -> None:
+    """Store the start of a run with a configuration."""
+    origin = Origin(run_id, "w")
+    body = decode(start_line(origin, name=run_id).body)
+    body["run"]["config"] = config
+    store.append(make_batch(origin, [run_line("start", body)]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [({"n": 1}, ["one"]), ({"n": 1.0}, ["one"]), ({"n": True}, ["true"]), ({"n": None}, ["null"]),
+     ({"n": "1"}, ["text"]),
+     ({"o.lr": 0.1}, ["deep"]), ({"o.lr": 0.1, "o.b.c": [1, 2]}, ["deep"]), ({"o.b.c": (1, 2)}, ["deep"]),
+     ({"o.b": {"c": [1, 2]}}, ["deep"]), ({"a.b": 5}, ["dotted"]), ({"a.b.c": 6}, ["dotted"]), ({"o.lr.x": 1}, []),
+     ({"n": 1, "m": 1}, []), ({}, ["deep", "dotted", "null", "one", "text", "true"])],
+)  # fmt: skip
+def test_configuration(store: SqlStore, wanted: dict[str, Any], found: list[str]) -> None:
+    """Values are compared as JSON by dotted path: 1 is 1.0, True is not 1, null is not a missing value."""
+    for run_id, config in {
+        "one": {"n": 1}, "true": {"n": True}, "null": {"n": None}, "text": {"n": "1"},
+        "deep": {"o": {"lr": 0.1, "b": {"c": [1, 2]}}}, "dotted": {"a.b": 5, "a": {"b.c": 6}},
+    }.items():  # fmt: skip
+        start(store, run_id, config)
+    assert [run.id for run in store.runs(config=wanted, sort="id").items] == found
+
+
+def test_pages_with_a_filter_on_the_configuration(store: SqlStore) -> None:
+    """A page is full although most runs do not match, and the next one goes on behind it."""
+    for number in range(450):
+        start(store, f"run-{number:03}", {"third": number % 3 == 0})
+    got, after = [], None
+    while True:
+        page = store.runs(config={"third": True}, sort="-id", limit=70, after=after)
+        got += [run.id for run in page.items]
+        if (after := page.next) is None:
+            break
+        assert len(page.items) == 70
+    assert got == [f"run-{number:03}" for number in reversed(range(0, 450, 3))]
+    assert len(store.runs().items) == 450
+
+
+def test_a_cursor_belongs_to_its_order(store: SqlStore) -> None:
+    """A cursor of one order is refused in another one: it would skip runs."""
+    for name in ("a", "b"):
+        start(store, name, {})
+    cursor = store.runs(sort="name", limit=1).next
+    with pytest.raises(SchemaValidationError, match="another order"):
+        store.runs(sort="-name", after=cursor)
+
+
+def test_projects(store: SqlStore) -> None:
+    """Every project once, by name."""
+    for number, project in enumerate(("b", "a", "b")):
+        origin = Origin(f"r{number}", "w")
+        store.append(make_batch(origin, [start_line(origin, project=project)]))
+    assert [(project.name, project.id) for project in store.projects()] == [("a", "project-a"), ("b", "project-b")]
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(store: SqlStore, caplog) -> None:
+    """A damaged body, which only a foreign writer makes, is named in the log and left out."""
+    bad = decode(b'{"kind":"event","sequence":0,"time":1,"body":{"severity":3}}', type=Line)
+    store.append(make_batch(Origin("r", "w"), [event_line("a"), bad, event_line("b")]))
+    assert [record.event_type for record in store.records("r", "event")] == ["a", "b"]  # type: ignore[attr-defined]
+    assert "w-1" in caplog.text and store.count("r") == {"event": 3}
