@@ -23,6 +23,13 @@ from .errors import SchemaValidationError as SchemaValidationError
 from .errors import SessionStoreError as SessionStoreError
 from .errors import WrongTypeError as WrongTypeError
 from .producers.artifacts import ArtifactStore as ArtifactStore
+from .producers.diagnostics import BatchMetadataAdapter as BatchMetadataAdapter
+from .producers.diagnostics import DataDiagnostics as DataDiagnostics
+from .producers.diagnostics import DataDiagnosticsSummary as DataDiagnosticsSummary
+from .producers.diagnostics import ExposureSummary as ExposureSummary
+from .producers.diagnostics import HardBatchFinding as HardBatchFinding
+from .producers.diagnostics import LossSummary as LossSummary
+from .producers.diagnostics import MappingBatchMetadataAdapter as MappingBatchMetadataAdapter
 from .producers.events import EventLogger as EventLogger
 from .producers.metrics import MetricsLogger as MetricsLogger
 from .producers.telemetry import StepTelemetryScope as StepTelemetryScope

@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from ..errors import SchemaValidationError, WrongTypeError
 from .base import Document, frozen
+from .batchvalues import class_counts_of, sample_ids_of, sequence_lengths_of
 from .checking import checked
 from .fields import Count, Text, says
 from .grammar import check_json, check_key, shown
@@ -166,9 +166,9 @@ class BatchMetadata(Document):
     def __post_init__(self) -> None:
         made = {
             "batch_size": self.batch_size,
-            "sample_ids": [str(item) for item in _items(self.sample_ids, "sample_ids")],
-            "class_counts": class_counts_of(self.class_counts),
-            "sequence_lengths": _items(self.sequence_lengths, "sequence_lengths"),
+            "sample_ids": sample_ids_of(self.sample_ids, "BatchMetadata.sample_ids"),
+            "class_counts": class_counts_of(self.class_counts, "BatchMetadata.class_counts"),
+            "sequence_lengths": sequence_lengths_of(self.sequence_lengths, "BatchMetadata.sequence_lengths"),
             "metadata": check_json(self.metadata, "BatchMetadata.metadata"),
         }
         if made["batch_size"] is None:
@@ -176,42 +176,6 @@ class BatchMetadata(Document):
         for field in dataclasses.fields(self):
             value = checked("BatchMetadata", field.name, field.type, made[field.name])
             object.__setattr__(self, field.name, value)
-
-
-def class_counts_of(labels: Any) -> dict[str, Any]:
-    """Class counts from a mapping of counts, or from one label per sample.
-
-    Args:
-        labels: ``{class: count}``, or a sequence, array or tensor of shape (samples,) with classes as text or
-            whole numbers; None for none.
-
-    Raises:
-        WrongTypeError: neither.
-        SchemaValidationError: labels of several dimensions, or fractional numbers.
-    """
-    if isinstance(labels, Mapping):
-        return {str(label): count for label, count in labels.items()}
-    return dict(Counter(_label(item) for item in _items(labels, "class_counts")))
-
-
-def _label(item: Any) -> str:
-    if isinstance(item, (list, tuple)) or (isinstance(item, float) and not item.is_integer()):
-        raise SchemaValidationError(
-            f"BatchMetadata.class_counts takes one class per sample, got the label {shown(item)}; "
-            "pass counts such as {'cat': 12}, or leave it out"
-        )
-    return str(int(item)) if isinstance(item, float) else str(item)
-
-
-def _items(value: Any, field: str) -> list[Any]:
-    """A sequence, array or tensor as a list."""
-    if value is None:
-        return []
-    if callable(getattr(value, "tolist", None)):
-        value = value.tolist()
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise WrongTypeError(f"BatchMetadata.{field} must be a sequence, got {shown(value)}; pass a list")
-    return list(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

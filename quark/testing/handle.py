@@ -9,6 +9,7 @@ import msgspec
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import RunNotFoundError, SchemaValidationError
 from ..records.base import Origin, Record, parse_timestamp
+from ..records.batch import BatchDiagnosticRecord
 from ..records.grammar import check_key, to_float
 from ..records.line import WIDE, Line, body_of, build, decode_line, encode, records_of
 from ..records.metric import MetricRecord
@@ -264,7 +265,11 @@ def matches(record: Record, bounds: RecordFilter) -> bool:
             or (high is not None and value > high)
         ):
             return False
-    return all(
-        getattr(record, name) in wanted if isinstance(wanted, tuple) else getattr(record, name) == wanted
-        for name, wanted in bounds.where.items()
-    )
+    return all(_agrees(record, name, wanted) for name, wanted in bounds.where.items())
+
+
+def _agrees(record: Record, name: str, wanted: Any) -> bool:
+    if name == "sample_id" and isinstance(record, BatchDiagnosticRecord):
+        return any(one in record.sample_ids for one in (wanted if isinstance(wanted, tuple) else (wanted,)))
+    value = getattr(record, name)
+    return value in wanted if isinstance(wanted, tuple) else value == wanted

@@ -25,8 +25,7 @@ SessionStoreError RunNotFoundError InvalidRunStateError StepTelemetryScope
 """.split()
 
 LATER = """
-HookEngine DataDiagnostics BatchMetadataAdapter MappingBatchMetadataAdapter AnalyzerEngine AnalyzerResult
-PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
+HookEngine AnalyzerEngine AnalyzerResult PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
 """.split()
 """Documented names whose engines are not built yet."""
 

@@ -10,7 +10,8 @@ import pytest
 import quark
 
 AT = "step=None, epoch=None"
-FILTERS = "step=None, step_min=None, step_max=None, epoch=None, epoch_min=None, epoch_max=None, limit=None"
+RANGE = "step=None, step_min=None, step_max=None, epoch=None, epoch_min=None, epoch_max=None"
+FILTERS = f"{RANGE}, limit=None"
 START = "*, project, config=None, tags=None, parent_run_id=None, storage_dir=None, strict_mode=False"
 MESSAGE = f"message, *, identifier='Info', {AT}, status=None, payload=None, timestamp=None, event_type='user_log'"
 
@@ -57,6 +58,15 @@ METHODS = {
     f"artifact_name=None, artifact_key=None, payload_format=None, {FILTERS}",
     "ArtifactStore.load": "self, artifact",
     "ArtifactStore.close": "self",
+    "DataDiagnostics": "session, *, config=None",
+    "DataDiagnostics.log_batch": f"self, loss, *, {AT}, batch=None, batch_size=None, labels=None, sample_ids=None, "
+    "sequence_lengths=None, metadata=None, timestamp=None",
+    "DataDiagnostics.flush": "self",
+    "DataDiagnostics.read": f"self, *, sample_id=None, {FILTERS}",
+    "DataDiagnostics.summarize_exposure": f"self, *, {RANGE}",
+    "DataDiagnostics.find_hard_batches": f"self, *, {RANGE}, limit=10",
+    "DataDiagnostics.summarize": f"self, *, {RANGE}, hard_batch_limit=10",
+    "DataDiagnostics.close": "self",
     "migrate_store": "storage_dir, *, generated_at=None",
     "validate_record": "record",
     "dump_record": "record",
