@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from ..reading import RunView
 
+READ_WHOLE = 20_000
+"""Points up to which a metric is read in full."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricSummary:
@@ -19,7 +22,7 @@ class MetricSummary:
 
     key: str
     count: int
-    first: float | None
+    first: float
     last: float
     minimum: float
     maximum: float
@@ -46,12 +49,17 @@ def in_order(keys: Mapping[str, Any]) -> list[str]:
 
 
 def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width: int) -> MetricSummary:
+    """A short metric by all its points; a long one by its chart, which knows its extremes without reading them."""
     chart = view.chart(key, buckets=width)
-    first = next(iter(view.metrics(key, limit=1)), None)
+    count = int(chart.count.sum())
+    if count <= READ_WHOLE:
+        values = view.series(key).values
+        count, first, minimum, maximum = len(values), values[0], values.min(), values.max()
+    else:
+        first, minimum, maximum = view.metrics(key, limit=1)[0].value, chart.minimum.min(), chart.maximum.max()
     return MetricSummary(
-        key=key, count=int(chart.count.sum()), first=None if first is None else first.value, last=latest[1],
-        minimum=float(chart.minimum.min()), maximum=float(chart.maximum.max()), last_step=latest[0],
-        course=tuple(float(value) for value in chart.mean),
+        key=key, count=count, first=float(first), last=latest[1], minimum=float(minimum), maximum=float(maximum),
+        last_step=latest[0], course=tuple(chart.mean.tolist()),
     )  # fmt: skip
 
 
@@ -67,7 +75,7 @@ def metric_table(summaries: Sequence[MetricSummary], width: int) -> "Table":
         values = [one.first, one.last, *([one.minimum, one.maximum] if ends else [])]
         made.add_row(
             cut(one.key, "dim" if one.key.startswith("system/") else ""), text(blocks(one.course), "cyan"),
-            *(text("" if value is None else shown(one.key, value)) for value in values),
+            *(text(shown(one.key, value)) for value in values),
             *([text(str(one.count)), text("" if one.last_step is None else str(one.last_step))] if counts else []),
         )  # fmt: skip
     return made

@@ -18,7 +18,8 @@ def sync(
 ) -> None:
     """Deliver what processes that died left behind.
 
-    Runs that vanished with their process are closed as failed (lost). Runs that are still being recorded are left alone. Nothing is delivered twice.
+    Runs that vanished with their process are closed as failed (lost). Runs that are still being recorded are left
+    alone. Nothing is delivered twice.
     """
     from ..session.placement import resolve_storage_dir
     from ..session.sync import sync as deliver
