@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 from .base import Record, frozen, kind
-from .fields import Bytes, Count, Epoch, Metadata, Milliseconds, Percent, Step, says
+from .fields import Bytes, Count, Epoch, Metadata, Milliseconds, Percent, Ratio, Step, says
 from .literals import TelemetryBoundary
 
 
@@ -35,6 +35,16 @@ class SystemTelemetryRecord(Record):
         None
     )
     gpu_memory_reserved_bytes: Annotated[Bytes | None, says("memory that torch reserves on the GPU, bytes")] = None
+    gpu_memory_peak_allocated_bytes: Annotated[
+        Bytes | None,
+        says("most that torch's tensors have held on the GPU since the process or the peak was begun, bytes"),
+    ] = None
+    gpu_memory_fragmentation_ratio: Annotated[
+        Ratio | None, says("share of the memory that torch's allocator holds and no tensor uses, 0 to 1")
+    ] = None
+    gpu_memory_inactive_split_bytes: Annotated[
+        Bytes | None, says("free pieces of blocks that are in use, which torch cannot give back to the GPU, bytes")
+    ] = None
     overflow_count: Annotated[Count, says("gradient overflows so far in the run")] = 0
     skipped_step_count: Annotated[Count, says("optimizer steps skipped so far in the run")] = 0
     metadata: Metadata

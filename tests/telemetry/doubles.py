@@ -117,6 +117,9 @@ GPU = {
     "gpu_memory_usage_percent": 12.5,
     "gpu_memory_allocated_bytes": 7_000_000_000,
     "gpu_memory_reserved_bytes": 8_000_000_000,
+    "gpu_memory_peak_allocated_bytes": 7_500_000_000,
+    "gpu_memory_fragmentation_ratio": 0.125,
+    "gpu_memory_inactive_split_bytes": 200_000_000,
 }
 
 

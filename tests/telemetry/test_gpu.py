@@ -172,8 +172,8 @@ class Torch:
 
     def memory_stats_as_nested_dict(self, index: int) -> dict[str, Any]:
         return {
-            "allocated_bytes": {"all": {"current": 100 + index}},
-            "reserved_bytes": {"all": {"current": 200 + index}},
+            "allocated_bytes": {"all": {"current": 100 + index, "peak": 150 + index}},
+            "reserved_bytes": {"all": {"current": 200 + index, "peak": 300}},
         }
 
     def get_device_properties(self, index: int) -> Any:
@@ -210,7 +210,7 @@ class Driver:
 
 
 def test_torch_tells_what_its_allocator_holds() -> None:
-    """Allocated and reserved memory come from torch, also where there is no NVML."""
+    """Allocated, reserved and peak memory come from torch, also where there is no NVML."""
     once.forget()
 
     def load() -> Any:
@@ -218,7 +218,57 @@ def test_torch_tells_what_its_allocator_holds() -> None:
 
     gpu = Gpu(load=load, cuda=Torch)
     gpu.device = 3
-    assert gpu.read() == {"gpu_index": 3, "gpu_memory_allocated_bytes": 103, "gpu_memory_reserved_bytes": 203}
+    assert gpu.read() == {
+        "gpu_index": 3, "gpu_memory_allocated_bytes": 103, "gpu_memory_reserved_bytes": 203,
+        "gpu_memory_peak_allocated_bytes": 153, "gpu_memory_fragmentation_ratio": 1 - 103 / 203,
+    }  # fmt: skip
+
+
+class Books(Torch):
+    """torch.cuda with the books that a test writes."""
+
+    def __init__(self, allocated: int, reserved: int, split: int) -> None:
+        self.books = {
+            "allocated_bytes": {"all": {"current": allocated, "peak": 9 * GIB}},
+            "reserved_bytes": {"all": {"current": reserved}},
+            "inactive_split_bytes": {"all": {"current": split}},
+        }
+
+    def memory_stats_as_nested_dict(self, index: int) -> dict[str, Any]:
+        return self.books
+
+
+@pytest.mark.parametrize(
+    ("allocated", "reserved", "split", "ratio"),
+    [(6 * GIB, 8 * GIB, GIB, 0.25), (8 * GIB, 8 * GIB, 0, 0.0), (0, 8 * GIB, 0, 1.0), (0, 0, 0, None)],
+)
+def test_fragmentation_is_what_the_allocator_holds_and_no_tensor_uses(
+    allocated: int, reserved: int, split: int, ratio: float | None
+) -> None:
+    """The unused share of what is reserved, and its pieces that cannot be given back; null before any is reserved."""
+    once.forget()
+
+    def load() -> Any:
+        raise ImportError("none")
+
+    values = Gpu(load=load, cuda=lambda: Books(allocated, reserved, split)).read()
+    assert values.get("gpu_memory_fragmentation_ratio") == ratio
+    assert values["gpu_memory_inactive_split_bytes"] == split
+    assert values["gpu_memory_peak_allocated_bytes"] == 9 * GIB
+
+
+def test_an_allocator_that_keeps_other_books_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A pluggable allocator without these statistics costs the values, not the run."""
+    once.forget()
+
+    class Bare(Torch):
+        def memory_stats_as_nested_dict(self, index: int) -> dict[str, Any]:
+            return {}
+
+    gpu = Gpu(load=Driver, cuda=Bare)
+    for _ in range(2):
+        assert "gpu_memory_peak_allocated_bytes" not in gpu.read()
+    assert len([record for record in caplog.records if "memory that it holds" in record.getMessage()]) == 1
 
 
 def test_torch_tells_which_gpu_it_uses() -> None:

@@ -30,6 +30,9 @@ MIRRORED = {
     "system/gpu/utilization_percent": 75.0,
     "system/gpu/memory_used_bytes": 1e10,
     "system/gpu/memory_usage_percent": 12.5,
+    "system/gpu/memory_peak_allocated_bytes": 7.5e9,
+    "system/gpu/memory_fragmentation_ratio": 0.125,
+    "system/gpu/memory_inactive_split_bytes": 2e8,
     "system/runtime/overflow_count": 0.0,
     "system/runtime/skipped_step_count": 0.0,
 }

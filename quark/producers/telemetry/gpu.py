@@ -167,14 +167,29 @@ class Gpu:
         if cuda is None:
             return {}
         try:
-            books = cuda.memory_stats_as_nested_dict(index)
-            return {
-                "gpu_memory_allocated_bytes": int(books["allocated_bytes"]["all"]["current"]),
-                "gpu_memory_reserved_bytes": int(books["reserved_bytes"]["all"]["current"]),
-            }
+            return _of_books(cuda.memory_stats_as_nested_dict(index))
         except (RuntimeError, KeyError, AssertionError, AttributeError) as error:  # another allocator, a lost device
             warn_once("torch memory", f"torch does not tell the memory that it holds on GPU {index} ({error})")
             return {}
+
+
+def _of_books(books: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """The fields from the statistics of torch's caching allocator.
+
+    The peak is the allocator's own, which only ``torch.cuda.reset_peak_memory_stats`` begins anew: resetting it here
+    would change what the training itself reads. Allocators without splitting keep no books of pieces.
+    """
+    allocated, reserved = (int(books[name]["all"]["current"]) for name in ("allocated_bytes", "reserved_bytes"))
+    values: dict[str, float | int | None] = {
+        "gpu_memory_allocated_bytes": allocated,
+        "gpu_memory_reserved_bytes": reserved,
+        "gpu_memory_peak_allocated_bytes": int(books["allocated_bytes"]["all"]["peak"]),
+    }
+    if reserved > 0:
+        values["gpu_memory_fragmentation_ratio"] = min(1.0, max(0.0, 1.0 - allocated / reserved))
+    if "inactive_split_bytes" in books:
+        values["gpu_memory_inactive_split_bytes"] = int(books["inactive_split_bytes"]["all"]["current"])
+    return values
 
 
 def _identifiers(index: int, cuda: Any) -> list[str]:

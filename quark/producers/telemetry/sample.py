@@ -7,7 +7,8 @@ from typing import Any
 MACHINE_FIELDS = ("cpu_usage_percent", "ram_usage_percent", "ram_used_bytes", "process_rss_bytes")
 GPU_FIELDS = (
     "gpu_index", "gpu_utilization_percent", "gpu_memory_used_bytes", "gpu_memory_usage_percent",
-    "gpu_memory_allocated_bytes", "gpu_memory_reserved_bytes",
+    "gpu_memory_allocated_bytes", "gpu_memory_reserved_bytes", "gpu_memory_peak_allocated_bytes",
+    "gpu_memory_fragmentation_ratio", "gpu_memory_inactive_split_bytes",
 )  # fmt: skip
 
 MIRRORED = {
@@ -18,6 +19,9 @@ MIRRORED = {
     "gpu_utilization_percent": "system/gpu/utilization_percent",
     "gpu_memory_used_bytes": "system/gpu/memory_used_bytes",
     "gpu_memory_usage_percent": "system/gpu/memory_usage_percent",
+    "gpu_memory_peak_allocated_bytes": "system/gpu/memory_peak_allocated_bytes",
+    "gpu_memory_fragmentation_ratio": "system/gpu/memory_fragmentation_ratio",
+    "gpu_memory_inactive_split_bytes": "system/gpu/memory_inactive_split_bytes",
 }
 """The metric key under which a sampled field is mirrored."""
 
