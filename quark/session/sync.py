@@ -12,7 +12,7 @@ from ..core.sink import Sink
 from ..delivery.feed import Feed
 from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
-from ..errors import QuarkError
+from ..errors import QuarkError, SessionStoreError
 from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..sinks.discovery import sink_from_spec
@@ -72,6 +72,8 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
     claimed = []
     any_alive = False
     for place in writer_places(placement.journals(run_id)):
+        if not _belongs(place, placement):
+            continue
         if place.lock.acquire():
             claimed.append(place)
         else:
@@ -85,6 +87,16 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
     if any_alive:
         report.alive.append(run_id)
     return report
+
+
+def _belongs(place: WriterPlace, placement: Placement) -> bool:
+    """Whether a journal is of this storage directory: a QUARK_JOURNAL_DIR may hold those of several."""
+    if placement.journal_root == placement.store_root / "journal":
+        return True
+    try:
+        return place.content().get("storage_dir") == str(placement.storage_dir)
+    except SessionStoreError:
+        return False
 
 
 def _deliver_run(

@@ -158,3 +158,13 @@ def test_dataloader_workers_do_not_disturb(tmp_path):
         for number, _ in enumerate(run.steps(loader, progress=False)):
             run.log({"m": float(number)})
     assert stored(tmp_path, run.run_id)[3] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_shared_journal_directory_keeps_stores_apart(tmp_path, monkeypatch):
+    """With one QUARK_JOURNAL_DIR for several stores, each run comes home to its own store."""
+    monkeypatch.setenv("QUARK_JOURNAL_DIR", str(tmp_path / "journals"))
+    one, other = tmp_path / "one", tmp_path / "other"
+    run_id = die(one)
+    assert sync(other).lost == []
+    assert sync(one).lost == [run_id]
+    assert stored(one, run_id) == LOST
