@@ -18,7 +18,7 @@ TOKENS = "system/throughput/tokens_per_s"
 MFU = "system/throughput/mfu"
 
 PAUSE = 5.0
-"""An interval this many times as long as the median of the window is a pause, such as an evaluation, and not counted."""
+"""An interval this many times as long as the median of the window is a pause and not counted."""
 
 
 class Throughput(Attachment):
