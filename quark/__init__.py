@@ -71,6 +71,7 @@ _HOMES: dict[str, str] = {
     "SystemTelemetryConfig": "producers.telemetry",
     "SystemTelemetryRecord": "records.telemetry",
     "TaskManifest": "core.lifecycle",
+    "Throughput": "producers.throughput",
     "TrackerBase": "core.lifecycle",
     "TrainingSession": "session",
     "WebhookSink": "sinks.webhook",

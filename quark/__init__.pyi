@@ -35,6 +35,7 @@ from .producers.metrics import MetricsLogger as MetricsLogger
 from .producers.telemetry import StepTelemetryScope as StepTelemetryScope
 from .producers.telemetry import SystemTelemetry as SystemTelemetry
 from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig
+from .producers.throughput import Throughput as Throughput
 from .reading import open as open
 from .records.analysis import AlertRecord as AlertRecord
 from .records.analysis import EvidenceRecord as EvidenceRecord

@@ -41,9 +41,14 @@ PEAKS: tuple[tuple[str, float], ...] = (
 )
 """Part of a name, as whole words, and the peak in tera-operations a second; the first that fits counts."""
 
+_OTHERS = re.compile(r"Laptop|Max-Q|\bMIG\b|RTX 4090 D")
+"""What the table's names stand in too, but with fewer units: boards of notebooks, slices of a divided GPU."""
+
 
 def peak_flops_of(name: str) -> float | None:
     """The peak of the GPU called ``name``, in operations a second; None if it is not in the table."""
+    if _OTHERS.search(name):
+        return None
     for part, peak in PEAKS:
         if re.search(rf"(?<![A-Za-z0-9]){part}(?![A-Za-z0-9])", name):
             return peak * TERA
