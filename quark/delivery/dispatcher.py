@@ -105,15 +105,19 @@ class Dispatcher:
         for worker in self.workers:
             worker.done.wait(max(0.0, deadline - self._clock.monotonic()))
             complete &= worker.done.is_set() and self.pending(worker) == 0
+        if complete and self._owns_run and not self.journal.dropped:  # another rank's is delivered by the owner
+            self._remove_own_journal()
+        self.abandon()
+        return complete
+
+    def abandon(self) -> None:
+        """End the threads at their next chance; what is not delivered stays in the journal."""
         for worker in self.workers:
             worker.abandon()
         self._closing = True
         self._stopped.set()
         self._hurry()
-        if complete and self._owns_run and not self.journal.dropped:  # another rank's is delivered by the owner
-            self._remove_own_journal()
         self.place.lock.release()
-        return complete
 
     def _remove_own_journal(self) -> None:
         try:

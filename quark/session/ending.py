@@ -91,7 +91,11 @@ class Ending(Recorder):
         final = self._stepper.last_state
         self._trackers.on_stop(final, reason)
         self._write_end(reason)
-        complete = self._delivery.close(final, reason, deadline)
+        try:
+            complete = self._delivery.close(final, reason, deadline)
+        except KeyboardInterrupt:  # a second Ctrl-C: end now, the journal keeps what is left
+            self._delivery.abandon()
+            complete = False
         self._let_go()
         if self.leftovers is not None:
             if self._manifest.world_size > 1:
@@ -110,9 +114,12 @@ class Ending(Recorder):
     def _write_end(self, reason: str) -> None:
         now = format_timestamp(time.time_ns())
         status = status_of(reason)
-        if self._origin.rank == 0:
-            log_event(self, "run_ended", status=status, payload={"reason": reason})
-            self.lifecycle("end", {"status": status, "reason": reason, "ended_at": now})
+        try:
+            if self._origin.rank == 0:
+                log_event(self, "run_ended", status=status, payload={"reason": reason})
+                self.lifecycle("end", {"status": status, "reason": reason, "ended_at": now})
+        except QuarkError as error:
+            self.report("run_ended", error)
         self.mark_ended(reason, now)
 
     def mark_ended(self, reason: str, now: str | None = None) -> None:
@@ -128,6 +135,7 @@ class Ending(Recorder):
     def _let_go(self) -> None:
         exits.unwatch(self)
         forget_handle(self)
+        self.close_reader()
         self._leave()
 
     def _leave(self) -> None:
@@ -164,6 +172,10 @@ class Ending(Recorder):
             )  # fmt: skip
         except (QuarkError, TypeError) as problem:
             self.report("runtime_error", problem)
+        if failed:
+            from ..producers.out_of_memory import bundle_out_of_memory  # only here: a good run need not import it
+
+            bundle_out_of_memory(self, error, step=self._stepper.step_now)
 
     # Ways out of the process
 

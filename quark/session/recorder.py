@@ -127,6 +127,12 @@ class Recorder:
             self._reader = SqlStore(self._context.db_path)
         return cast("RecordReader", self._reader)
 
+    def close_reader(self) -> None:
+        """Let go of the store; reading again opens it again."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            cast("Any", reader).close()
+
     def health(self) -> dict[str, Any]:
         """The state of the delivery: what was recorded, every sink, every fault by cause."""
         delivery = self._delivery

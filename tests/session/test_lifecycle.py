@@ -256,3 +256,17 @@ def test_using_a_run_after_its_end(start, caplog):
         events.log("late")
     metrics.close()
     metrics.close()
+
+
+def test_running_out_of_memory_leaves_a_bundle(start):
+    """An out-of-memory error goes on to the user, and what explains it is an artifact of the failed run."""
+    session = start()
+    with pytest.raises(MemoryError), session:
+        session.log({"loss": 1.0}, step=3)
+        raise MemoryError("cannot allocate")
+    with quark.open(session.storage_dir) as store:
+        view = store.run(session.run_id)
+        (artifact,) = view.artifacts()
+        assert view.status == "failed"
+        assert artifact.artifact_type == "oom_bundle"
+        assert view.load(artifact)["error"]["type"] == "MemoryError"
