@@ -26,6 +26,7 @@ AREAS = {
     "Errors": ("errors",),
 }
 SNAPSHOTS = ("ProjectRecord", "RunRecord", "RunContext", "EvidenceRecord")
+ANSWERS = ("DataDiagnosticsSummary", "LossSummary", "ExposureSummary", "HardBatchFinding")
 
 
 def main() -> int:
@@ -100,6 +101,9 @@ and remedy. The schema version is {quark.CURRENT_SCHEMA_VERSION} (`CURRENT_SCHEM
         text += f"\n### {cls.__name__}\n\n{_first(cls)} Its kind on the wire is `{cls.kind}`.\n\n{_field_table(cls)}"
     text += "\n## What a run is\n"
     for name in SNAPSHOTS:
+        text += f"\n### {name}\n\n{_first(getattr(quark, name))}\n\n{_field_table(getattr(quark, name))}"
+    text += "\n## What the data diagnostics answer\n"
+    for name in ANSWERS:
         text += f"\n### {name}\n\n{_first(getattr(quark, name))}\n\n{_field_table(getattr(quark, name))}"
     return text
 

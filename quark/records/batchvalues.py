@@ -9,6 +9,20 @@ from .grammar import check_index, clean_text, shown
 
 _PLAIN_LABELS = frozenset((int, str))
 _INT = frozenset((int,))
+_STR = frozenset((str,))
+
+
+def batch_size_of(size: Any, field: str = "batch_size") -> int | None:
+    """A number of samples, or None.
+
+    Raises:
+        WrongTypeError: no whole number.
+        SchemaValidationError: below 1.
+    """
+    number = check_index(size, field)
+    if number == 0:
+        raise SchemaValidationError(f"{field} must be at least 1, got 0; leave out batches without samples")
+    return number
 
 
 def sample_ids_of(ids: Any, field: str = "sample_ids") -> list[str]:
@@ -18,7 +32,11 @@ def sample_ids_of(ids: Any, field: str = "sample_ids") -> list[str]:
         WrongTypeError: no sequence.
     """
     items = items_of(ids, field)
-    made = items if _types(items) == {str} else [_id(item) for item in items]
+    types = _types(items)
+    if types == _STR:
+        made = items
+    else:
+        made = list(map(str, items)) if types == _INT else [_id(item) for item in items]
     return made if "".join(made).isascii() else [clean_text(item) for item in made]
 
 

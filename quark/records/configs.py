@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ..errors import SchemaValidationError, WrongTypeError
 from .base import Document, frozen
-from .batchvalues import class_counts_of, sample_ids_of, sequence_lengths_of
+from .batchvalues import batch_size_of, class_counts_of, sample_ids_of, sequence_lengths_of
 from .checking import checked
 from .fields import Count, Text, says
 from .grammar import check_json, check_key, shown
@@ -164,18 +164,17 @@ class BatchMetadata(Document):
     )
 
     def __post_init__(self) -> None:
+        ids = tuple(sample_ids_of(self.sample_ids, "BatchMetadata.sample_ids"))
+        size = batch_size_of(self.batch_size, "BatchMetadata.batch_size")
         made = {
-            "batch_size": self.batch_size,
-            "sample_ids": sample_ids_of(self.sample_ids, "BatchMetadata.sample_ids"),
+            "batch_size": (len(ids) or None) if size is None else size,
+            "sample_ids": ids,
             "class_counts": class_counts_of(self.class_counts, "BatchMetadata.class_counts"),
-            "sequence_lengths": sequence_lengths_of(self.sequence_lengths, "BatchMetadata.sequence_lengths"),
+            "sequence_lengths": tuple(sequence_lengths_of(self.sequence_lengths, "BatchMetadata.sequence_lengths")),
             "metadata": check_json(self.metadata, "BatchMetadata.metadata"),
         }
-        if made["batch_size"] is None:
-            made["batch_size"] = len(made["sample_ids"]) or None
-        for field in dataclasses.fields(self):
-            value = checked("BatchMetadata", field.name, field.type, made[field.name])
-            object.__setattr__(self, field.name, value)
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

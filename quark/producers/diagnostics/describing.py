@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SchemaValidationError, WrongTypeError
-from ...records.batchvalues import class_counts_of, sample_ids_of, sequence_lengths_of
+from ...records.batchvalues import batch_size_of, class_counts_of, sample_ids_of, sequence_lengths_of
 from ...records.configs import BatchMetadata
-from ...records.grammar import check_index, check_json, shown
+from ...records.grammar import check_json, shown
 
 _UNKNOWN = BatchMetadata()
 
@@ -24,20 +24,13 @@ def batch_fields(
     counts = known.class_counts if labels is None else class_counts_of(labels, "labels")
     lengths = known.sequence_lengths if sequence_lengths is None else tuple(sequence_lengths_of(sequence_lengths))
     details = known.metadata if metadata is None else {**known.metadata, **check_json(metadata, "metadata")}
-    size = known.batch_size if batch_size is None else _size(batch_size)
+    size = known.batch_size if batch_size is None else batch_size_of(batch_size)
     if size is None:
         size = len(ids) or sum(counts.values()) or len(lengths) or None
     return {
         "loss": 0.0, "batch_size": size, "sample_ids": ids, "class_counts": counts, "sequence_lengths": lengths,
         "metadata": details,
     }  # fmt: skip
-
-
-def _size(batch_size: Any) -> int | None:
-    size = check_index(batch_size, "batch_size")
-    if size == 0:
-        raise SchemaValidationError("batch_size must be at least 1, got 0; leave out batches without samples")
-    return size
 
 
 def extracted(adapter: Any, batch: Any) -> BatchMetadata:
