@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from quark import DataDiagnostics, DataDiagnosticsConfig, SchemaValidationError, TrainingSession
-from quark.producers.diagnostics import HardBatchFinding
+from quark.producers.diagnostics import DataDiagnosticsSummary, ExposureSummary, HardBatchFinding, LossSummary
+from quark.records.describe import fields_of
 from quark.testing import MemoryRunHandle
 
 from .curves import losses, planted
@@ -131,3 +132,16 @@ def test_a_resumed_run_goes_on_with_what_it_expected(tmp_path: Path) -> None:
         assert data.summarize_exposure().batches_seen == 1000
     assert len(found.keys() & hard) >= 18
     assert len(found.keys() - hard) <= 2
+
+
+def test_the_run_in_memory_knows_traces_too() -> None:
+    """The double that others test with answers as the store does."""
+    data = DataDiagnostics(MemoryRunHandle())
+    numbered(data, 0, 20)
+    assert [record.step for record in data.read(sample_id="3")] == [3, 13]
+
+
+@pytest.mark.parametrize("cls", [DataDiagnosticsSummary, ExposureSummary, HardBatchFinding, LossSummary])
+def test_every_answer_says_what_its_fields_mean(cls: type) -> None:
+    """The documentation and the dashboard read the meanings."""
+    assert [field.name for field in fields_of(cls) if len(field.meaning.split()) < 2] == []
