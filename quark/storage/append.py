@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ..core.batch import RecordBatch
-from ..errors import SchemaValidationError, SessionStoreError
+from ..errors import SessionStoreError
 from ..records.base import Origin
 from ..records.line import WIDE, Line, encode
 from .lifecycle import apply, insert_placeholder
@@ -22,6 +22,15 @@ FRAGMENT_POINTS = 16_384
 RUN = "run"
 _METRIC_KINDS = frozenset(("metric", WIDE))
 _LIMIT = 2**63
+
+KNOWN_RUNS = 256
+"""Runs whose keys a store remembers; past it those that have nothing left to pack are asked for again."""
+
+_BROKEN = (
+    ValueError, KeyError, TypeError, OverflowError, msgspec.MsgspecError, sqlite3.IntegrityError,
+    sqlite3.InterfaceError, sqlite3.ProgrammingError,
+)  # fmt: skip
+"""What applying a line raises if it is the line's fault and not the database's."""
 
 Rejected = list[tuple[bytes, str]]
 
@@ -93,6 +102,8 @@ class Appender:
             points, rows = connection.execute(
                 "SELECT coalesce(sum(count), 0), count(*) FROM fragments WHERE run_pk = ?", (pk,)
             ).fetchone()
+            if len(self.runs) >= KNOWN_RUNS:
+                self.runs = {known: other for known, other in self.runs.items() if other.rows}
             run = self.runs[run_id] = OpenRun(pk, SeriesNumbers(connection, pk), points, rows)
         return run
 
@@ -246,9 +257,13 @@ def _insert_rows(connection: sqlite3.Connection, rows: Iterable[tuple[object, ..
 
 
 def _apply(connection: sqlite3.Connection, run: OpenRun, origin: Origin, line: Line, rejected: Rejected) -> None:
+    connection.execute("SAVEPOINT line")
     try:
         apply(connection, run.pk, origin, line)
-    except (ValueError, KeyError, TypeError, msgspec.MsgspecError, SchemaValidationError) as error:
+        connection.execute("RELEASE line")
+    except _BROKEN as error:
+        connection.execute("ROLLBACK TO line")
+        connection.execute("RELEASE line")
         rejected.append((encode(line), f"{type(error).__name__}: {error}"))
         return
     run.ended = {"end": True, "resume": False, "start": False}.get(line.label or "", run.ended)

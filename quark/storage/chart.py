@@ -4,7 +4,7 @@ A chunk gives its summaries of 256 points, as long as nothing else of the series
 wide; otherwise it is opened. So a chart costs about the same for a thousand points and for ten million.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,19 +130,34 @@ def _summaries(connection: sa.Connection, spans: list[_Span], low: int, high: in
     return np.concatenate([*parts, np.frombuffer(b"".join(run), BLOCK_DTYPE)])
 
 
-def _overlapping(spans: Iterable[_Span]) -> Iterable[list[_Span]]:
-    """Groups of spans that share steps; a group of one that is in order can be drawn from its summaries."""
+def _overlapping(spans: list[_Span]) -> Iterator[list[_Span]]:
+    """Groups of spans, sorted by their first step, that share steps; they are drawn apart from all others."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for span in spans:
+        low, high = ranges.get(span.attempt, (span.low, span.high))
+        ranges[span.attempt] = min(low, span.low), max(high, span.high)
     group: list[_Span] = []
     top = -1
     for span in spans:
-        follows = bool(group) and group[-1].writer == span.writer and group[-1].ordered and group[-1].place < span.place
-        if group and (span.low > top or (span.low == top and follows and len(group) == 1)):
+        if group and (span.low > top or (span.low == top and _continues(group, span, ranges))):
             yield group
             group = []
         group.append(span)
         top = max(top, span.high)
     if group:
         yield group
+
+
+def _continues(group: list[_Span], span: _Span, ranges: dict[int, tuple[int, int]]) -> bool:
+    """Whether a span goes on at the very step at which its writer's last one ended, and no other attempt has that."""
+    last = group[-1]
+    return (
+        len(group) == 1
+        and last.ordered
+        and last.writer == span.writer
+        and last.place < span.place
+        and not any(low <= span.low <= high for attempt, (low, high) in ranges.items() if attempt != span.attempt)
+    )
 
 
 def _open(connection: sa.Connection, spans: list[_Span], axis: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..records.line import WIDE, Line
-from .columns import pack_integers, pack_optional, unpack_integers, unpack_optional
+from .columns import ABSENT, pack_integers, pack_optional, unpack_integers
 
 POINT = np.dtype(
     [("series", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("step", "<i8"), ("epoch", "<i8"), ("value", "<f8")]
@@ -67,29 +67,27 @@ def pack_fragment(points: np.ndarray) -> bytes:
 
 def unpack_fragments(blobs: Iterable[bytes]) -> np.ndarray:
     """The points of fragments, one after the other, as an array of POINT."""
-    parts: list[np.ndarray] = []
-    plain: list[bytes] = []
-    for blob in blobs:
-        if blob[0] == _PLAIN[0]:
-            plain.append(blob[1:])
-        else:
-            parts += [_plain(plain), _unpacked(blob)]
-            plain = []
-    return np.concatenate([*parts, _plain(plain)]) if parts else _plain(plain)
+    blobs = list(blobs)
+    counts = [
+        (len(blob) - 1) // POINT.itemsize if blob[0] == _PLAIN[0] else _HEAD.unpack_from(blob)[1] for blob in blobs
+    ]
+    made = np.empty(sum(counts), POINT)
+    start = 0
+    # Piece by piece: one copy of all of them would keep other threads waiting for milliseconds.
+    for blob, count in zip(blobs, counts, strict=True):
+        _unpack(blob, made[start : start + count])
+        start += count
+    return made
 
 
-def _plain(blobs: list[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(blobs), POINT)
-
-
-def _unpacked(blob: bytes) -> np.ndarray:
-    _, count, *lengths = _HEAD.unpack_from(blob)
-    made = np.empty(count, POINT)
+def _unpack(blob: bytes, points: np.ndarray) -> None:
+    if blob[0] == _PLAIN[0]:
+        points[:] = np.frombuffer(blob, POINT, offset=1)
+        return
+    count, *lengths = _HEAD.unpack_from(blob)[1:]
     start = _HEAD.size
     for name, length in zip(("series", "sequence", "time", "step", "epoch"), lengths, strict=True):
         part = blob[start : start + length]
-        optional = name in ("step", "epoch")
-        made[name] = unpack_optional(part or None, count) if optional else unpack_integers(part, count)
+        points[name] = unpack_integers(part, count) if part else ABSENT
         start += length
-    made["value"] = np.frombuffer(blob, "<f8", count, start)
-    return made
+    points["value"] = np.frombuffer(blob, "<f8", count, start)

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from msgspec.json import decode
 
-from quark import SchemaValidationError
+from quark import RecordFilter, SchemaValidationError
 from quark.records.base import Origin
 from quark.records.line import Line
 from quark.storage import SqlStore
-from quark.testing import event_line, make_batch, run_line, start_line
+from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 
 def start(store: SqlStore, run_id: str, config: dict[str, Any]) -> None:
@@ -76,3 +76,43 @@ def test_a_record_that_cannot_be_read_hides_no_other(store: SqlStore, caplog) ->
     store.append(make_batch(Origin("r", "w"), [event_line("a"), bad, event_line("b")]))
     assert [record.event_type for record in store.records("r", "event")] == ["a", "b"]  # type: ignore[attr-defined]
     assert "w-1" in caplog.text and store.count("r") == {"event": 3}
+
+
+def test_a_start_that_is_broken_changes_nothing(store: SqlStore) -> None:
+    """A start line of which only a part could be applied is put aside as a whole."""
+    origin = Origin("r", "w")
+    for path, value in ((("run", "started_at"), "soon"), (("run", "resume_count"), 2**70), (("run", "id"), "other")):
+        body = decode(start_line(origin, project="p").body)
+        body[path[0]][path[1]] = value
+        batch = make_batch(origin, [run_line("start", body), event_line("e")], store.position("r", "w"))
+        assert store.append(batch) == batch.stop
+        assert len(batch.rejected) == 1
+    assert [project.name for project in store.projects()] == ["unknown"]
+    store.append(make_batch(origin, [start_line(origin)], store.position("r", "w")))
+    assert (store.run("r").name, store.run("r").project_name, store.count("r")) == ("cnn", "digits", {"event": 3})
+
+
+def test_many_runs(store: SqlStore, monkeypatch) -> None:
+    """A store that sees many runs does not remember them all, and packs them when they have ended."""
+    monkeypatch.setattr("quark.storage.append.KNOWN_RUNS", 5)
+    for number in range(20):
+        origin = Origin(f"r{number}", "w")
+        store.append(make_batch(origin, [start_line(origin), *metric_lines(3)]))
+        store.append(make_batch(origin, [run_line("end", {"status": "completed"}), *metric_lines(3)], 4))
+        store.seal()
+    assert len(store._appender.runs) <= 5
+    assert [len(store.series(f"r{number}", "train/loss")) for number in range(20)] == [6] * 20
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"\u0000"])
+def test_text_that_is_hard_to_store(store: SqlStore, text: str) -> None:
+    """Half of a character pair is put aside, a NUL is kept; neither holds up the next record."""
+    lines = [
+        f'{{"kind":"event","sequence":0,"time":1,"label":"{text}","body":{{"event_type":"{text}","severity":"info"}}}}',
+        f'{{"kind":"metric","sequence":1,"time":1,"step":1,"metric_key":"{text}","value":1.0}}',
+        f'{{"kind":"event","sequence":2,"time":1,"body":{{"event_type":"x","severity":"{text}"}}}}',
+    ]
+    batch = make_batch(Origin("r", "w"), [*(line.encode() for line in lines), event_line("good")])
+    assert store.append(batch) == 4
+    assert "good" in [record.event_type for record in store.records("r", "event")]  # type: ignore[attr-defined]
+    assert [record.id for record in store.records("r", "event", RecordFilter(where={"event_type": "good"}))] == ["w-3"]

@@ -115,6 +115,16 @@ def test_a_long_series_is_drawn_from_its_summaries(store: SqlStore, monkeypatch)
     assert opened == []
 
 
+def test_attempts_that_meet_at_the_end_of_a_chunk(store: SqlStore) -> None:
+    """A step at which one chunk ends and the next one begins belongs to the later attempt that has it, in both."""
+    for number, attempt in enumerate((1, 1, 2)):
+        origin = Origin(RUN, f"w{attempt}", 0, attempt)
+        store.append(make_batch(origin, [line(0, float(number))], store.position(RUN, origin.writer_id)))
+        if number == 0:
+            store.seal(RUN)
+    assert store.chart(RUN, "x").last.tolist() == [2.0]
+
+
 @pytest.mark.parametrize("count", [1_000, 5_000, 100_000])
 def test_a_chart_is_as_fine_as_it_was_asked_for(store: SqlStore, count: int) -> None:
     """Summaries that would be too coarse are not used: with points enough, all buckets are there and about equal."""
