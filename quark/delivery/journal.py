@@ -57,7 +57,8 @@ class Journal:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_retired",
+        "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_rescuing",
+        "_retired",
         "_spare", "buffer", "current", "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll",
         "origin", "pos",
     )  # fmt: skip
@@ -80,6 +81,7 @@ class Journal:
         self._full_until = 0.0
         self._closed = False
         self._lock = threading.RLock()
+        self._rescuing = threading.Lock()
         self._numbers = 0
         self._spare: Segment | None = None
         self._retired: list[Segment] = []
@@ -205,14 +207,15 @@ class Journal:
 
     def rescue(self) -> None:
         """Bring full segments that wait in memory to the disk, now that it may take them again."""
-        for number, segment in sorted(self.memory.items()):
-            if segment.end is None:
-                continue
-            try:
-                self._disk.replace(self.directory / segment_name(number), bytes(segment.buffer[: segment.end]))
-            except OSError:
-                return
-            del self.memory[number]
+        with self._rescuing:
+            for number, segment in sorted(self.memory.items()):
+                if segment.end is None:
+                    continue
+                try:
+                    self._disk.replace(self.directory / segment_name(number), bytes(segment.buffer[: segment.end]))
+                except OSError:
+                    return
+                del self.memory[number]
 
     def close(self) -> None:
         """Take no more records; what is there stays for the readers."""

@@ -120,11 +120,14 @@ class WriterPlace:
             if name not in kept:
                 self._disk.remove(self.directory / name)
         if not kept:
-            for directory in (self.directory, self.directory.parent):
-                try:
-                    directory.rmdir()
-                except OSError:  # another writer of the run still has its journal there
-                    return
+            run_directory = self.directory.parent
+            try:
+                self.directory.rmdir()
+                run_directory.resolve().rmdir()
+            except OSError:  # another writer of the run still has its journal there
+                return
+            if run_directory.is_symlink():  # it was kept in shared memory
+                run_directory.unlink()
 
     def _cursor_path(self, sink: str) -> Path:
         return self.directory / f"cursor-{sink}"

@@ -173,9 +173,15 @@ class Ending(Recorder):
         except (QuarkError, TypeError) as problem:
             self.report("runtime_error", problem)
         if failed:
-            from ..producers.out_of_memory import bundle_out_of_memory  # only here: a good run need not import it
+            self._explain_memory(error)
 
-            bundle_out_of_memory(self, error, step=self._stepper.step_now)
+    def _explain_memory(self, error: BaseException) -> None:
+        try:
+            from ..producers.out_of_memory import bundle_out_of_memory  # only here: a good run need not import it
+        except (ImportError, MemoryError) as problem:
+            self.report("oom_bundle", problem)
+            return
+        bundle_out_of_memory(self, error, step=self._stepper.step_now)
 
     # Ways out of the process
 

@@ -1,16 +1,21 @@
 """Where a run lives: the storage directory, Quark's directory in it, the run's files and its journals."""
 
+import errno
 import logging
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..delivery.disk import PAGE, Disk
 from ..errors import WrongTypeError
 from ..records.grammar import shown
 from ..settings import setting
 
 logger = logging.getLogger("quark")
+
+SHARED_MEMORY = Path("/dev/shm")
+_UNMAPPABLE = (errno.ENODEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def writable_placement(storage_dir: object, run_id: str) -> Placement:
         _make(fallback, run_id)
         logger.warning(
             "quark: the storage directory %s cannot be written (%s); this run is recorded in %s, "
-            "move it with: quark sync %s --into <directory>",
+            "see it with: quark runs --storage-dir %s",
             wanted.storage_dir, error, fallback.storage_dir, fallback.storage_dir,
         )  # fmt: skip
         return fallback
@@ -72,4 +77,31 @@ def writable_placement(storage_dir: object, run_id: str) -> Placement:
 
 def _make(placement: Placement, run_id: str) -> None:
     placement.run_path(run_id).mkdir(mode=0o700, parents=True, exist_ok=True)
-    placement.journals(run_id).mkdir(mode=0o700, parents=True, exist_ok=True)
+    journals = placement.journals(run_id)
+    journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not takes_mappings(journals):
+        _keep_in_shared_memory(journals)
+
+
+def takes_mappings(directory: Path, disk: Disk | None = None) -> bool:
+    """Whether files in ``directory`` can be mapped and shared; a full disk is another matter and counts as yes."""
+    probe = directory / f".probe-{os.getpid()}"
+    try:
+        (disk or Disk()).create_segment(probe, PAGE)
+    except OSError as error:
+        return error.errno not in _UNMAPPABLE
+    probe.unlink()
+    return True
+
+
+def _keep_in_shared_memory(journals: Path) -> None:
+    """Put the journals of a run into /dev/shm and a link to them where they belong, so that sync finds them there."""
+    kept = SHARED_MEMORY / f"quark-{os.getuid()}" / journals.name
+    logger.warning(
+        "quark: files in %s cannot be mapped; the journal of this run is kept in %s, which survives the process but "
+        "not a restart of the machine; set QUARK_JOURNAL_DIR to a local disk",
+        journals, kept,
+    )  # fmt: skip
+    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journals.rmdir()
+    journals.symlink_to(kept, target_is_directory=True)

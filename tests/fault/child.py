@@ -62,6 +62,18 @@ elif mode == "with-wait":
         some(session)
         print("ready", flush=True)
         time.sleep(60)
+elif mode == "hung-sink":
+
+    class Hung(quark.Sink):
+        name = "hung"
+
+        def write(self, batch):
+            time.sleep(3600)
+
+    with start(trackers=[Hung()], close_timeout_s=30) as session:
+        some(session)
+        print("ready", flush=True)
+        time.sleep(60)
 elif mode == "user-handler":
 
     def handler(number, frame):

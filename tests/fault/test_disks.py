@@ -1,5 +1,6 @@
-"""Disks that are full, read-only or gone, and clocks that go back: the training goes on, and what can be kept is kept."""
+"""Disks that are full, read-only or gone, clocks that go back: the training goes on, what can be kept is kept."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -135,3 +136,31 @@ def test_few_file_descriptors_are_enough(tmp_path):
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert values(tmp_path, run.run_id) == [float(number) for number in range(20_000)]
+
+
+def test_a_file_system_without_mappings(tmp_path, monkeypatch, caplog):
+    """Where files cannot be mapped the journal lies in shared memory behind a link; nothing changes for the user.
+
+    No file system without shared mappings can be had here: the refusal is played by a patched call.
+    """
+    from quark.delivery.disk import Disk
+    from quark.session import placement
+
+    made = Disk.create_segment
+
+    def refuse(self, path, size):
+        if "shm" not in str(path.resolve()):
+            raise OSError(errno.ENODEV, "No such device")
+        return made(self, path, size)
+
+    (tmp_path / "shm").mkdir()
+    monkeypatch.setattr(placement, "SHARED_MEMORY", tmp_path / "shm")
+    monkeypatch.setattr(Disk, "create_segment", refuse)
+    with quark.start_run(project="link", storage_dir=tmp_path / "store") as run:
+        assert (tmp_path / "store" / ".quark" / "journal" / run.run_id).is_symlink()
+        quark.MetricsLogger(run).log("m", 1.0, step=0)
+        assert "journal_in_memory" not in run.health()["faults"]
+    assert "cannot be mapped" in caplog.text
+    assert values(tmp_path / "store", run.run_id) == [1.0]
+    assert not list((tmp_path / "store" / ".quark" / "journal").iterdir())
+    assert not [path for path in (tmp_path / "shm").rglob("*") if path.is_file()]

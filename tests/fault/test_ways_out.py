@@ -71,6 +71,23 @@ def test_an_end_by_a_signal(tmp_path, mode, number, code, status):
     assert taken < 12
 
 
+def test_a_second_interrupt_ends_at_once(tmp_path):
+    """While a hung sink holds up the end, a second Ctrl-C ends the process; nothing is lost, the status is true."""
+    process, page = start_child(tmp_path, "hung-sink")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    end(process)
+    _, run, sums = account(tmp_path, page)
+    assert time.monotonic() - began < 10
+    assert sums == {"acknowledged": 800, "found": 800, "lost": 0, "twice": 0}
+    assert (run.status, run.reason) == ("interrupted", "interrupted")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", ["tight", "paced", "jsonl"])
