@@ -135,6 +135,14 @@ def test_a_chart_is_as_fine_as_it_was_asked_for(store: SqlStore, count: int) -> 
     assert max(chart.count.tolist()) <= max(2 * count // 150, count // 150 + 1)
 
 
+def test_steps_that_go_back_are_drawn_in_order(store: SqlStore) -> None:
+    """A long series whose steps jump about, some of them missing, has true buckets all the same."""
+    steps = np.random.default_rng(3).permutation(20_000).tolist()
+    store.append(make_batch(ORIGIN, [line(None if step % 50 == 7 else step, float(step), 1) for step in steps]))
+    store.seal(RUN)
+    check(store.chart(RUN, "x", buckets=10), store.series(RUN, "x"), 10)
+
+
 def test_a_resumed_run_opens_only_where_attempts_meet(store: SqlStore, monkeypatch) -> None:
     """Two long attempts that share a stretch of steps are drawn from summaries outside that stretch."""
     for attempt, first, count in ((1, 0, 100_000), (2, 90_000, 100_000)):
