@@ -31,6 +31,9 @@ from .producers.diagnostics import HardBatchFinding as HardBatchFinding
 from .producers.diagnostics import LossSummary as LossSummary
 from .producers.diagnostics import MappingBatchMetadataAdapter as MappingBatchMetadataAdapter
 from .producers.events import EventLogger as EventLogger
+from .producers.hooks import HookEngine as HookEngine
+from .producers.hooks import ParameterDiagnostics as ParameterDiagnostics
+from .producers.hooks import ParameterDiagnosticsConfig as ParameterDiagnosticsConfig
 from .producers.metrics import MetricsLogger as MetricsLogger
 from .producers.telemetry import StepTelemetryScope as StepTelemetryScope
 from .producers.telemetry import SystemTelemetry as SystemTelemetry
@@ -57,6 +60,7 @@ from .records.event import EventRecord as EventRecord
 from .records.layer import LayerSummaryRecord as LayerSummaryRecord
 from .records.literals import LogIdentifier as LogIdentifier
 from .records.metric import MetricRecord as MetricRecord
+from .records.parameter import ParameterSummaryRecord as ParameterSummaryRecord
 from .records.run import ProjectRecord as ProjectRecord
 from .records.run import RunContext as RunContext
 from .records.run import RunRecord as RunRecord

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..errors import SchemaValidationError
-from . import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  importing a kind enters it into KINDS
+from . import analysis, artifact, batch, event, layer, parameter, telemetry  # noqa: F401  importing a kind enters it into KINDS
 from .base import COMMON_FIELDS, KINDS, Origin, Record, body_names
 from .metric import MetricRecord
 

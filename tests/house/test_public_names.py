@@ -25,7 +25,7 @@ SessionStoreError RunNotFoundError InvalidRunStateError StepTelemetryScope
 """.split()
 
 LATER = """
-HookEngine AnalyzerEngine AnalyzerResult PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
+AnalyzerEngine AnalyzerResult PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
 """.split()
 """Documented names whose engines are not built yet."""
 

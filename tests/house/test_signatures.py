@@ -48,6 +48,15 @@ METHODS = {
     "SystemTelemetry.close": "self",
     "StepTelemetryScope.mark_data_ready": "self",
     "StepTelemetryScope.finish": "self",
+    "HookEngine": "session, model, optimizer=None, *, config=None",
+    "HookEngine.should_probe": "self, step",
+    "HookEngine.begin_step": "self, step, *, epoch=None",
+    "HookEngine.end_step": "self",
+    "HookEngine.step": "self, step, *, epoch=None",
+    "HookEngine.flush": "self",
+    "HookEngine.read": "self, *, module_name=None, module_type=None, summary_type=None, hook_direction=None, "
+    f"{FILTERS}",
+    "HookEngine.close": "self",
     "ArtifactStore": "session, *, retention_hooks=None, raise_on_retention_error=None",
     "ArtifactStore.store": f"self, artifact_type, name, payload, *, {AT}, namespace=None, payload_format=None, "
     "metadata=None, timestamp=None",
@@ -86,6 +95,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "capture_forward": True, "capture_backward": True, "batch_size": 100, "raise_on_error": None,
         "dead_unit_epsilon": 0.0, "saturation_threshold": 0.95,
         "saturation_module_types": ["Sigmoid", "Tanh", "Hardsigmoid", "Hardtanh", "ReLU6"],
+    },
+    "ParameterDiagnosticsConfig": {
+        "include_name_patterns": [], "exclude_name_patterns": [], "capture_updates": True,
+        "capture_optimizer_state": False, "emit_scalar_metrics": False, "batch_size": 100, "raise_on_error": None,
     },
     "DataDiagnosticsConfig": {
         "batch_size": 100, "adapter": None, "outlier_z_score_threshold": 2.5, "outlier_iqr_multiplier": 1.5,

@@ -1,0 +1,108 @@
+"""HookEngine: what activations and gradients of every layer do, at a cadence, without a step that feels it."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from ...core.reader import RecordFilter
+from ...errors import WrongTypeError
+from ...records.configs import HookEngineConfig
+from ...records.grammar import one_of, shown
+from ...records.layer import LayerSummaryRecord
+from .probe import Layer, Probe
+from .probing import Probing
+from .scale import LossScale, checked_scale
+from .selection import checked_model, select_layers
+from .writing import bodies, put
+
+
+class HookEngine(Probing):
+    """Records summaries of a model's activations and gradients in the steps of a schedule.
+
+    The hooks are on the model only while a probed step lasts; in all other steps nothing of it runs.
+
+    Args:
+        session: a TrainingSession, or the RunContext of one.
+        model: the network; for one wrapped by DDP or FSDP the names are those of the network inside.
+        optimizer: the optimizer that trains it, if there is one; what it does to the parameters is recorded by
+            ParameterDiagnostics.
+        config: which layers, when, and what of them; the defaults if omitted.
+        grad_scale: what the loss is multiplied by in mixed precision: a ``torch.amp.GradScaler``, a number, or a
+            callable that returns one. Gradients are recorded as they would be without it.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+        WrongTypeError: an argument is of a wrong type.
+        SchemaValidationError: the filters fit no layer; the message names the nearest.
+    """
+
+    __module__ = "quark"
+
+    def __init__(
+        self,
+        session: Any,
+        model: Any,
+        optimizer: Any = None,
+        *,
+        config: HookEngineConfig | None = None,
+        grad_scale: Any = None,
+    ) -> None:
+        if config is not None and not isinstance(config, HookEngineConfig):
+            raise WrongTypeError(f"config must be a HookEngineConfig, got {shown(config)}")
+        self._config = config or HookEngineConfig()
+        super().__init__(session, self._config.schedule, self._config.raise_on_error, self._config.batch_size)
+        chosen = select_layers(checked_model(model), self._config.filters)
+        self.optimizer = checked_optimizer(optimizer)
+        self._grad_scale = checked_scale(grad_scale)
+        self._layers = [Layer(name, module, self._config) for name, module in chosen.items()]
+        self._handle.attach(self)
+
+    @property
+    def instrumented_module_names(self) -> tuple[str, ...]:
+        """The names of the layers that are watched, in the order of ``model.named_modules()``."""
+        return tuple(layer.name for layer in self._layers)
+
+    def _new_probe(self, step: int, epoch: int | None) -> Probe:
+        return Probe(self._layers, self._config, step, epoch, LossScale(self._grad_scale), self._failed)
+
+    def _lines(self, probe: Probe, time_ns: int) -> Iterator[bytes]:
+        journal = self._handle.journal
+        for body in bodies(probe):
+            yield put(journal, "layer", body.module_name, body, probe.step, probe.epoch, time_ns)
+
+    def flush(self) -> tuple[LayerSummaryRecord, ...]:
+        """Bring everything to the store; the summaries made since the last flush, at most ``batch_size``."""
+        return cast("tuple[LayerSummaryRecord, ...]", self._take_recent())
+
+    def read(
+        self, *, module_name: str | None = None, module_type: str | None = None, summary_type: str | None = None,
+        hook_direction: str | None = None, step: int | None = None, step_min: int | None = None,
+        step_max: int | None = None, epoch: int | None = None, epoch_min: int | None = None,
+        epoch_max: int | None = None, limit: int | None = None,
+    ) -> tuple[LayerSummaryRecord, ...]:  # fmt: skip
+        """The run's layer summaries in the order of recording, the first ``limit`` of them; bounds are inclusive."""
+        self._settle()
+        if summary_type is not None:
+            one_of(summary_type, ("activation", "gradient"), "summary_type")
+        if hook_direction is not None:
+            one_of(hook_direction, ("forward", "backward"), "hook_direction")
+        where = {
+            "module_name": module_name, "module_type": module_type, "summary_type": summary_type,
+            "hook_direction": hook_direction,
+        }  # fmt: skip
+        return self._read(
+            LayerSummaryRecord, where, RecordFilter(
+                step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
+                limit=limit,
+            ),
+        )  # fmt: skip
+
+
+def checked_optimizer(optimizer: Any) -> Any:
+    """``optimizer``, if it is one or None.
+
+    Raises:
+        WrongTypeError: it has no parameter groups.
+    """
+    if optimizer is not None and not hasattr(optimizer, "param_groups"):
+        raise WrongTypeError(f"optimizer must be a torch optimizer, got {shown(optimizer)}; pass config=... by name")
+    return optimizer

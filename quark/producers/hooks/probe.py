@@ -1,0 +1,213 @@
+"""One probed step: the hooks that are on the model while it lasts, and what they saw."""
+
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from . import host
+from .layers import UnitOrder, saturation_limits, spatial_dims
+from .ondevice import DeviceProbe
+from .scale import LossScale
+from .summary import MOMENTS, Measured, Wanted
+from .tensors import flat, on_host, plain, tensors_in, unit_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...records.configs import HookEngineConfig
+
+FORWARD, BACKWARD = 0, 1
+
+Sighting = tuple["Layer", int, int, str, tuple[int, ...], Measured, bool]
+"""Layer, direction, call index, path of the tensor, its shape, its statistics, whether the layer was training."""
+
+
+def _nothing() -> Any:
+    """A hook for copies of a watched model: of the standard library, so that a pickled model needs no Quark."""
+    return nullcontext().__exit__
+
+
+class Layer:
+    """A watched module; while a probe lasts it is the module's own forward hook."""
+
+    __slots__ = (
+        "_hook_id", "calls", "grad_calls", "limits", "module", "name", "probe", "spatial", "unhooked",
+    )  # fmt: skip
+
+    def __init__(self, name: str, module: Any, config: "HookEngineConfig") -> None:
+        from torch.utils.hooks import RemovableHandle
+
+        self.name = name
+        self.module = module
+        self.spatial = spatial_dims(module)
+        self.limits = saturation_limits(module, config.saturation_module_types, config.saturation_threshold)
+        self.probe: Probe | None = None
+        self.calls = 0
+        self.unhooked: list[int] = []
+        self._hook_id = RemovableHandle(module._forward_hooks).id
+
+    def arm(self, probe: "Probe") -> None:
+        """Put the hook on the module. Straight into its table: a handle for each of 40 layers costs 0.1 ms a step."""
+        self.probe = probe
+        self.calls = 0
+        self.unhooked.clear()
+        self.module._forward_hooks[self._hook_id] = self
+
+    def disarm(self) -> None:
+        """Take the hook off."""
+        self.module._forward_hooks.pop(self._hook_id, None)
+        self.probe = None
+
+    def __call__(self, module: Any, args: Any, output: Any) -> None:
+        probe = self.probe
+        if probe is None or probe.compiling() or module is not self.module:
+            return
+        try:
+            probe.forward(self, output)
+        except Exception as error:  # noqa: BLE001  whatever a foreign tensor raises must not reach the training
+            probe.failed("hook_forward", error)
+
+    def __reduce__(self) -> Any:
+        return _nothing().__reduce__()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return _nothing()
+
+
+class Probe:
+    """What the hooks of one step saw, in the order in which they saw it.
+
+    Args:
+        layers: the modules that are watched.
+        config: what is captured.
+        step, epoch: where the training is.
+        scale: the factor by which the loss is multiplied before the backward pass.
+        failed: told of a fault in a hook, as (cause, error); it raises where the policy says so.
+    """
+
+    def __init__(
+        self, layers: "list[Layer]", config: "HookEngineConfig", step: int, epoch: int | None, scale: LossScale,
+        failed: "Callable[[str, Exception], None]",
+    ) -> None:  # fmt: skip
+        torch = sys.modules["torch"]
+        self._layers = layers
+        self.step = step
+        self.epoch = epoch
+        self.failed = failed
+        self.open = True
+        self.sightings: list[Sighting] = []
+        self.device: DeviceProbe | None = None
+        self.scale = scale
+        self.compiling: Callable[[], bool] = torch.compiler.is_compiling
+        self._forward = config.capture_forward
+        self._backward = config.capture_backward
+        self._epsilon = config.dead_unit_epsilon
+        self._units = UnitOrder()
+        self._tensor = torch.Tensor
+        self._float = torch.float32
+        self._strided = torch.strided
+        self._task: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", _no_task)
+        self._leaves: list[Any] = []
+
+    def arm(self) -> None:
+        """Put the hooks on the layers."""
+        for layer in self._layers:
+            layer.arm(self)
+
+    def forward(self, layer: Layer, output: Any) -> None:
+        """A layer was called."""
+        if self._task() != -1:
+            self._recomputed(layer, output)
+            return
+        call = layer.calls
+        layer.calls = call + 1
+        training = layer.module.training
+        if type(output) is self._tensor:
+            self._saw(layer, call, "", output, training)
+            return
+        for path, tensor in tensors_in(output):
+            self._saw(layer, call, path, tensor, training)
+
+    def _saw(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
+        if self._forward:
+            shape = tensor.shape
+            wanted = Wanted(self._epsilon, layer.limits, self._units.dim(shape, layer.spatial))
+            measured = self._measure(tensor, wanted)
+            if measured is not None:
+                self.sightings.append((layer, FORWARD, call, path, shape, measured, training))
+        if self._backward:
+            if tensor.requires_grad:
+                self._watch_gradient(layer, call, path, tensor, training)
+            elif training and not path:
+                layer.unhooked.append(call)
+
+    def _recomputed(self, layer: Layer, output: Any) -> None:
+        """A checkpointed region runs again within the backward pass: not another call.
+
+        In reentrant mode the first pass had no graph, so that the gradients are those of the second one.
+        """
+        if not self._backward or not layer.unhooked:
+            return
+        call = layer.unhooked.pop()
+        for path, tensor in tensors_in(output):
+            if tensor.requires_grad:
+                self._watch_gradient(layer, call, path, tensor, layer.module.training)
+
+    def _watch_gradient(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
+        """A hook on the tensor and not on the module: module hooks forbid in-place layers and miss nested outputs."""
+
+        def on_gradient(gradient: Any) -> None:
+            if self.open:
+                try:
+                    self._saw_gradient(layer, call, path, gradient, training)
+                except Exception as error:  # noqa: BLE001  nor the backward pass
+                    self.failed("hook_backward", error)
+
+        handle = tensor.register_hook(on_gradient)
+        if tensor.is_leaf:  # it outlives the step, as a parameter that a layer returns does
+            self._leaves.append(handle)
+
+    def _saw_gradient(self, layer: Layer, call: int, path: str, gradient: Any, training: bool) -> None:
+        self.scale.look(self)
+        measured = self._measure(gradient, MOMENTS)
+        if measured is not None:
+            self.sightings.append((layer, BACKWARD, call, path, gradient.shape, measured, training))
+
+    def _measure(self, tensor: Any, wanted: Wanted) -> Measured | None:
+        if type(tensor) is self._tensor and tensor.is_cpu and tensor.layout is self._strided:
+            values = tensor.detach() if tensor.requires_grad else tensor
+            if tensor.dtype is self._float and tensor.is_contiguous():  # nearly always
+                dim = wanted[2]
+                units = None if dim is None else unit_layout(tensor.shape, dim)
+                return host.measure(values, values.numpy().reshape(-1), units, wanted)
+        values = plain(tensor)
+        if values is None:
+            return None
+        if values.shape != tensor.shape:
+            wanted = wanted._replace(unit_dim=None)
+        if not on_host(values):
+            if values.is_cuda and sys.modules["torch"].cuda.is_current_stream_capturing():
+                return None  # a graph would replay the kernels for ever, and never this code
+            return self.on_device().measure(values, wanted)
+        return host.measure(*flat(values, wanted), wanted)
+
+    def on_device(self) -> DeviceProbe:
+        """Where what is measured on accelerators is kept."""
+        if self.device is None:
+            self.device = DeviceProbe()
+        return self.device
+
+    def close(self) -> None:
+        """The step is over: take the hooks off; gradients that come later are not of it."""
+        self.open = False
+        for layer in self._layers:
+            layer.disarm()
+        for handle in self._leaves:
+            handle.remove()
+        self._leaves.clear()
+        if self.device is not None:
+            self.device.send()
+
+
+def _no_task() -> int:
+    return -1

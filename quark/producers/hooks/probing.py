@@ -1,0 +1,170 @@
+"""What all producers share that look at the model in some steps only: begin, end, record what has arrived."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ...errors import ClosedError, SchemaValidationError, WrongTypeError
+from ...records.base import Record
+from ...records.configs import HookScheduleConfig
+from ...records.grammar import check_index
+from ...records.line import decode_line, records_of
+from ..attach import Attachment
+from .ondevice import DeviceProbe
+from .schedule import Schedule
+
+MOST_WAITING = 8
+"""Probes that may wait for a device; one that is further behind is waited for."""
+
+
+class ProbeLike(Protocol):
+    """One probed step."""
+
+    step: int
+    epoch: int | None
+    device: DeviceProbe | None
+
+    def arm(self) -> None:
+        """Put the hooks where they belong."""
+        ...
+
+    def close(self) -> None:
+        """Take them off and send what is on devices on its way; must not raise for want of an arm()."""
+        ...
+
+
+class Probing(Attachment):
+    """A producer that is armed by ``begin_step`` in the steps of a schedule and records at ``end_step``.
+
+    Args:
+        session: a TrainingSession, or the RunContext of one.
+        schedule: in which steps.
+        raise_on_error: whether a fault of the producer raises; None: as the run's strict mode.
+        batch_size: records that ``flush`` returns at most.
+    """
+
+    def __init__(
+        self, session: Any, schedule: HookScheduleConfig, raise_on_error: bool | None, batch_size: int
+    ) -> None:
+        super().__init__(session)
+        self._schedule = Schedule(schedule)
+        self._raise = self._handle.strict if raise_on_error is None else raise_on_error
+        self._recent: deque[bytes] = deque(maxlen=batch_size)
+        self._probe: ProbeLike | None = None
+        self._waiting: deque[tuple[ProbeLike, int]] = deque()
+
+    def _new_probe(self, step: int, epoch: int | None) -> ProbeLike:
+        raise NotImplementedError
+
+    def _lines(self, probe: Any, time_ns: int) -> Iterable[bytes]:
+        """Journal what a probe saw, whose scalars have arrived; the lines."""
+        raise NotImplementedError
+
+    def should_probe(self, step: int) -> bool:
+        """Whether ``step`` is one of those that are probed."""
+        return step in self._schedule and not self._closed and not self._handle.disabled
+
+    def begin_step(self, step: int, *, epoch: int | None = None) -> bool:
+        """Begin to look at the model if ``step`` is probed; whether it is.
+
+        A step that is probed already goes on; another one is ended first.
+
+        Raises:
+            SchemaValidationError, WrongTypeError: strict mode, and step or epoch is no whole number of at least 0.
+        """
+        if type(step) is int and step >= 0 and self._probe is None and step not in self._schedule:
+            if self._waiting:
+                self._guarded("resolve", self._resolve)
+            return False
+        try:
+            number = check_index(step, "step")
+            if number is None:
+                raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
+            epoch = check_index(epoch, "epoch")
+        except (SchemaValidationError, TypeError) as error:
+            self._handle.refuse(error, what=f"probe of step {step!r}"[:200])
+            return False
+        if self._probe is not None:
+            if self._probe.step == number and not self._closed:
+                return True
+            self.end_step()
+        if not self.should_probe(number):
+            return False
+        self._probe = self._new_probe(number, epoch)
+        self._guarded("arm", self._probe.arm)
+        return True
+
+    def end_step(self) -> None:
+        """Leave the model alone and record what was seen; nothing if no step is probed.
+
+        What is still on a device is recorded at the next step, or by ``flush``.
+        """
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self._guarded("close", lambda: self._end(probe))
+
+    def _end(self, probe: ProbeLike) -> None:
+        probe.close()
+        self._waiting.append((probe, time.time_ns()))
+        self._resolve(wait=len(self._waiting) > MOST_WAITING)
+
+    @contextmanager
+    def step(self, step: int, *, epoch: int | None = None) -> Iterator[bool]:
+        """``begin_step`` and ``end_step`` around a ``with`` block, on every way out; it yields whether it is probed."""
+        probed = self.begin_step(step, epoch=epoch)
+        try:
+            yield probed
+        finally:
+            if probed:
+                self.end_step()
+
+    def _resolve(self, *, wait: bool = False) -> None:
+        """Record the probes whose statistics are here."""
+        while self._waiting:
+            probe, now = self._waiting[0]
+            if probe.device is not None and not probe.device.arrived(wait=wait):
+                return
+            self._waiting.popleft()
+            self._recent.extend(self._lines(probe, now))
+
+    def _settle(self) -> None:
+        """Record everything, waiting for the devices."""
+        self._guarded("resolve", lambda: self._resolve(wait=True))
+
+    def _guarded(self, what: str, act: Callable[[], None]) -> None:
+        """Do something that must not reach the training unless the user said so."""
+        try:
+            act()
+        except ClosedError as error:
+            self._handle.refuse(error, what=type(self).__name__)
+        except Exception as error:  # noqa: BLE001  hooks touch foreign tensors and a device that may have failed
+            self._failed(f"{type(self).__name__}_{what}", error)
+
+    def _failed(self, cause: str, error: Exception) -> None:
+        if self._raise:
+            raise error
+        self._handle.report(cause, error)
+
+    def _take_recent(self) -> Sequence[Record]:
+        self._settle()
+        self._handle.flush()
+        lines = tuple(self._recent)
+        self._recent.clear()
+        origin = self._handle.journal.origin
+        return tuple(record for line in lines for record in records_of(decode_line(line), origin))
+
+    def _on_close(self) -> None:
+        self.end_step()
+        self._settle()
+        self._handle.offer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,115 @@
+"""Tensors as they come out of a layer: found in nested outputs, laid out flat for measuring."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .summary import Wanted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+MOST_TENSORS = 64
+"""Tensors of one output that are looked at; a longer list is data, not an activation."""
+
+DEEPEST = 8
+
+
+def tensors_in(output: Any) -> Iterator[tuple[str, "Tensor"]]:
+    """Every tensor in an output with its path: ``""`` for the output itself, else ``"1.hidden.0"``.
+
+    Tuples, lists, named tuples, mappings and dataclasses are walked, at most DEEPEST deep.
+    """
+    found = 0
+    seen: set[int] = set()
+    for path, tensor in _walk(output, sys.modules["torch"].Tensor, "", 0):
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        yield path, tensor
+        found += 1
+        if found == MOST_TENSORS:
+            return
+
+
+def _walk(value: Any, tensor: type, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, tensor):
+        yield path, value
+        return
+    if depth == DEEPEST or value is None:
+        return
+    for name, item in _parts(value):
+        yield from _walk(item, tensor, f"{path}.{name}" if path else str(name), depth + 1)
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return zip(value._fields, value, strict=False)  # type: ignore[attr-defined]
+    if isinstance(value, (tuple, list)):
+        return enumerate(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value)]
+    return ()
+
+
+def plain(tensor: Any) -> Any:
+    """A dense tensor without gradient for any tensor: the values of a sparse or nested one, the part of this process
+    of a distributed one, the modulus of a complex one. None for one that has no values, such as a meta tensor.
+    """
+    torch = sys.modules["torch"]
+    tensor = tensor.detach()
+    if hasattr(tensor, "to_local"):
+        tensor = tensor.to_local()
+    if tensor.is_nested:
+        tensor = tensor.values()
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.values()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.is_complex():
+        tensor = tensor.abs()
+    if tensor.device.type == "meta" or type(tensor).__name__ == "FakeTensor":
+        return None
+    return tensor
+
+
+def on_host(tensor: Any) -> bool:
+    """Whether a tensor's values can be read without waiting for a device."""
+    return tensor.device.type == "cpu"
+
+
+def flat(tensor: Any, wanted: Wanted) -> tuple[Any, "np.ndarray", tuple[int, int, int] | None]:
+    """A dense host tensor in single or double precision, the same as a flat contiguous array, and its units' layout.
+
+    The array shares the tensor's memory where its type and layout allow; half precision becomes float32, whole
+    numbers and truth values become float64. The order is that of memory: a channels-last tensor is not rearranged.
+    """
+    torch = sys.modules["torch"]
+    kind = tensor.dtype
+    if kind is not torch.float32 and kind is not torch.float64:
+        tensor = tensor.to(torch.float32 if kind in (torch.float16, torch.bfloat16) else torch.float64)
+    shape = tensor.shape
+    unit_dim = wanted.unit_dim
+    if not tensor.is_contiguous() and tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.permute(0, 2, 3, 1)
+        unit_dim = {None: None, 0: 0, 1: 3, 2: 1, 3: 2}[unit_dim]
+        shape = tensor.shape
+    # resolve_neg: a lazily negated tensor has no array
+    tensor = tensor.contiguous().resolve_neg()
+    return tensor, tensor.numpy().reshape(-1), None if unit_dim is None else unit_layout(shape, unit_dim)
+
+
+def unit_layout(shape: Any, dim: int) -> tuple[int, int, int]:
+    """(outer, units, inner): a shape in which the dimension of the units stands alone."""
+    outer = inner = 1
+    for size in shape[:dim]:
+        outer *= size
+    for size in shape[dim + 1 :]:
+        inner *= size
+    return outer, shape[dim], inner

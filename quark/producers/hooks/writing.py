@@ -1,0 +1,120 @@
+"""Puts summaries of layers and parameters into the journal: a line each, encoded in one go, after the step."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ...core.handle import JournalLike
+from .summary import Summary
+
+
+class Details(msgspec.Struct, omit_defaults=True, gc=False):
+    """The metadata of a layer summary."""
+
+    training: bool | None = None
+    nonfinite_count: int | None = None
+    max_abs: float | None = None
+    unit_dead_ratio: float | None = None
+    path: str = ""
+    loss_scale: float | None = None
+    backward_call: int = 0
+
+
+class Body(msgspec.Struct, gc=False):
+    """The fields of a LayerSummaryRecord, in its order."""
+
+    module_name: str
+    module_type: str
+    summary_type: str
+    hook_direction: str
+    call_index: int
+    element_count: int
+    tensor_shape: tuple[int, ...]
+    mean: float | None
+    std: float | None
+    norm: float | None
+    variance: float | None
+    dead_unit_ratio: float | None
+    saturation_ratio: float | None
+    metadata: Details
+
+
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The envelope of a line, as records.line.Line has it, around a body that is encoded with it."""
+
+    kind: str
+    sequence: int
+    time: int
+    step: int | None = None
+    epoch: int | None = None
+    label: str | None = None
+    body: msgspec.Struct | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_KINDS = (("activation", "forward"), ("gradient", "backward"))
+
+
+def bodies(probe: Any) -> Iterator[Body]:
+    """What a probe saw, as bodies of records; its scalars have arrived."""
+    device = probe.device
+    scale = probe.scale.value(device)
+    factor = 1.0 if scale is None else 1.0 / scale
+    seen: dict[Any, int] = {}
+    for layer, direction, call, path, shape, measured, training in probe.sightings:
+        summary: Summary = measured if isinstance(measured, Summary) else device.summary(measured)
+        again = 0
+        if direction:
+            key = (layer, call, path)  # a graph that is kept can be walked twice
+            again = seen[key] = seen.get(key, -1) + 1
+        yield _body(layer, _KINDS[direction], call, path, shape, summary, training,
+                    factor if direction else 1.0, scale if direction else None, again)  # fmt: skip
+
+
+def _body(
+    layer: Any, kinds: tuple[str, str], call: int, path: str, shape: Any, summary: Summary, training: bool,
+    factor: float, scale: float | None, again: int,
+) -> Body:  # fmt: skip
+    count, mean, variance, norm, max_abs, nonfinite, dead, saturated, units = summary
+    if factor != 1.0:
+        mean, norm, max_abs = (None if one is None else one * factor for one in (mean, norm, max_abs))
+        variance = None if variance is None else variance * factor * factor
+    return Body(
+        layer.name, type(layer.module).__name__, kinds[0], kinds[1], call, count, tuple(shape), mean,
+        None if variance is None else math.sqrt(variance), norm, variance,
+        dead if not dead else dead / count, saturated if not saturated else saturated / count,
+        Details(training, nonfinite, max_abs, units, path, scale, again),
+    )  # fmt: skip
+
+
+def put(
+    journal: JournalLike, kind: str, label: str, body: msgspec.Struct, step: int, epoch: int | None, time_ns: int
+) -> bytes:
+    """Journal a body and return its line.
+
+    Raises:
+        ClosedError: the run has ended.
+    """
+    line = _Line(kind, 0, time_ns, step, epoch, label, body)
+    while True:
+        number = journal.next
+        line.sequence = number
+        encoded = _encode(line) + b"\n"
+        if journal.put(number, encoded):
+            return encoded
+
+
+class ParameterBody(msgspec.Struct, gc=False):
+    """The fields of a ParameterSummaryRecord, in its order."""
+
+    parameter_name: str
+    call_index: int
+    element_count: int
+    parameter_shape: tuple[int, ...]
+    weight_norm: float | None
+    gradient_norm: float | None
+    update_norm: float | None
+    update_ratio: float | None
+    metadata: dict[str, Any]
