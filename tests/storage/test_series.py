@@ -156,7 +156,9 @@ def test_a_resumed_run_opens_only_where_attempts_meet(store: SqlStore, monkeypat
     opened: list[object] = []
     original = chart_reading._open
     monkeypatch.setattr(
-        chart, "_open", lambda connection, spans, axis: (opened.extend(spans), original(connection, spans, axis))
+        chart_reading,
+        "_open",
+        lambda connection, spans, axis: (opened.extend(spans), original(connection, spans, axis)),
     )
     check(store.chart(RUN, "x", buckets=100), series, 100)
     assert 0 < len(opened) < 10
