@@ -23,7 +23,8 @@ KEPT_MASK = 16 << 20
 """Bytes of the mask of dead elements that are kept for the next tensor; a fresh one costs its page faults again."""
 
 _ONES = {np.dtype(kind): np.ones(ROW, kind) for kind in (np.float32, np.float64)}
-_INFINITE = math.inf
+SQUARABLE = 1e15
+"""Largest magnitude whose squares, summed over any tensor, stay within float32."""
 
 
 class Scratch:
@@ -77,15 +78,15 @@ def _measure(
     tensor: Any, values: np.ndarray, count: int, units: tuple[int, int, int] | None, wanted: Wanted, scratch: Scratch
 ) -> Summary:
     epsilon, saturation, _ = wanted
+    high, low = float(_max(values)), float(_min(values))
+    if not (high < SQUARABLE and low > -SQUARABLE):  # so reads a NaN, too; without either no sum here can overflow
+        return _in_double(values, units, wanted)
     if count <= ROW:
         total = float(values.dot(_ONES[values.dtype][:count]))
         squares = float(values.dot(values))
     else:  # torch's sum reads one array and not two, and is as exact
-        total = tensor.sum(dtype=tensor.dtype if tensor.is_floating_point() else None).item()
-        squares = sum_of_squares(values)
-    if not squares < _INFINITE:
-        return _in_double(values, units, wanted)
-    high, low = float(_max(values)), float(_min(values))
+        total = tensor.sum().item()
+        squares = _sum_of_squares(values)
     mean, mean_square = total / count, squares / count
     max_abs = high if high > -low else -low
     if mean_square < 1e-30 and max_abs:  # squares below the smallest normal number are lost
@@ -107,14 +108,30 @@ def _measure(
     return Summary(count, mean, variance, norm, max_abs, 0, dead, saturated, share)
 
 
+def measure_quietly(tensor: Any, values: np.ndarray, units: tuple[int, int, int] | None, wanted: Wanted) -> Summary:
+    """``measure`` for a program that told NumPy to raise or warn when a small square becomes zero."""
+    with np.errstate(all="ignore"):
+        return measure(tensor, values, units, wanted)
+
+
+def underflow_is_quiet() -> bool:
+    """Whether NumPy takes no notice of underflow here, as it does unless it is told otherwise."""
+    return np.geterr()["under"] == "ignore"
+
+
 def sum_of_squares(values: np.ndarray) -> float:
-    """The sum of squares of a contiguous one-dimensional array: rows in its own precision, their sum in double."""
+    """The sum of squares of a contiguous one-dimensional array of any values; it may be infinite or NaN."""
+    with np.errstate(all="ignore"):
+        return _sum_of_squares(values)
+
+
+def _sum_of_squares(values: np.ndarray) -> float:
+    """Rows in the array's own precision, their sum in double."""
     rows = values.size // ROW
     if not rows:
         return float(values.dot(values))
     body = values[: rows * ROW].reshape(rows, ROW)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(_row_dots(body, body).tolist())
+    total = sum(_row_dots(body, body).tolist())
     rest = values[rows * ROW :]
     return total + float(rest.dot(rest)) if rest.size else total
 
@@ -147,7 +164,7 @@ def _around(values: np.ndarray, mean: float, scratch: Scratch) -> tuple[float, f
         block = values[start : start + BLOCK]
         difference = np.subtract(block, center, out=buffer[: block.size])
         total += float(difference.sum())
-        squares += sum_of_squares(difference)
+        squares += _sum_of_squares(difference)
     shift = total / values.size
     return float(center) + shift, max(squares / values.size - shift * shift, 0.0)
 

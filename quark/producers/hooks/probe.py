@@ -103,6 +103,7 @@ class Probe:
         self._backward = config.capture_backward
         self._epsilon = config.dead_unit_epsilon
         self._units = UnitOrder()
+        self._host = host.measure if host.underflow_is_quiet() else host.measure_quietly
         self._tensor = torch.Tensor
         self._float = torch.float32
         self._strided = torch.strided
@@ -179,7 +180,7 @@ class Probe:
             if tensor.dtype is self._float and tensor.is_contiguous():  # nearly always
                 dim = wanted[2]
                 units = None if dim is None else unit_layout(tensor.shape, dim)
-                return host.measure(values, values.numpy().reshape(-1), units, wanted)
+                return self._host(values, values.numpy().reshape(-1), units, wanted)
         values = plain(tensor)
         if values is None:
             return None
@@ -189,7 +190,7 @@ class Probe:
             if values.is_cuda and sys.modules["torch"].cuda.is_current_stream_capturing():
                 return None  # a graph would replay the kernels for ever, and never this code
             return self.on_device().measure(values, wanted)
-        return host.measure(*flat(values, wanted), wanted)
+        return self._host(*flat(values, wanted), wanted)
 
     def on_device(self) -> DeviceProbe:
         """Where what is measured on accelerators is kept."""

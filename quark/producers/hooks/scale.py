@@ -17,7 +17,7 @@ class LossScale:
     def __init__(self, given: Any) -> None:
         self._given = given
         self._looked = given is None
-        self._value = 1.0
+        self._value: float | None = None
         self._place: tuple[Any, int] | None = None
 
     def look(self, probe: Any) -> None:
@@ -32,15 +32,13 @@ class LossScale:
             self._value = to_float(value, "grad_scale")
 
     def value(self, device: Any) -> float | None:
-        """The scale, once the probe's scalars have arrived; None where none was given.
+        """The scale, once the probe's scalars have arrived; None where there is none.
 
         Args:
             device: the DeviceProbe that carried it, or None.
         """
-        if self._given is None:
-            return None
         value = self._value if self._place is None else device.value(*self._place)
-        return value if math.isfinite(value) and value > 0 else None
+        return value if value is not None and math.isfinite(value) and value > 0 else None
 
 
 def checked_scale(given: Any) -> Any:

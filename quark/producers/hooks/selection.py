@@ -54,7 +54,7 @@ def is_compiled(module: Any) -> bool:
 
 
 def named_layers(model: "Module") -> dict[str, "Module"]:
-    """All modules by name, each once, without parametrizations and what is inside a compiled or scripted module."""
+    """All modules by name, each once, without parametrizations and what is inside a module that runs as a whole."""
     found: dict[str, Any] = {}
     seen: set[int] = set()
 
@@ -63,7 +63,7 @@ def named_layers(model: "Module") -> dict[str, "Module"]:
             return
         seen.add(id(module))
         found[name or ROOT] = module
-        if is_compiled(module) or _scripted(module):
+        if _is_whole(module):
             return
         for child_name, child in module.named_children():
             if child_name != "parametrizations":
@@ -73,13 +73,16 @@ def named_layers(model: "Module") -> dict[str, "Module"]:
     return found
 
 
-def _scripted(module: Any) -> bool:
+def _is_whole(module: Any) -> bool:
+    """Whether the hooks of what is inside a module would not fire."""
+    if type(module).__name__ in WHOLE or is_compiled(module):
+        return True
     return isinstance(module, sys.modules["torch"].jit.ScriptModule)
 
 
 def is_leaf(module: Any) -> bool:
     """Whether a module computes something itself rather than only holding others."""
-    if type(module).__name__ in WHOLE or is_compiled(module) or _scripted(module):
+    if _is_whole(module):
         return True
     if type(module).__name__ in _CONTAINERS:
         return False
