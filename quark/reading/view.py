@@ -14,7 +14,9 @@ from ..records.batch import BatchDiagnosticRecord
 from ..records.event import EventRecord
 from ..records.grammar import one_of, shown
 from ..records.layer import LayerSummaryRecord
+from ..records.line import KINDS
 from ..records.metric import MetricRecord
+from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
 from .source import Payloads, StoreReader
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 R = TypeVar("R", bound=Record)
-KIND_NAMES = ("metric", "event", "telemetry", "layer", "batch", "artifact", "alert", "health", "phase")
+KIND_NAMES = tuple(KINDS)
 
 
 class Bounds(TypedDict, total=False):
@@ -193,7 +195,7 @@ class RunView:
         """The records of a kind one by one.
 
         Args:
-            kind: metric, event, telemetry, layer, batch, artifact, alert, health or phase.
+            kind: the kind's name, such as metric, event, telemetry or layer.
             where: bounds and fields that restrict them.
         """
         return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), where)
@@ -249,6 +251,12 @@ class RunView:
         """Statistics of layers."""
         where = {"module_name": module_name, "summary_type": summary_type}
         return self._all(LayerSummaryRecord, where, bounds)
+
+    def parameters(
+        self, *, parameter_name: str | None = None, **bounds: Unpack[Bounds]
+    ) -> tuple[ParameterSummaryRecord, ...]:
+        """Norms of parameters, gradients and updates."""
+        return self._all(ParameterSummaryRecord, {"parameter_name": parameter_name}, bounds)
 
     def batches(self, *, sample_id: str | None = None, **bounds: Unpack[Bounds]) -> tuple[BatchDiagnosticRecord, ...]:
         """Diagnostics of batches; ``sample_id`` picks those that held a sample."""

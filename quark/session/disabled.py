@@ -105,6 +105,9 @@ class DisabledSession(TrainingSession):
         """The tracker, untold."""
         return tracker
 
+    def watch(self, model: Any, optimizer: Any = None, **options: Any) -> Any:
+        """Nothing is watched."""
+
     def flush(self, timeout_s: float | None = None) -> bool:
         """There is nothing to wait for."""
         return True

@@ -3,17 +3,21 @@
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_message
+from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
 from ..records.grammar import check_index, clean_text, shown
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
 from .ending import Ending
+
+if TYPE_CHECKING:
+    from ..producers.hooks import HookEngine
 
 
 class TrainingSession(Ending):
@@ -202,6 +206,36 @@ class TrainingSession(Ending):
         except (SchemaValidationError, ClosedError) as error:
             self.refuse(error, what="add_tag")
         return self._context
+
+    def watch(
+        self, model: Any, optimizer: Any = None, *, every: int = 25, config: HookEngineConfig | None = None,
+        grad_scale: Any = None,
+    ) -> "HookEngine":  # fmt: skip
+        """See inside a torch model while it trains: its layers, and with an ``optimizer`` its parameters.
+
+        In every ``every``-th step of ``steps`` (or of ``step``) summaries of activations and gradients are recorded,
+        and norms of weights, gradients and updates. The other steps run as if nothing watched.
+
+        Args:
+            model: a torch.nn.Module.
+            optimizer: the optimizer that trains it; without one the parameters are left out.
+            every: the cadence in steps; a ``config`` brings its own schedule instead.
+            config: which layers, when, and what of them.
+            grad_scale: what the loss is multiplied by in mixed precision, such as a GradScaler.
+
+        Raises:
+            SchemaValidationError, WrongTypeError: an argument cannot be used; the message names the nearest that can.
+            MissingDependencyError: torch is not installed.
+        """
+        from ..producers.hooks import HookEngine, ParameterDiagnostics, ParameterDiagnosticsConfig
+
+        chosen = config or HookEngineConfig(schedule=HookScheduleConfig(every_n_steps=every))
+        engine = HookEngine(self, model, optimizer, config=chosen, grad_scale=grad_scale)
+        self._stepper.watch(engine)
+        if optimizer is not None:
+            settings = ParameterDiagnosticsConfig(schedule=chosen.schedule, raise_on_error=chosen.raise_on_error)
+            self._stepper.watch(ParameterDiagnostics(self, model, optimizer, config=settings))
+        return engine
 
     def add_tracker(self, tracker: Any, *, name: str | None = None) -> Any:
         """Attach a tracker or a sink, or a sink by its name; its ``on_start`` fires at once. Returns the tracker.

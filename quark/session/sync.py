@@ -115,7 +115,11 @@ def _deliver_run(
                 complete[place.directory] = True
             except (QuarkError, OSError, KeyError) as error:
                 report.problems.append(f"{place.directory}: {type(error).__name__}: {error}")
-        ending = None if any_alive or not all(complete.get(p.directory) for p in places) else _lost(run_id, last_time)
+        ending = (
+            None
+            if any_alive or not all(complete.get(p.directory) for p in places)
+            else _lost(run_id, places, last_time)
+        )
         if ending is not None and _is_running(placement, run_id):
             store.write(ending)
             report.lost.append(run_id)
@@ -190,10 +194,11 @@ def _drain_other(
         sink.close()
 
 
-def _lost(run_id: str, last_time: int) -> RecordBatch:
+def _lost(run_id: str, places: list[WriterPlace], last_time: int) -> RecordBatch:
     """The end that the vanished process could not write: failed, lost, at the time of its last record."""
     now = time.time_ns()
-    origin = Origin(run_id, f"sync-{new_writer_id(0, 1)}")
+    attempt = max(place.origin().attempt for place in places)
+    origin = Origin(run_id, f"sync-{new_writer_id(0, attempt)}", 0, attempt)
     body: dict[str, Any] = {
         "event_type": "run_ended", "severity": "error", "status": "failed", "payload": {"reason": LOST},
     }  # fmt: skip
