@@ -51,7 +51,7 @@ def test_records_stream_and_shorthands_are_tuples(view: RunView) -> None:
 
 def test_an_unknown_kind_is_refused(view: RunView) -> None:
     """The error lists the kinds."""
-    with pytest.raises(SchemaValidationError, match="known; use one of .*metric"):
+    with pytest.raises(SchemaValidationError, match=r"known; use one of .*metric"):
         view.records("events")
 
 
