@@ -62,17 +62,22 @@ class RunManifest:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """One step of a run as trackers and loops see it; keys of ``state`` and ``metrics`` read as attributes."""
+    """One step of a run as trackers and loops see it; keys of ``state`` and ``metrics`` read as attributes.
+
+    ``worker_id`` is None outside parallel loops; 0 is a worker. ``workers`` is empty but in the final state of a
+    parallel loop, which holds the last state of each worker there.
+    """
 
     step: int
     epoch: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
-    worker_id: str | None = None
+    worker_id: int | str | None = None
     criterion_value: float | None = None
     should_stop: bool = False
     timestamp_ns: int = 0
     elapsed_s: float = field(default=0.0)
+    workers: "Mapping[int | str, StepState]" = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value that a task returned, or the metric, under ``key``."""

@@ -38,6 +38,14 @@ _ending: tuple[str, BaseException | None] | None = None
 _previous: dict[int, Any] = {}
 
 
+def reason_of(error: BaseException) -> str:
+    """error, or interrupted for Ctrl-C, an exit, a signal and the cancellation of a task."""
+    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", InterruptedError)
+    if isinstance(error, (InterruptedError, cancelled)):
+        return "interrupted"
+    return "error" if isinstance(error, Exception) else "interrupted"
+
+
 def watch(session: Exiting) -> None:
     """Tell ``session`` of the ways out until ``unwatch``."""
     _install()
@@ -85,7 +93,7 @@ def _keep_interrupt_code() -> None:
 def _noting_excepthook(original: Any) -> Any:
     def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         global _ending
-        _ending = ("interrupted" if issubclass(kind, KeyboardInterrupt) else "error", error)
+        _ending = (reason_of(error), error)
         original(kind, error, trace)
 
     return excepthook

@@ -1,7 +1,7 @@
 """The session of QUARK_DISABLE=1: every call does nothing; there is no thread, no file, no socket."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..core.lifecycle import RunManifest
@@ -70,13 +70,22 @@ class DisabledSession(TrainingSession):
     def step(self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None) -> None:
         """Nothing."""
 
-    def steps(self, iterable: Any, **options: Any) -> Any:
-        """The iterable itself."""
-        return iter(iterable)
+    def steps(self, iterable: Any, **options: Any) -> Iterator[Any]:
+        """The iterable, until a stop is asked for."""
+        for batch in iterable:
+            if self.stop_requested:
+                return
+            yield batch
 
-    def asteps(self, iterable: Any, **options: Any) -> Any:
-        """The iterable itself."""
-        return aiter(iterable)
+    async def asteps(self, iterable: Any, **options: Any) -> AsyncIterator[Any]:
+        """The iterable, until a stop is asked for."""
+        async for batch in iterable:
+            if self.stop_requested:
+                return
+            yield batch
+
+    def declare(self, tasks: Any, criterion: Any, workers: Any) -> None:
+        """Nothing."""
 
     def emit(
         self, cls: type[R], fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None,

@@ -1,14 +1,14 @@
 """How a session ends: once, on every way out, with a true reason."""
 
 import logging
-import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from ..core.lifecycle import RunManifest, StepState, status_of
+from ..core.lifecycle import CriterionManifest, RunManifest, StepState, StopReason, TaskManifest, status_of
 from ..delivery import exits
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
@@ -71,12 +71,32 @@ class Ending(Recorder):
             raise InvalidRunStateError(
                 f"run {self.run_id} has ended as {self._context.run.status}; it cannot end as {wanted}"
             )
-        self.finish(_REASON_OF[wanted])
+        self.finish((self._stepper.reason if wanted == "completed" else None) or _REASON_OF[wanted])
         return self._context
 
     def stop(self) -> None:
         """Ask the loop over ``steps`` to end after the current step."""
         self.stop_requested = True
+
+    def will_end(self, reason: StopReason | None) -> None:
+        """Say why the run ends, should nothing go wrong from now on; None takes it back."""
+        self._stepper.reason = reason
+
+    def declare(
+        self, tasks: Mapping[str, TaskManifest], criterion: CriterionManifest | None, workers: int | None
+    ) -> None:
+        """What a tracked loop consists of; trackers that are attached from now on see it in their manifest."""
+        self._manifest = replace(self._manifest, tasks=tasks, criterion=criterion, workers=workers)
+        self._delivery.manifest = self._manifest
+
+    def begin_step(self, step: int | None, epoch: int | None = None) -> None:
+        """A step of a loop begins: ``log`` without a step means this one. None: no step is going on."""
+        self._stepper.begin(step, epoch)
+
+    def end_step(self, state: StepState) -> None:
+        """A step of a loop is done; its metrics are recorded already."""
+        self._stepper.end_probes()
+        self._stepper.told(state)
 
     def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
         """End the run once, for a stop reason; later calls do nothing."""
@@ -156,13 +176,13 @@ class Ending(Recorder):
             self.finish(reason)
         else:
             self._record_failure(error)
-            self.finish(_reason_of_error(error))
+            self.finish(exits.reason_of(error))
 
     def _record_failure(self, error: BaseException) -> None:
         """The exception that leaves the run, as the log message that the status rests on."""
         if self._reason is not None:
             return
-        failed = isinstance(error, Exception) and _reason_of_error(error) == "error"
+        failed = exits.reason_of(error) == "error"
         payload = {"exception_type": type(error).__name__}
         try:
             log_message(
@@ -189,7 +209,9 @@ class Ending(Recorder):
         """The interpreter ends and nobody ended the run."""
         if error is not None:
             self._record_failure(error)
-        self.finish("interrupted" if self._signal and reason == "completed" else reason)
+        elif reason == "completed":
+            reason = "interrupted" if self._signal else self._stepper.reason or reason
+        self.finish(reason)
 
     def exit_by_signal(self, name: str) -> None:
         """A signal ends the process: say so and leave what cannot be delivered in two seconds to ``quark sync``.
@@ -217,11 +239,3 @@ class Ending(Recorder):
         """A forked child is silent: it stores nothing and ends nothing."""
         self._forked = True
         self._delivery.disown()
-
-
-def _reason_of_error(error: BaseException) -> str:
-    """error, or interrupted for Ctrl-C, an exit, a signal and the cancellation of a task."""
-    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
-    if isinstance(error, (InterruptedError, *(cancelled if isinstance(cancelled, tuple) else (cancelled,)))):
-        return "interrupted"
-    return "error" if isinstance(error, Exception) else "interrupted"

@@ -25,6 +25,7 @@ class Stepper:
         self.last_state: StepState | None = None
         self.collecting = False
         self.reason: str | None = None
+        self.walk: _Walk | None = None
         self._metrics: dict[str, Any] = {}
         self._began = time.monotonic()
         self._probes: list[Any] = []
@@ -76,25 +77,12 @@ class Stepper:
         finally:
             walk.close()
 
-    async def asteps(
+    def asteps(
         self, iterable: AsyncIterable[Any], *, epoch: int | None, start: int | None, progress: bool | None,
         total: int | None,
     ) -> AsyncIterator[Any]:  # fmt: skip
         """See TrainingSession.asteps."""
-        iterator = aiter(iterable)
-        walk = _Walk(self, iterable, epoch, start, progress, total)
-        try:
-            while walk.goes_on():
-                try:
-                    batch = await anext(iterator)
-                except StopAsyncIteration:
-                    walk.exhausted = True
-                    break
-                walk.ready()
-                yield batch
-                walk.done()
-        finally:
-            walk.close()
+        return _AsyncSteps(_Walk(self, iterable, epoch, start, progress, total), aiter(iterable))
 
     def watch(self, probe: Any) -> None:
         """Arm ``probe`` (``begin_step``, ``end_step``) for every step from the coming one on."""
@@ -105,6 +93,13 @@ class Stepper:
         """A step begins: the probes arm themselves as their schedules say."""
         for probe in self._probes:
             probe.begin_step(step, epoch=epoch)
+
+    def begin(self, step: int | None, epoch: int | None) -> None:
+        """A step that is not one of a walk begins, or none is going on."""
+        self.step_now, self.epoch = step, epoch
+        if step is not None:
+            self.next_step = max(self.next_step, step + 1)
+            self.begin_probes(step, epoch)
 
     def end_probes(self) -> None:
         """The step is over: the probes record what they saw."""
@@ -156,14 +151,21 @@ class Stepper:
         return self._telemetry
 
     def _done(self, step: int, epoch: int | None) -> None:
-        session = self._session
         metrics, self._metrics = self._metrics, {}
-        self.last_state = StepState(
-            step=step, epoch=epoch, metrics=metrics, should_stop=session.stop_requested, timestamp_ns=time.time_ns(),
-            elapsed_s=time.monotonic() - self._began,
-        )  # fmt: skip
+        self.told(StepState(
+            step=step, epoch=epoch, metrics=metrics, should_stop=self._session.stop_requested,
+            timestamp_ns=time.time_ns(), elapsed_s=self.elapsed_s(),
+        ))  # fmt: skip
+
+    def told(self, state: StepState) -> None:
+        """A step is done, and this is all of it."""
+        self.last_state = state
         if self.collecting:
-            session.tell_step(self.last_state)
+            self._session.tell_step(state)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the run began in this process."""
+        return time.monotonic() - self._began
 
 
 class _Walk:
@@ -178,12 +180,14 @@ class _Walk:
         self._number = stepper.next_step if start is None else start
         self._asked = 0.0
         self._got = 0.0
-        self._complete = True
         self.exhausted = False
         self._bar = Progress.over(iterable, total, epoch, progress)
         stepper.collecting = stepper.collecting or self._bar.shown
+        self._outer = stepper.step_now
+        self._above = stepper.walk
         stepper.epoch = epoch
-        stepper.reason = None
+        stepper.reason = "stopped"  # until it is exhausted: nobody tells an iterator why it was left
+        stepper.walk = self
 
     def goes_on(self) -> bool:
         """Whether another step may begin."""
@@ -199,21 +203,67 @@ class _Walk:
         self._stepper.step_now = self._number
         self._stepper.next_step = self._number + 1
         self._stepper.begin_probes(self._number, self._epoch)
-        self._complete = False
 
     def done(self) -> None:
         """The loop's body has run through."""
         end = time.perf_counter()
-        self._complete = True
         self._stepper.end_probes()
         self._bar.update(self._stepper.metrics)
         self._stepper.measured(self._number, self._epoch, self._got - self._asked, end - self._got)
-        self._stepper.step_now = None
+        self._stepper.step_now = self._outer
         self._number += 1
 
     def close(self) -> None:
-        """The pass is over: run out, broken off, or stopped."""
+        """The pass is over: run out, broken off, or stopped. One that was left long ago changes nothing any more."""
         self._bar.close()
-        self._stepper.step_now = None
-        if not self._complete:
-            self._stepper.reason = "stopped"
+        if self._stepper.walk is not self:
+            return
+        self._stepper.walk = self._above
+        self._stepper.step_now = self._outer
+        if self.exhausted:
+            self._stepper.reason = None if self._above is None else "stopped"
+
+
+class _AsyncSteps:
+    """One pass as an async iterator. A generator would hear that it was left only when the event loop runs again."""
+
+    def __init__(self, walk: _Walk, iterator: AsyncIterator[Any]) -> None:
+        self._walk = walk
+        self._iterator = iterator
+        self._begun = self._over = False
+
+    def __aiter__(self) -> "_AsyncSteps":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._over:
+            raise StopAsyncIteration
+        walk = self._walk
+        try:
+            if self._begun:
+                walk.done()
+            if not walk.goes_on():
+                raise StopAsyncIteration
+            try:
+                batch = await anext(self._iterator)
+            except StopAsyncIteration:
+                walk.exhausted = True
+                raise
+        except BaseException:
+            self._close()
+            raise
+        self._begun = True
+        walk.ready()
+        return batch
+
+    async def aclose(self) -> None:
+        """The loop is left."""
+        self._close()
+
+    def __del__(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if not self._over:
+            self._over = True
+            self._walk.close()

@@ -35,9 +35,9 @@ def begin(
     *, project: str | None = None, config: Mapping[str, Any] | None = None, tags: Iterable[str] | None = None,
     parent_run_id: str | None = None, storage_dir: str | Path | None = None, strict_mode: bool = False,
     name: str | None = None, run_id: str | None = None, trackers: Iterable[Any] | str = (),
-    close_timeout_s: float | None = None,
+    close_timeout_s: float | None = None, declared: Mapping[str, Any] | None = None,
 ) -> TrainingSession:  # fmt: skip
-    """Start a run; see ``quark.start_run``."""
+    """Start a run; see ``quark.start_run``. ``declared``: what a tracked loop declares of itself."""
     if setting("QUARK_DISABLE"):
         return DisabledSession(_check_project(project or "disabled"))
     project = _check_project(project if project is not None else setting("QUARK_PROJECT"))
@@ -65,6 +65,8 @@ def begin(
         ),
     )  # fmt: skip
     session = _open(context, placement, job, attempt=1, close_timeout_s=close_timeout_s)
+    if declared is not None:
+        session.declare(**declared)
     _announce_start(session, context, job)
     return _with_trackers(session, trackers)
 

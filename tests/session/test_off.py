@@ -18,9 +18,12 @@ with quark.start_run(project="off", config={"a": 1}, trackers=[]) as run:
     artifacts.store("kind", "name", {"a": 1}).payload_relative_path
     with telemetry.start_step(0) as scope:
         scope.mark_data_ready()
-    run.log({"a": 1.0}); run.step(3, {"a": 1.0}); run.add_tag("t"); run.add_log("x"); run.flush(); run.stop()
+    run.log({"a": 1.0}); run.step(3, {"a": 1.0}); run.add_tag("t"); run.add_log("x"); run.flush()
     run.add_tracker("jsonl"); run.reload(); run.health(); run.to_dict()
     assert list(run.steps([1, 2], epoch=0)) == [1, 2]
+    for number in run.steps(range(9)):
+        run.stop()
+    assert number == 0, number
     for producer in (metrics, events, artifacts, telemetry):
         producer.flush() if hasattr(producer, "flush") else None
         producer.close()
