@@ -1,0 +1,1 @@
+"""Callbacks that attach Quark to training frameworks, one module for each framework."""

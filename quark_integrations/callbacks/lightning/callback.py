@@ -1,0 +1,341 @@
+"""QuarkCallback: records what a Lightning Trainer does, as ``Trainer(callbacks=[QuarkCallback()])``."""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import quark
+
+from .framework import Bridged, lightning_bases
+from .recording import Recording
+from .runs import Plan
+from .steps import StepRows, gradient_norm, optimizer_names
+from .taps import Taps, current_step, is_accumulating, step_values
+
+STOP_EVERY = 50
+"""In a job of many processes all must agree to stop, which costs a message; they ask each other this often (steps)."""
+
+_OF_EVERY_BATCH = (
+    "on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step",
+    "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end",
+    "on_predict_batch_start", "on_predict_batch_end",
+)  # fmt: skip
+
+
+class QuarkCallback(Bridged):
+    """Records the training of a Lightning Trainer in a Quark run.
+
+    Every fit is a run of its own: hyperparameters, everything that is logged with ``self.log`` at its step and epoch,
+    learning rates, times of step, data and compute, throughput, the machine, checkpoints, and how it ended. A
+    checkpoint carries the id of its run: a fit that starts from it continues the run, or starts a child of it where it
+    was completed. In a job of many processes all of them record into one run.
+
+    Args:
+        project: name of the project; QUARK_PROJECT or the name of the module's class if omitted.
+        run: a session that was started already; it is written to, and ended by whoever started it.
+        config: configuration of the run, besides the hyperparameters of module and data module.
+        tags: tags of the run.
+        storage_dir: where the run is kept; as for ``quark.start_run``.
+        name: a name for people.
+        trackers: trackers and sinks of the run, or names of sinks such as ``"jsonl"``.
+        hooks: what to record of the layers, and in which steps; nothing if omitted.
+        grad_norms: record the norm of the gradients in every step, unscaled and before they are clipped.
+        learning_rates: record the learning rates of every step.
+        telemetry: record step, data and compute time of every step, the machine and throughput once a second.
+        every_n_steps: in every how many steps the values of a step are recorded; None: only in those in which
+            ``Trainer(log_every_n_steps=...)`` gives them to its loggers. What is logged at the end of an epoch, a
+            validation or a test is recorded always.
+        strict_mode: raise on bad metric names and values instead of counting and warning.
+        close_timeout_s: seconds that the end of a run waits for its sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
+
+    Raises:
+        MissingDependencyError: neither ``lightning`` nor ``pytorch_lightning`` is installed.
+    """
+
+    bridges_to: ClassVar[str] = "callbacks.Callback"
+
+    def __init__(
+        self, project: str | None = None, *, run: Any = None, config: Mapping[str, Any] | None = None,
+        tags: Iterable[str] | None = None, storage_dir: str | Path | None = None, name: str | None = None,
+        trackers: Iterable[Any] | str = (), hooks: quark.HookEngineConfig | None = None, grad_norms: bool = False,
+        learning_rates: bool = True, telemetry: bool = True, every_n_steps: int | None = 1,
+        strict_mode: bool = False, close_timeout_s: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        plan = Plan(
+            project=project, run=run, config=config, tags=tags, storage_dir=storage_dir, name=name, trackers=trackers,
+            strict_mode=strict_mode, close_timeout_s=close_timeout_s,
+        )  # fmt: skip
+        if every_n_steps is not None and every_n_steps < 1:
+            raise quark.SchemaValidationError(
+                f"every_n_steps must be at least 1 or None, got {every_n_steps!r}; None records as the loggers do"
+            )
+        self._recording = Recording(plan)
+        self._hooks = hooks
+        self._grad_norms = grad_norms
+        self._learning_rates = learning_rates
+        self._telemetry = telemetry
+        self._every = every_n_steps
+        self._taps: Taps | None = None
+        self._rows: StepRows | None = None
+        self._engine: Any = None
+        self._stage_began = 0.0
+        self._leave_out_idle_hooks()
+
+    def _leave_out_idle_hooks(self) -> None:
+        """Lightning opens a span of its profiler for every hook that can be called; those of every batch add up."""
+        idle = set(_OF_EVERY_BATCH) - ({"on_before_optimizer_step"} if self._grad_norms else set())
+        own = {name for cls in type(self).__mro__ if cls not in lightning_bases(type(self)) for name in vars(cls)}
+        for name in idle - (own - vars(QuarkCallback).keys()):
+            setattr(self, name, None)
+
+    @property
+    def run(self) -> Any:
+        """The session while there is one, else None."""
+        return self._recording.run
+
+    @property
+    def run_id(self) -> str | None:
+        """Id of the run, or of the last one."""
+        return self._recording.state().get("run_id")
+
+    @property
+    def state_key(self) -> str:
+        """Under which name a checkpoint holds the state of this callback."""
+        return "QuarkCallback"
+
+    # The life of the run
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """The checkpoint is loaded, except by strategies that set the model up first."""
+        late = trainer.strategy.restore_checkpoint_after_setup and getattr(trainer, "ckpt_path", None) is not None
+        if not late:
+            self._begin(trainer, pl_module)
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """What the sanity check logs is not recorded; it is only here that a late checkpoint is loaded."""
+        self._begin(trainer, pl_module)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Training begins: from here on values are recorded."""
+        run = self._begin(trainer, pl_module)
+        if run is None or run.disabled:
+            return
+        primary = run.rank == 0
+        self._rows = StepRows(
+            run, trainer, primary=primary, telemetry=self._telemetry, learning_rates=self._learning_rates
+        )
+        if self._hooks is not None and primary:
+            scaler = getattr(trainer.precision_plugin, "scaler", None)
+            optimizer = trainer.optimizers[0] if trainer.optimizers else None
+            self._engine = quark.HookEngine(run, pl_module, optimizer, config=self._hooks, grad_scale=scaler)
+        self._listen(trainer)
+        self._rows.resume_clock()
+
+    def _begin(self, trainer: Any, module: Any) -> Any:
+        recording = self._recording
+        if recording.active:
+            return recording.run
+        loggers = self._loggers(trainer)
+        run = recording.begin(trainer, module, offered=[logger.offered_plan() for logger in loggers])
+        for logger in loggers:
+            logger.follow(self)
+        return run
+
+    def _loggers(self, trainer: Any) -> list[Any]:
+        from .logger import QuarkLogger
+
+        return [logger for logger in trainer.loggers if isinstance(logger, QuarkLogger)]
+
+    def _listen(self, trainer: Any) -> None:
+        if self._taps is not None or self._recording.run.disabled:
+            return
+        recording, primary = self._recording, self._recording.run.rank == 0
+        self._taps = Taps(
+            trainer,
+            on_values=lambda metrics, step: recording.values(trainer, metrics, step),
+            on_batch_done=lambda values: self._batch_done(trainer, values),
+            on_saved=lambda path, weights_only, seconds: self._saved(trainer, path, weights_only, seconds),
+            report=recording.run.report,
+        )
+        self._taps.install(values=primary)
+
+    @property
+    def feeds_loggers(self) -> bool:
+        """Whether a value that reaches a QuarkLogger now has been recorded here already."""
+        return self._taps is not None and self._taps.forwarding
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Fit, validate, test or predict is done."""
+        self._stop_listening()
+        self._recording.end(trainer)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Fit, validate, test or predict is broken off, by Ctrl-C too."""
+        self._stop_listening()
+        self._recording.fail(exception)
+
+    def _stop_listening(self) -> None:
+        taps, self._taps, rows, self._rows, self._engine = self._taps, None, self._rows, None, None
+        if taps is not None:
+            taps.remove()
+        last = self._recording.last_step
+        if rows is not None and last is not None and self._recording.active:
+            rate = rows.throughput()
+            if rate:
+                self._recording.run.log_values(rate, step=last, epoch=self._recording.last_epoch)
+
+    # Steps of the training
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """The time from here to the first batch is its time for data."""
+        if self._rows is not None:
+            self._rows.resume_clock()
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """A batch has arrived."""
+        rows = self._rows
+        if rows is None:
+            return
+        if self._engine is not None and rows.between:
+            self._engine.begin_step(current_step(trainer), epoch=trainer.current_epoch)
+        rows.batch_begins(batch)
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """The gradients are unscaled and not yet clipped."""
+        rows = self._rows
+        if rows is None or not self._grad_norms or self._recording.run.rank != 0:
+            return
+        try:
+            norm = gradient_norm(optimizer)
+            if norm is not None:
+                names = dict(zip(map(id, trainer.optimizers), optimizer_names(trainer.optimizers), strict=True))
+                own = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps those of manual optimization
+                rows.extra[f"{names.get(id(own), 'optimizer')}/grad_norm"] = norm.item() if norm.is_cpu else norm
+        except Exception as error:  # noqa: BLE001  our fault must not reach the training
+            self._recording.run.report("lightning_grad_norm", error)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:  # fmt: skip
+        """Forward, backward and optimizer of the batch are through; its values come when all hooks have run."""
+        rows = self._rows
+        if rows is None:
+            return
+        rows.batch_ends()
+        taps, run = self._taps, self._recording.run
+        if taps is not None and not (taps.complete and run.rank == 0):
+            self._batch_done(trainer, None)
+        if run.stop_requested or trainer.world_size > 1:
+            self._heed_stop(trainer, run)
+
+    def _batch_done(self, trainer: Any, values: Mapping[str, Any] | None) -> None:
+        rows, recording = self._rows, self._recording
+        if rows is None or not recording.active:
+            return
+        if not is_accumulating(trainer):
+            step, epoch = current_step(trainer), trainer.current_epoch
+            if self._engine is not None:
+                self._engine.end_step()
+            self._record_step(trainer, rows, values, step, epoch)
+            recording.last_step, recording.last_epoch = step, epoch
+        rows.resume_clock()
+
+    def _record_step(
+        self, trainer: Any, rows: StepRows, values: Mapping[str, Any] | None, step: int, epoch: int
+    ) -> None:  # fmt: skip
+        run = self._recording.run
+        row = rows.complete(step, epoch)
+        if run.rank != 0:
+            return
+        due = self._every is not None and (step + 1) % self._every == 0
+        if values is None and due and self._taps is not None and self._taps.complete:
+            values = step_values(trainer)
+        if values:
+            own, found = self._recording.placed(trainer, values, None)
+            if own == step:
+                row.update(found)
+            else:
+                run.log_values(found, step=own, epoch=epoch)
+        if due or values:
+            run.step(step, row, epoch=epoch)
+
+    def _heed_stop(self, trainer: Any, run: Any) -> None:
+        """Pass on that somebody wants the training to stop; all processes of a job decide the same at the same step."""
+        stop = run.stop_requested
+        if trainer.world_size > 1:
+            if trainer.fit_loop.total_batch_idx % STOP_EVERY:
+                return
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            trainer.should_stop = True
+
+    # Validation, test, prediction, checkpoints
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """A validation begins, within a fit or by itself."""
+        self._stage_starts(trainer, pl_module)
+
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        """A test begins."""
+        self._stage_starts(trainer, pl_module)
+
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
+        """A prediction begins."""
+        self._stage_starts(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """A validation is done."""
+        self._stage_ends(trainer, "validation")
+
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        """A test is done."""
+        self._stage_ends(trainer, "test")
+
+    def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
+        """A prediction is done."""
+        self._stage_ends(trainer, "predict")
+
+    def _stage_starts(self, trainer: Any, module: Any) -> None:
+        if trainer.sanity_checking:
+            return
+        self._begin(trainer, module)
+        if self._recording.run is not None:
+            self._listen(trainer)
+        self._stage_began = time.perf_counter()
+
+    def _stage_ends(self, trainer: Any, stage: str) -> None:
+        run = self._recording.run
+        if trainer.sanity_checking or run is None or run.rank != 0:
+            return
+        seconds = time.perf_counter() - self._stage_began
+        run.log_values({f"system/{stage}/duration_s": seconds}, step=current_step(trainer), epoch=trainer.current_epoch)
+        if self._rows is not None:
+            self._rows.resume_clock()
+
+    def _saved(self, trainer: Any, path: str, weights_only: bool, seconds: float) -> None:
+        rows, last = self._rows, self._recording.last_step
+        within = rows is not None and not rows.between  # the row of this step is still to come
+        step = current_step(trainer) if within or last is None else last
+        self._recording.saved(trainer, path, weights_only, seconds, step)
+        if rows is not None:
+            rows.resume_clock()
+
+    # The checkpoint carries the run
+
+    def state_dict(self) -> dict[str, Any]:
+        """Id, project and place of the run, and the last step and epoch that are recorded."""
+        return self._recording.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A fit is about to start from a checkpoint: its run goes on."""
+        self._recording.carried = state_dict
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process: the run and its threads."""
+        state = dict(self.__dict__)
+        recording = Recording(self._recording.plan)
+        recording.carried, recording.last_run = self._recording.carried, self._recording.last_run
+        state.update(_recording=recording, _taps=None, _rows=None, _engine=None)
+        return state

@@ -1,0 +1,135 @@
+"""The run behind a Trainer: a new one, the one that a checkpoint carries, or the one that rank 0 has started."""
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import quark
+
+logger = logging.getLogger("quark")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the user said about the run; the fields are those of ``quark.start_run``, and ``run`` is one of his own."""
+
+    project: str | None = None
+    run: Any = None
+    config: Mapping[str, Any] | None = None
+    tags: Iterable[str] | None = None
+    storage_dir: str | Path | None = None
+    name: str | None = None
+    trackers: Iterable[Any] | str = ()
+    strict_mode: bool = False
+    close_timeout_s: float | None = None
+    run_id: str | None = None
+
+    def completed_by(self, other: "Plan") -> "Plan":
+        """This plan, with what it leaves open taken from ``other``."""
+        given = {field.name: getattr(self, field.name) or getattr(other, field.name) for field in fields(self)}
+        return replace(self, **given)
+
+    def with_tags(self, tags: Iterable[str]) -> "Plan":
+        """This plan with other tags."""
+        return replace(self, tags=list(tags))
+
+    def with_run_id(self, run_id: str | None) -> "Plan":
+        """This plan with the id of the run."""
+        return replace(self, run_id=run_id or self.run_id)
+
+
+def new_run_id() -> str:
+    """A UUIDv7 like those of Quark's own runs, for a logger that must say its version before the run starts."""
+    random = int.from_bytes(os.urandom(10), "big")
+    high, low = random >> 68, random & ((1 << 62) - 1)
+    return str(uuid.UUID(int=(time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
+
+
+def open_run(
+    plan: Plan, trainer: Any, *, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None = None,
+    parent: str | None = None, alone: bool = False,
+) -> Any:  # fmt: skip
+    """The session of this process, the same run in all processes of the Trainer.
+
+    Args:
+        plan: what the user said.
+        trainer: the Trainer; its rank and world size count, not those of the environment.
+        project: the project if the user named none.
+        config: configuration of a new run.
+        carried: what a checkpoint says of the run that wrote it.
+        parent: id of the run that a new one is derived from.
+        alone: only rank 0 takes part.
+    """
+    if trainer.world_size == 1:
+        return _begin(plan, project, config, carried, parent)
+    with _ranks_of(trainer):
+        if alone:
+            return _begin(plan, project, config, carried, parent)
+        told: dict[str, Any] | None = None
+        run = None
+        try:
+            if trainer.global_rank == 0:
+                run = _begin(plan, project, config, carried, parent)
+                told = {"run_id": run.run_id, "storage_dir": run.storage_dir, "project": run.project_name}
+        finally:  # the others wait for this, whatever happened
+            told = trainer.strategy.broadcast(told, src=0)
+        if run is None and told is not None:
+            run = quark.start_run(
+                **told, trackers=plan.trackers, strict_mode=plan.strict_mode, close_timeout_s=plan.close_timeout_s
+            )
+        return run
+
+
+def _begin(
+    plan: Plan, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None, parent: str | None
+) -> Any:  # fmt: skip
+    resumed = None
+    if carried:
+        resumed, parent = _resumed(plan, carried, parent)
+    return start(plan, project, config, parent) if resumed is None else resumed
+
+
+def start(plan: Plan, project: str, config: Mapping[str, Any], parent: str | None = None) -> Any:
+    """A new run; ``project`` is that of a user who named none."""
+    return quark.start_run(
+        project=plan.project or os.environ.get("QUARK_PROJECT") or project, config=config, tags=plan.tags,
+        storage_dir=plan.storage_dir, name=plan.name, trackers=plan.trackers, strict_mode=plan.strict_mode,
+        close_timeout_s=plan.close_timeout_s, run_id=plan.run_id, parent_run_id=parent,
+    )  # fmt: skip
+
+
+def _resumed(plan: Plan, carried: Mapping[str, Any], parent: str | None) -> tuple[Any, str | None]:
+    """The run of a checkpoint as a further attempt, or its id as the parent of a new run, or neither."""
+    run_id = str(carried.get("run_id"))
+    try:
+        run = quark.resume_run(
+            run_id=run_id, storage_dir=plan.storage_dir, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
+        )
+        return run, None
+    except quark.InvalidRunStateError:  # it is completed, or another process goes on with it
+        return None, run_id
+    except quark.RunNotFoundError as error:
+        logger.warning("quark: the checkpoint is of run %s, which is not here (%s); a new run starts", run_id, error)
+        return None, parent
+
+
+@contextmanager
+def _ranks_of(trainer: Any) -> Iterator[None]:
+    """Quark reads the rank from the environment, where Lightning's own launcher leaves only that within the node."""
+    wanted = {"RANK": str(trainer.global_rank), "WORLD_SIZE": str(trainer.world_size)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
