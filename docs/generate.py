@@ -18,7 +18,7 @@ DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code: change the code, then run it. -->\n"
 
 AREAS = {
-    "Sessions": ("session",),
+    "Sessions": ("session", "loop"),
     "Recording": ("producers",),
     "Reading": ("reading", "core.reader", "storage"),
     "Sinks and trackers": ("sinks", "core"),

@@ -22,6 +22,9 @@ from .errors import SchemaMigrationError as SchemaMigrationError
 from .errors import SchemaValidationError as SchemaValidationError
 from .errors import SessionStoreError as SessionStoreError
 from .errors import WrongTypeError as WrongTypeError
+from .loop import Loop as Loop
+from .loop import LoopSteps as LoopSteps
+from .loop import LoopTask as LoopTask
 from .producers.artifacts import ArtifactStore as ArtifactStore
 from .producers.diagnostics import BatchMetadataAdapter as BatchMetadataAdapter
 from .producers.diagnostics import DataDiagnostics as DataDiagnostics

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from ..core.lifecycle import CriterionManifest, RunManifest, StepState, StopReason, TaskManifest, status_of
+from ..core.lifecycle import CriterionManifest, RunManifest, StepState, TaskManifest, status_of
 from ..delivery import exits
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
@@ -78,7 +78,17 @@ class Ending(Recorder):
         """Ask the loop over ``steps`` to end after the current step."""
         self.stop_requested = True
 
-    def will_end(self, reason: StopReason | None) -> None:
+    @property
+    def next_step(self) -> int:
+        """The number that follows the last step of a loop."""
+        return self._stepper.next_step
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began in this process."""
+        return self._stepper.elapsed_s()
+
+    def will_end(self, reason: str | None) -> None:
         """Say why the run ends, should nothing go wrong from now on; None takes it back."""
         self._stepper.reason = reason
 
@@ -93,10 +103,11 @@ class Ending(Recorder):
         """A step of a loop begins: ``log`` without a step means this one. None: no step is going on."""
         self._stepper.begin(step, epoch)
 
-    def end_step(self, state: StepState) -> None:
-        """A step of a loop is done; its metrics are recorded already."""
+    def end_step(self, state: StepState, final: StepState) -> None:
+        """A step of a loop is done, its metrics are recorded; ``final``: what ``on_stop`` is told if it is the last."""
         self._stepper.end_probes()
         self._stepper.told(state)
+        self._stepper.last_state = final
 
     def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
         """End the run once, for a stop reason; later calls do nothing."""

@@ -7,7 +7,7 @@ from .tree import Module, imports, modules
 GROUND = {"errors", "settings", "records"}
 BELOW_SINKS = GROUND | {"core", "delivery", "storage", "client"}
 BELOW_SESSION = BELOW_SINKS | {"sinks", "producers", "analysis"}
-BELOW_CLI = BELOW_SESSION | {"session", "reading", "service", "dashboard"}
+BELOW_CLI = BELOW_SESSION | {"session", "loop", "reading", "service", "dashboard"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "producers": BELOW_SINKS | {"sinks"},
     "analysis": BELOW_SINKS | {"sinks"},
     "session": BELOW_SESSION,
+    "loop": BELOW_SESSION | {"session"},
     "reading": BELOW_SESSION | {"session"},
     "testing": BELOW_SINKS | {"sinks"},
     "service": BELOW_SESSION | {"session", "reading"},
