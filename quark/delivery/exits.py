@@ -36,6 +36,7 @@ _open: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _installed = False
 _ending: tuple[str, BaseException | None] | None = None
 _previous: dict[int, Any] = {}
+_handling: set[int] = set()
 
 
 def reason_of(error: BaseException) -> str:
@@ -132,10 +133,20 @@ def _install_signals() -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     previous = _previous.get(number, signal.SIG_DFL)
-    if callable(previous):
+    if number in _handling:  # the handler before this one calls this one, as a framework's does that chains them
+        return
+    # A handler that was set later and calls this one decides what becomes of the process: without Quark it would have
+    # found the default action here, which it cannot call.
+    chained = signal.getsignal(number) is not _on_signal
+    if chained or callable(previous):
         for session in list(_open):
             session.signalled(name)
-        previous(number, frame)
+        if callable(previous):
+            _handling.add(number)
+            try:
+                previous(number, frame)
+            finally:
+                _handling.discard(number)
         return
     for session in list(_open):
         session.exit_by_signal(name)

@@ -129,6 +129,8 @@ class QuarkLogger(Bridged):
         stage = "" if trainer is None else stage_of(trainer)
         key = self._recording.names.key
         run.log({key(str(name), stage): value for name, value in values.items()}, step=step, epoch=epoch)
+        if run.stop_requested and trainer is not None and trainer.world_size == 1:  # many must agree: see the callback
+            trainer.should_stop = True
 
     def save(self) -> None:
         """Nothing: what is logged is safe already."""

@@ -25,6 +25,7 @@ class Recording:
         self.run: Any = None
         self.reserved: str | None = None
         self._given: Any = None
+        self._noted: tuple[str, dict[str, Any]] | None = None
         self.carried: Mapping[str, Any] | None = None
         self.last_run: Mapping[str, Any] | None = None
         self.last_step: int | None = None
@@ -89,7 +90,8 @@ class Recording:
         """Keep hyperparameters of a run that was started before they were known."""
         known = run.context.run.config
         news = {key: value for key, value in params.items() if key not in known}
-        if news and run.rank == 0:
+        if news and run.rank == 0 and self._noted != (run.run_id, news):
+            self._noted = (run.run_id, news)
             quark.EventLogger(run).log("hyperparameters", payload=without_secrets(news))
 
     def _note_start(self, trainer: Any, module: Any, fitting: bool, carried: Mapping[str, Any] | None) -> None:
