@@ -1,4 +1,4 @@
-"""The networks that the benchmarks of hooks watch: a small CNN with 40 layers and a transformer of 4 blocks."""
+"""The networks that the benchmarks of hooks watch: a CNN with 40 layers and a transformer of 4 blocks, in two sizes."""
 
 from typing import Any
 
@@ -6,15 +6,18 @@ import torch
 from torch import nn
 
 
-def small_cnn() -> tuple[nn.Module, Any, Any]:
-    """A network of 13 blocks (convolution, norm, ReLU) and a linear layer: 40 layers; images of 16 x 16, 32 a batch."""
+def cnn(width: int) -> tuple[nn.Module, Any, Any]:
+    """13 blocks (convolution, norm, ReLU) and a linear layer: 40 layers, the first blocks ``width`` channels wide.
+
+    Images of 16 x 16, 32 a batch.
+    """
     layers: list[nn.Module] = []
-    width = 3
-    for index, size in enumerate([16] * 4 + [32] * 5 + [64] * 4):
+    before = 3
+    for index, size in enumerate([width] * 4 + [2 * width] * 5 + [4 * width] * 4):
         stride = 2 if index in (4, 9) else 1
-        layers += [nn.Conv2d(width, size, 3, stride, 1, bias=False), nn.BatchNorm2d(size), nn.ReLU(inplace=True)]
-        width = size
-    model = nn.Sequential(*layers, Pooled(width))
+        layers += [nn.Conv2d(before, size, 3, stride, 1, bias=False), nn.BatchNorm2d(size), nn.ReLU(inplace=True)]
+        before = size
+    model = nn.Sequential(*layers, Pooled(before))
     return model, torch.randn(32, 3, 16, 16), torch.randint(0, 10, (32,))
 
 
@@ -50,7 +53,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """A causal language model."""
 
-    def __init__(self, width: int = 128, blocks: int = 4, words: int = 256) -> None:
+    def __init__(self, width: int, blocks: int = 4, words: int = 256) -> None:
         super().__init__()
         self.embed = nn.Embedding(words, width)
         self.blocks = nn.Sequential(*(Block(width, 4) for _ in range(blocks)))
@@ -60,7 +63,7 @@ class Transformer(nn.Module):
         return self.head(self.norm(self.blocks(self.embed(words)))).flatten(0, 1)
 
 
-def small_transformer() -> tuple[nn.Module, Any, Any]:
-    """4 blocks of width 128, 31 layers; 8 sequences of 64 words."""
+def transformer(width: int) -> tuple[nn.Module, Any, Any]:
+    """4 blocks, 31 layers; 8 sequences of 64 words."""
     words = torch.randint(0, 256, (8, 65))
-    return Transformer(), words[:, :-1], words[:, 1:].flatten()
+    return Transformer(width), words[:, :-1], words[:, 1:].flatten()

@@ -110,7 +110,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Non
 
     monkeypatch.setattr(ondevice, "_copy", slow_copy)
     monkeypatch.setattr(probe, "on_host", lambda tensor: False)
-    monkeypatch.setattr(probe.Probe, "_measure", lambda self, tensor, wanted: self.on_device().measure(
+    monkeypatch.setattr(probe.Probe, "_measure", lambda self, tensor, wanted, units: self.on_device().measure(
         tensor.detach(), wanted))  # fmt: skip
     yield release
 

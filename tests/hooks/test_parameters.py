@@ -115,7 +115,7 @@ def test_several_optimizers_and_steps(run: Run) -> None:
 
 
 def test_a_step_that_is_skipped(run: Run) -> None:
-    """Where no optimizer steps, as when a GradScaler saw an infinity, weights and gradients are told, updates are not."""
+    """Where no optimizer steps, as when a GradScaler saw an infinity, weights and gradients are told alone."""
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)

@@ -108,7 +108,7 @@ def test_what_a_device_cannot_square_is_unknown_there(scale: float) -> None:
 @pytest.mark.parametrize("size", [10, 100_000])
 @pytest.mark.parametrize("bad", [[math.inf], [math.nan], [math.inf, -math.inf], [-math.inf, math.nan, 0.0]])
 def test_a_nonfinite_element_is_counted(way: Callable[..., Summary], size: int, bad: list[float]) -> None:
-    """One infinity or NaN makes the moments null; the count says how many there were, and the dead are counted still."""
+    """One infinity or NaN makes the moments null; the count says how many; the dead are counted still."""
     tensor = torch.rand(size) + 1
     tensor[: len(bad)] = torch.tensor(bad)
     found = way(tensor, Wanted(epsilon=0.0))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .config import ParameterDiagnosticsConfig
-from .host import sum_of_squares
+from .host import difference_squares, sum_of_squares
 from .ondevice import DeviceProbe
 from .tensors import on_host, plain
 
@@ -30,6 +30,34 @@ class Change(NamedTuple):
     gradient_norm: float | None
     update_norm: float | None
     details: dict[str, Any]
+
+
+class Copies:
+    """Copies of parameters from before a step.
+
+    Args:
+        kept: whether their memory is held from one probe to the next: fresh memory costs more than the copy.
+    """
+
+    def __init__(self, *, kept: bool) -> None:
+        self._kept = kept
+        self._copies: dict[int, Any] = {}
+
+    def keep(self, parameter: Any, weight: Any) -> tuple[Any, float | None]:
+        """The copy, and its norm if it is best taken now that it is in the cache."""
+        if weight is None:
+            return None, None
+        copy = self._copies.get(id(parameter))
+        if copy is None or copy.shape != weight.shape or copy.dtype != weight.dtype or copy.device != weight.device:
+            copy = self._copies[id(parameter)] = weight.clone()
+        else:
+            copy.copy_(weight)
+        return copy, _host_norm(copy) if on_host(copy) and copy.numel() >= LARGE else None
+
+    def release(self) -> None:
+        """The probe is over."""
+        if not self._kept:
+            self._copies.clear()
 
 
 class Norms:
@@ -61,6 +89,24 @@ class Norms:
                     found[index] = (where, start + offset)
         return found
 
+    def of_differences(self, new: list[Any], old: list[Any]) -> list[Any]:
+        """As ``of``, for the differences of tensors; large ones in main memory are not held in full."""
+        found: list[Any] = [None] * len(new)
+        rest: list[Any] = [None] * len(new)
+        for index, (now, was) in enumerate(zip(new, old, strict=True)):
+            if now is None or was is None:
+                continue
+            if _is_large_array(now) and _is_large_array(was):
+                found[index] = math.sqrt(difference_squares(now.numpy().reshape(-1), was.numpy().reshape(-1)))
+            else:
+                rest[index] = now - was
+        return [one if norm is None else norm for one, norm in zip(self.of(rest), found, strict=True)]
+
+
+def _is_large_array(tensor: Any) -> bool:
+    torch = sys.modules["torch"]
+    return tensor.is_cpu and tensor.dtype is torch.float32 and tensor.numel() >= LARGE and tensor.is_contiguous()
+
 
 def _grouped(tensors: list[Any], dtype: Any) -> list[Any]:
     torch = sys.modules["torch"]
@@ -88,18 +134,20 @@ class ParameterProbe:
     Args:
         parameters: those that are watched.
         optimizers: those that train them.
+        copies: where the parameters are kept while an optimizer steps.
         config: what is captured.
         step, epoch: where the training is.
         failed: told of a fault in a hook, as (cause, error); it raises where the policy says so.
     """
 
     def __init__(
-        self, parameters: list[Watched], optimizers: list[Any], config: ParameterDiagnosticsConfig, step: int,
-        epoch: int | None, failed: Callable[[str, Exception], None],
+        self, parameters: list[Watched], optimizers: list[Any], copies: "Copies", config: ParameterDiagnosticsConfig,
+        step: int, epoch: int | None, failed: Callable[[str, Exception], None],
     ) -> None:  # fmt: skip
         self.step = step
         self.epoch = epoch
         self.device: DeviceProbe | None = None
+        self._copies = copies
         self._parameters = parameters
         self._optimizers = optimizers
         self._config = config
@@ -140,11 +188,16 @@ class ParameterProbe:
 
     def _before_step(self, optimizer: Any, number: int, closure: bool) -> None:
         mine = self._mine(optimizer)
-        weights = [plain(one.parameter) for one in mine]
-        old = [None if one is None else one.clone() for one in weights] if self._config.capture_updates else None
         # With a closure the gradients are made within the step; they are looked at after it.
         gradients = None if closure else self._gradients(mine, optimizer)
-        self._before[number] = (self._norms.of(weights), gradients or [], old)
+        if self._config.capture_updates:
+            kept = [self._copies.keep(one.parameter, plain(one.parameter)) for one in mine]
+            old = [copy for copy, _ in kept]
+            rest = self._norms.of([None if norm is not None else copy for copy, norm in kept])
+            weights = [one if norm is None else norm for one, (_, norm) in zip(rest, kept, strict=True)]
+        else:
+            old, weights = None, self._norms.of([plain(one.parameter) for one in mine])
+        self._before[number] = (weights, gradients or [], old)
 
     def _gradients(self, mine: list[Watched], optimizer: Any) -> list[Any]:
         gradients = [None if one.parameter.grad is None else plain(one.parameter.grad) for one in mine]
@@ -163,9 +216,7 @@ class ParameterProbe:
         updates: list[Any] = [None] * len(mine)
         if old is not None:
             new = [plain(one.parameter) for one in mine]
-            updates = self._norms.of(
-                [None if was is None or now is None else now - was for now, was in zip(new, old, strict=True)]
-            )
+            updates = self._norms.of_differences(new, old)
         call = self._calls[number]
         self._calls[number] = call + 1
         state = self._state(optimizer, mine) if self._config.capture_optimizer_state else {}
@@ -191,6 +242,7 @@ class ParameterProbe:
             handle.remove()
         self._handles.clear()
         self._before.clear()
+        self._copies.release()
         if not self._seen:
             with sys.modules["torch"].no_grad():
                 mine = [one for one in self._parameters if not _lazy(one.parameter)]

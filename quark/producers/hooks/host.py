@@ -19,8 +19,8 @@ ROW = 8192
 BLOCK = 16 * ROW
 """Elements looked at before the next ones: half a megabyte, which stays in the cache for the later passes."""
 
-KEPT_MASK = 16 << 20
-"""Bytes of the mask of dead elements that are kept for the next tensor; a fresh one costs its page faults again."""
+STRIPE = 65536
+"""Elements that are compared with zero at a time: their mask is small enough to be in the cache already."""
 
 _ONES = {np.dtype(kind): np.ones(ROW, kind) for kind in (np.float32, np.float64)}
 SQUARABLE = 1e15
@@ -32,16 +32,8 @@ class Scratch:
 
     def __init__(self) -> None:
         self.using = threading.Lock()
-        self._mask = np.empty(0, np.bool_)
+        self.mask = np.empty(STRIPE, np.bool_)
         self._blocks: dict[Any, np.ndarray] = {}
-
-    def mask(self, size: int) -> np.ndarray:
-        """A mask of ``size`` elements, uninitialised."""
-        if size > KEPT_MASK:
-            return np.empty(size, np.bool_)
-        if self._mask.size < size:
-            self._mask = np.empty(max(size, BLOCK), np.bool_)
-        return self._mask[:size]
 
     def block(self, dtype: Any) -> np.ndarray:
         """A block of BLOCK elements, uninitialised."""
@@ -99,11 +91,9 @@ def _measure(
         return Summary(count, mean, variance, norm, max_abs)
     dead, share = 0, None if units is None else 0.0
     if low <= epsilon and high >= -epsilon:
-        mask = _dead(values, epsilon, scratch.mask(count), scratch)
-        if mask.any():  # half the price of a count, and nearly always the answer
-            dead = int(np.count_nonzero(mask))
-            if units is not None:
-                share = dead_units(mask, dead, units)
+        dead = _count_dead(values, epsilon, scratch.mask)
+        if dead and units is not None:
+            share = dead_units(values, epsilon, dead, units)
     saturated = None if saturation is None else _beyond(values, saturation, low, high)
     return Summary(count, mean, variance, norm, max_abs, 0, dead, saturated, share)
 
@@ -125,6 +115,17 @@ def sum_of_squares(values: np.ndarray) -> float:
         return _sum_of_squares(values)
 
 
+def difference_squares(new: np.ndarray, old: np.ndarray) -> float:
+    """The sum of squares of ``new - old``, both contiguous and one-dimensional, without an array of that size."""
+    buffer = np.empty(BLOCK, new.dtype)
+    with np.errstate(all="ignore"):
+        return sum(
+            _sum_of_squares(np.subtract(new[start : start + BLOCK], old[start : start + BLOCK],
+                                        out=buffer[: min(BLOCK, new.size - start)]))
+            for start in range(0, new.size, BLOCK)
+        )  # fmt: skip
+
+
 def _sum_of_squares(values: np.ndarray) -> float:
     """Rows in the array's own precision, their sum in double."""
     rows = values.size // ROW
@@ -142,17 +143,23 @@ def _matmul_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 _row_dots = getattr(np, "vecdot", _matmul_dots)  # NumPy 2 has it built in
-_max, _min = np.maximum.reduce, np.minimum.reduce
+_max, _min, _all = np.maximum.reduce, np.minimum.reduce, np.logical_and.reduce
 
 
-def _dead(values: np.ndarray, epsilon: float, mask: np.ndarray, scratch: Scratch) -> np.ndarray:
+def _count_dead(values: np.ndarray, epsilon: float, mask: np.ndarray) -> int:
+    if values.size <= STRIPE:
+        return int(np.count_nonzero(_dead(values, epsilon, mask[: values.size])))
+    found = 0
+    for start in range(0, values.size, STRIPE):
+        part = values[start : start + STRIPE]
+        found += int(np.count_nonzero(_dead(part, epsilon, mask[: part.size])))
+    return found
+
+
+def _dead(values: np.ndarray, epsilon: float, mask: np.ndarray | None = None) -> np.ndarray:
     if not epsilon:
         return np.equal(values, 0, out=mask)
-    buffer = scratch.block(values.dtype)
-    for start in range(0, values.size, BLOCK):
-        block = values[start : start + BLOCK]
-        np.less_equal(np.abs(block, out=buffer[: block.size]), epsilon, out=mask[start : start + BLOCK])
-    return mask
+    return np.less_equal(np.abs(values), epsilon, out=mask)
 
 
 def _around(values: np.ndarray, mean: float, scratch: Scratch) -> tuple[float, float]:
@@ -176,23 +183,26 @@ def _beyond(values: np.ndarray, limits: tuple[float, float], low: float, high: f
     return found + (int(np.count_nonzero(values <= floor)) if low <= floor else 0)
 
 
-def dead_units(mask: np.ndarray, dead: int, units: tuple[int, int, int]) -> float:
+def dead_units(values: np.ndarray, epsilon: float, dead: int, units: tuple[int, int, int]) -> float:
     """The share of units whose elements are all dead, 0 to 1.
 
-    A unit that is dead takes its whole part of the mask, so few dead elements tell without a look; else the first
-    samples rule nearly all units out.
+    A unit that is dead has its whole part of the dead elements, so that few of them tell without a look; else the
+    first samples rule nearly all units out, and only the others are looked at to the end.
     """
     outer, number, inner = units
     if dead < outer * inner:
         return 0.0
-    if dead == mask.size:
+    if dead == values.size:
         return 1.0
-    shaped = mask.reshape(units)
-    first = shaped[:4].all(axis=(0, 2)) if inner > 1 else shaped[:16, :, 0].all(axis=0)
-    candidates = np.flatnonzero(first)
-    if not candidates.size:
+    shaped = values.reshape(units)
+    if inner > 16:
+        first = _all(_dead(shaped[0], epsilon), axis=1)
+    else:
+        first = _all(_dead(shaped[:16], epsilon), axis=(0, 2))
+    if not np.count_nonzero(first):
         return 0.0
-    return int(shaped[:, candidates].all(axis=(0, 2)).sum()) / number
+    rest = shaped[:, np.flatnonzero(first)]
+    return int(np.count_nonzero(_all(_dead(rest, epsilon), axis=(0, 2)))) / number
 
 
 def _in_double(values: np.ndarray, units: tuple[int, int, int] | None, wanted: Wanted) -> Summary:
@@ -202,9 +212,8 @@ def _in_double(values: np.ndarray, units: tuple[int, int, int] | None, wanted: W
         nonfinite = values.size - int(np.count_nonzero(finite))
         dead = share = saturated = None
         if wanted.epsilon is not None:
-            mask = np.less_equal(np.abs(values), wanted.epsilon)
-            dead = int(np.count_nonzero(mask))
-            share = None if units is None else dead_units(mask, dead, units)
+            dead = int(np.count_nonzero(_dead(values, wanted.epsilon)))
+            share = None if units is None else dead_units(values, wanted.epsilon, dead, units)
         if wanted.saturation is not None:
             floor, ceiling = wanted.saturation
             saturated = int(np.count_nonzero((values >= ceiling) | (values <= floor)))

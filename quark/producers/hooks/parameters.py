@@ -9,12 +9,15 @@ from ...errors import SchemaValidationError, WrongTypeError
 from ...records.grammar import shown
 from ...records.parameter import ParameterSummaryRecord
 from ..metrics import log_values
-from .change import Change, ParameterProbe, Watched
+from .change import Change, Copies, ParameterProbe, Watched
 from .config import ParameterDiagnosticsConfig
 from .engine import checked_optimizer
 from .probing import Probing
 from .selection import checked_model, nearest, unwrapped
 from .writing import ParameterBody, put
+
+OFTEN = 10
+"""Steps from probe to probe up to which the memory for a copy of the parameters is held in between."""
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -45,6 +48,8 @@ class ParameterDiagnostics(Probing):
         super().__init__(session, self._config.schedule, self._config.raise_on_error, self._config.batch_size)
         self._parameters = _select(checked_model(model), self._config)
         self._optimizers = _checked_optimizers(optimizer, self._parameters)
+        every = self._config.schedule.every_n_steps
+        self._copies = Copies(kept=every is not None and every <= OFTEN)
         self._handle.attach(self)
 
     @property
@@ -53,7 +58,7 @@ class ParameterDiagnostics(Probing):
         return tuple(one.name for one in self._parameters)
 
     def _new_probe(self, step: int, epoch: int | None) -> ParameterProbe:
-        return ParameterProbe(self._parameters, self._optimizers, self._config, step, epoch, self._failed)
+        return ParameterProbe(self._parameters, self._optimizers, self._copies, self._config, step, epoch, self._failed)
 
     def _lines(self, probe: ParameterProbe, time_ns: int) -> Iterator[bytes]:
         journal = self._handle.journal

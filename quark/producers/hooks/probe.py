@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...records.configs import HookEngineConfig
 
 FORWARD, BACKWARD = 0, 1
+MOST_PLANS = 64
+Units = tuple[int, int, int]
 
 Sighting = tuple["Layer", int, int, str, tuple[int, ...], Measured, bool]
 """Layer, direction, call index, path of the tensor, its shape, its statistics, whether the layer was training."""
@@ -31,7 +33,7 @@ class Layer:
     """A watched module; while a probe lasts it is the module's own forward hook."""
 
     __slots__ = (
-        "_hook_id", "calls", "grad_calls", "limits", "module", "name", "probe", "spatial", "unhooked",
+        "_hook_id", "calls", "limits", "module", "name", "plans", "probe", "spatial", "unhooked",
     )  # fmt: skip
 
     def __init__(self, name: str, module: Any, config: "HookEngineConfig") -> None:
@@ -44,6 +46,7 @@ class Layer:
         self.probe: Probe | None = None
         self.calls = 0
         self.unhooked: list[int] = []
+        self.plans: dict[Any, tuple[Wanted, Units | None]] = {}
         self._hook_id = RemovableHandle(module._forward_hooks).id
 
     def arm(self, probe: "Probe") -> None:
@@ -98,6 +101,7 @@ class Probe:
         self.sightings: list[Sighting] = []
         self.device: DeviceProbe | None = None
         self.scale = scale
+        self._scaled = scale.given
         self.compiling: Callable[[], bool] = torch.compiler.is_compiling
         self._forward = config.capture_forward
         self._backward = config.capture_backward
@@ -106,7 +110,6 @@ class Probe:
         self._host = host.measure if host.underflow_is_quiet() else host.measure_quietly
         self._tensor = torch.Tensor
         self._float = torch.float32
-        self._strided = torch.strided
         self._task: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", _no_task)
         self._leaves: list[Any] = []
 
@@ -124,23 +127,38 @@ class Probe:
         layer.calls = call + 1
         training = layer.module.training
         if type(output) is self._tensor:
-            self._saw(layer, call, "", output, training)
-            return
-        for path, tensor in tensors_in(output):
-            self._saw(layer, call, path, tensor, training)
+            if self._forward:
+                self._saw(layer, call, "", output, training)
+            graph = output.requires_grad
+            if graph and self._backward:
+                self._watch_gradient(layer, call, "", output, training)
+        else:
+            graph = False
+            for path, tensor in tensors_in(output):
+                if self._forward:
+                    self._saw(layer, call, path, tensor, training)
+                if tensor.requires_grad:
+                    graph = True
+                    if self._backward:
+                        self._watch_gradient(layer, call, path, tensor, training)
+        if training and not graph:
+            layer.unhooked.append(call)
 
     def _saw(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
-        if self._forward:
-            shape = tensor.shape
-            wanted = Wanted(self._epsilon, layer.limits, self._units.dim(shape, layer.spatial))
-            measured = self._measure(tensor, wanted)
-            if measured is not None:
-                self.sightings.append((layer, FORWARD, call, path, shape, measured, training))
-        if self._backward:
-            if tensor.requires_grad:
-                self._watch_gradient(layer, call, path, tensor, training)
-            elif training and not path:
-                layer.unhooked.append(call)
+        shape = tensor.shape
+        wanted, units = layer.plans.get(shape) or self._plan(layer, shape)
+        measured = self._measure(tensor, wanted, units)
+        if measured is not None:
+            self.sightings.append((layer, FORWARD, call, path, shape, measured, training))
+
+    def _plan(self, layer: Layer, shape: Any) -> tuple[Wanted, Units | None]:
+        """What is asked of the activations of a layer, kept for each shape that it makes."""
+        dim = self._units.dim(shape, layer.spatial)
+        made = Wanted(self._epsilon, layer.limits, dim), None if dim is None else unit_layout(shape, dim)
+        if len(layer.plans) >= MOST_PLANS:
+            layer.plans.clear()
+        layer.plans[shape] = made
+        return made
 
     def _recomputed(self, layer: Layer, output: Any) -> None:
         """A checkpointed region runs again within the backward pass: not another call.
@@ -158,28 +176,25 @@ class Probe:
         """A hook on the tensor and not on the module: module hooks forbid in-place layers and miss nested outputs."""
 
         def on_gradient(gradient: Any) -> None:
-            if self.open:
-                try:
-                    self._saw_gradient(layer, call, path, gradient, training)
-                except Exception as error:  # noqa: BLE001  nor the backward pass
-                    self.failed("hook_backward", error)
+            if not self.open:
+                return
+            try:
+                if self._scaled:
+                    self.scale.look(self)
+                measured = self._measure(gradient, MOMENTS, None)
+                if measured is not None:
+                    self.sightings.append((layer, BACKWARD, call, path, gradient.shape, measured, training))
+            except Exception as error:  # noqa: BLE001  nor the backward pass
+                self.failed("hook_backward", error)
 
         handle = tensor.register_hook(on_gradient)
         if tensor.is_leaf:  # it outlives the step, as a parameter that a layer returns does
             self._leaves.append(handle)
 
-    def _saw_gradient(self, layer: Layer, call: int, path: str, gradient: Any, training: bool) -> None:
-        self.scale.look(self)
-        measured = self._measure(gradient, MOMENTS)
-        if measured is not None:
-            self.sightings.append((layer, BACKWARD, call, path, gradient.shape, measured, training))
-
-    def _measure(self, tensor: Any, wanted: Wanted) -> Measured | None:
-        if type(tensor) is self._tensor and tensor.is_cpu and tensor.layout is self._strided:
+    def _measure(self, tensor: Any, wanted: Wanted, units: Units | None) -> Measured | None:
+        if type(tensor) is self._tensor and tensor.dtype is self._float and tensor.is_cpu and not tensor.is_sparse:
             values = tensor.detach() if tensor.requires_grad else tensor
-            if tensor.dtype is self._float and tensor.is_contiguous():  # nearly always
-                dim = wanted[2]
-                units = None if dim is None else unit_layout(tensor.shape, dim)
+            if values.is_contiguous():  # nearly always
                 return self._host(values, values.numpy().reshape(-1), units, wanted)
         values = plain(tensor)
         if values is None:

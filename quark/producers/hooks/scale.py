@@ -16,6 +16,7 @@ class LossScale:
 
     def __init__(self, given: Any) -> None:
         self._given = given
+        self.given = given is not None
         self._looked = given is None
         self._value: float | None = None
         self._place: tuple[Any, int] | None = None

@@ -61,32 +61,35 @@ def bodies(probe: Any) -> Iterator[Body]:
     """What a probe saw, as bodies of records; its scalars have arrived."""
     device = probe.device
     scale = probe.scale.value(device)
-    factor = 1.0 if scale is None else 1.0 / scale
     seen: dict[Any, int] = {}
     for layer, direction, call, path, shape, measured, training in probe.sightings:
-        summary: Summary = measured if isinstance(measured, Summary) else device.summary(measured)
-        again = 0
+        summary: Summary = measured if type(measured) is Summary else device.summary(measured)
+        details = Details(training, summary.nonfinite, summary.max_abs, summary.dead_units, path)
         if direction:
             key = (layer, call, path)  # a graph that is kept can be walked twice
-            again = seen[key] = seen.get(key, -1) + 1
-        yield _body(layer, _KINDS[direction], call, path, shape, summary, training,
-                    factor if direction else 1.0, scale if direction else None, again)  # fmt: skip
+            details.backward_call = seen[key] = seen.get(key, -1) + 1
+            if scale is not None:
+                details.loss_scale = scale
+                summary = _unscaled(summary, 1.0 / scale)
+                details.max_abs = summary.max_abs
+        size, mean, variance, norm, _, _, dead, saturated, _ = summary
+        summary_type, hook_direction = _KINDS[direction]
+        yield Body(
+            layer.name, type(layer.module).__name__, summary_type, hook_direction, call, size, tuple(shape), mean,
+            None if variance is None else math.sqrt(variance), norm, variance,
+            dead if not dead else dead / size, saturated if not saturated else saturated / size, details,
+        )  # fmt: skip
 
 
-def _body(
-    layer: Any, kinds: tuple[str, str], call: int, path: str, shape: Any, summary: Summary, training: bool,
-    factor: float, scale: float | None, again: int,
-) -> Body:  # fmt: skip
-    count, mean, variance, norm, max_abs, nonfinite, dead, saturated, units = summary
-    if factor != 1.0:
-        mean, norm, max_abs = (None if one is None else one * factor for one in (mean, norm, max_abs))
-        variance = None if variance is None else variance * factor * factor
-    return Body(
-        layer.name, type(layer.module).__name__, kinds[0], kinds[1], call, count, tuple(shape), mean,
-        None if variance is None else math.sqrt(variance), norm, variance,
-        dead if not dead else dead / count, saturated if not saturated else saturated / count,
-        Details(training, nonfinite, max_abs, units, path, scale, again),
-    )  # fmt: skip
+def _unscaled(summary: Summary, factor: float) -> Summary:
+    """The statistics of a tensor that was multiplied by ``factor``."""
+    mean, variance, norm, max_abs = summary[1:5]
+    return summary._replace(
+        mean=None if mean is None else mean * factor,
+        variance=None if variance is None else variance * factor * factor,
+        norm=None if norm is None else norm * factor,
+        max_abs=None if max_abs is None else max_abs * factor,
+    )
 
 
 def put(
