@@ -242,3 +242,23 @@ def test_warnings_come_once_per_cause_in_thirty_seconds(caplog):
     health.report("disk", "full")
     assert len(caplog.records) == 3
     assert health.to_dict()["disk"] == {"count": 1001, "last": "full"}
+
+
+def test_a_slow_sink_slows_nobody_and_gets_everything(dispatcher):
+    """A sink that takes 100 ms a batch holds up neither the caller nor the other sink, and misses nothing."""
+
+    class Slow(Collector):
+        def write(self, batch):
+            time.sleep(0.1)
+            super().write(batch)
+
+    slow, calm = Slow(), Collector()
+    slow_worker = dispatcher.add_sink(slow)
+    calm_worker = dispatcher.add_sink(calm)
+    for _ in range(5):
+        log(dispatcher, 400)
+        assert dispatcher.flush(time.monotonic() + 5, [calm_worker])
+    assert calm.sequences == list(range(2000))
+    assert slow_worker.state in ("starting", "ok")
+    assert dispatcher.flush(time.monotonic() + 10)
+    assert slow.sequences == list(range(2000))
