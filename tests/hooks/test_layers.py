@@ -327,3 +327,15 @@ def test_training_is_not_changed(run: Run) -> None:
         return [parameter.detach() for parameter in model.parameters()]
 
     assert all(torch.equal(one, other) for one, other in zip(train(False), train(True), strict=True))
+
+
+def test_an_encoder_layer_in_evaluation(run: Run) -> None:
+    """torch's fast path would hide the layers inside; while they are watched they are computed one by one."""
+    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    x = torch.randn(2, 5, 8)
+    with torch.no_grad():
+        fast = model(x)
+        outputs: list[torch.Tensor] = []
+        records = probed(run, model, lambda: outputs.append(model(x)))
+    assert {"linear1", "norm2"} <= {record.module_name for record in records}
+    assert torch.allclose(fast, outputs[0], atol=1e-5)
