@@ -89,6 +89,6 @@ def require(module: str, extra: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            f'this needs the package {module.partition(".")[0]!r}, which could not be imported ({error}); '
+            f"this needs the package {module.partition('.')[0]!r}, which could not be imported ({error}); "
             f'install it with: pip install "quark-tracker[{extra}]"'
         ) from error
