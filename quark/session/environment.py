@@ -102,7 +102,7 @@ def _gpu_names() -> list[str]:
 def _loaded_packages() -> dict[str, str]:
     """The versions of the packages that the program has imported so far."""
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # a copy is made in one go; another thread may be importing
         if "." in name or name.startswith("_") or name in sys.stdlib_module_names:
             continue
         version = getattr(module, "__dict__", {}).get("__version__")

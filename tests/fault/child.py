@@ -16,6 +16,7 @@ options = sys.argv[4:]
 with open(page_path, "r+b") as page_file:
     page = mmap.mmap(page_file.fileno(), 4096)
 LIMIT = 3_000_000
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite may run under nohup, which would be inherited
 
 
 def record(session, thread: int, pause: float, limit: int) -> None:
