@@ -60,7 +60,12 @@ def kill_at_random(process: subprocess.Popen[bytes], page: Acknowledged, rng: ra
 
 def end(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     """Return code, output and error output of a child that ends by itself."""
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode, out.decode(), err.decode()
 
 
