@@ -65,7 +65,8 @@ class StepState:
     """One step of a run as trackers and loops see it; keys of ``state`` and ``metrics`` read as attributes.
 
     ``worker_id`` is None outside parallel loops; 0 is a worker. ``workers`` is empty but in the final state of a
-    parallel loop, which holds the last state of each worker there.
+    parallel loop, which holds the last state of each worker there. ``config`` is what a tracked loop's tasks were
+    given, secrets redacted.
     """
 
     step: int
@@ -78,6 +79,7 @@ class StepState:
     timestamp_ns: int = 0
     elapsed_s: float = field(default=0.0)
     workers: "Mapping[int | str, StepState]" = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value that a task returned, or the metric, under ``key``."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..core.lifecycle import StepState
 from ..errors import ConfigurationError, WrongTypeError
 from ..records.grammar import to_float
+from ..session.loop import worker_name
 from .declared import Criterion, LoopTask
 
 
@@ -96,6 +97,7 @@ class Worker:
     id: int | str | None
     step: int
     config: dict[str, Any]
+    shown_config: Mapping[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
     count: int = 0
     previous: StepState | None = None
@@ -105,7 +107,7 @@ class Worker:
     @property
     def name(self) -> str | None:
         """Its name in metric keys; None if it is the only one."""
-        return f"worker-{self.id}" if isinstance(self.id, int) else self.id
+        return worker_name(self.id)
 
 
 @dataclass(slots=True)

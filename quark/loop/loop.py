@@ -201,7 +201,8 @@ class Loop:
             raise
         config = dict((self._options["config"] if self._given is None else run.context.run.config) or {})
         number = run.next_step if first is None else first
-        self._workers = [Worker(worker_id, number, dict(config)) for worker_id in self._worker_ids or (None,)]
+        shown_config = MappingProxyType(redact(config))
+        self._workers = [Worker(i, number, dict(config), shown_config) for i in self._worker_ids or (None,)]
         for worker_id, changes in self._changes:
             self._change(worker_id, changes)
         self._record_start(run, limit)

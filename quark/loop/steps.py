@@ -145,6 +145,7 @@ class LoopSteps:
         worker.changes = {}
         if changed:
             worker.config = {**worker.config, **changed}
+            worker.shown_config = MappingProxyType(redact(worker.config))
             payload = {"changed": redact(changed)} | ({} if worker.id is None else {"worker_id": worker.id})
             log_event(self._run, "config_changed", step=worker.step, payload=payload)
         if not self._parallel:
@@ -166,7 +167,8 @@ class LoopSteps:
         self._record(worker, metrics, outcome.times_ms)
         state = StepState(
             step=worker.step, metrics=MappingProxyType(metrics), state=MappingProxyType(outcome.results),
-            worker_id=worker.id, criterion_value=goal, timestamp_ns=time.time_ns(), elapsed_s=self._run.elapsed_s,
+            worker_id=worker.id, config=worker.shown_config, criterion_value=goal, timestamp_ns=time.time_ns(),
+            elapsed_s=self._run.elapsed_s,
             should_stop=worker.met or self._control.stop_requested or self._run.stop_requested,
         )  # fmt: skip
         worker.previous = state

@@ -67,7 +67,10 @@ class DisabledSession(TrainingSession):
     def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Nothing."""
 
-    def step(self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None) -> None:
+    def step(
+        self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None,
+        worker_id: int | str | None = None,
+    ) -> None:  # fmt: skip
         """Nothing."""
 
     def steps(self, iterable: Any, **options: Any) -> Iterator[Any]:

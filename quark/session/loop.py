@@ -14,6 +14,13 @@ TELEMETRY_EVERY_S = 1.0
 """Within ``steps`` a full telemetry record is kept this often; the times of every step are metrics."""
 
 
+def worker_name(worker_id: int | str | None) -> str | None:
+    """The first part of a worker's metric keys; None outside of parallel loops."""
+    if worker_id is None or isinstance(worker_id, str):
+        return worker_id
+    return f"worker-{worker_id}"
+
+
 class Stepper:
     """Where a session is in its loop."""
 
@@ -48,14 +55,17 @@ class Stepper:
         if self.step_now is None and type(step) is int and step >= self.next_step:
             self.next_step = step + 1
 
-    def explicit(self, step: int, metrics: Mapping[str, Any], epoch: int | None) -> None:
+    def explicit(
+        self, step: int, metrics: Mapping[str, Any], epoch: int | None, worker_id: int | str | None = None
+    ) -> None:
         """A step that the caller numbers himself is done."""
         if metrics:
-            self._session.log_values(metrics, step=step, epoch=epoch)
+            name = worker_name(worker_id)
+            self._session.log_values(metrics if name is None else {name: metrics}, step=step, epoch=epoch)
         self._metrics.update(metrics)
         self.next_step = max(self.next_step, step + 1)
         self.end_probes()
-        self._done(step, epoch)
+        self._done(step, epoch, worker_id)
         self.begin_probes(step + 1, epoch)
 
     def steps(
@@ -150,11 +160,11 @@ class Stepper:
             self._telemetry = SystemTelemetry(self._session, config=SystemTelemetryConfig(capture_gpu=gpus))
         return self._telemetry
 
-    def _done(self, step: int, epoch: int | None) -> None:
+    def _done(self, step: int, epoch: int | None, worker_id: int | str | None = None) -> None:
         metrics, self._metrics = self._metrics, {}
         self.told(StepState(
             step=step, epoch=epoch, metrics=metrics, should_stop=self._session.stop_requested,
-            timestamp_ns=time.time_ns(), elapsed_s=self.elapsed_s(),
+            timestamp_ns=time.time_ns(), elapsed_s=self.elapsed_s(), worker_id=worker_id,
         ))  # fmt: skip
 
     def told(self, state: StepState) -> None:

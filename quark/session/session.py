@@ -143,8 +143,14 @@ class TrainingSession(Ending):
         stepper.saw(values, step)
         self.log_values(values, step=step, epoch=epoch)
 
-    def step(self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None) -> None:
-        """Record a finished step explicitly: its metrics, and ``on_step`` for every tracker."""
+    def step(
+        self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None,
+        worker_id: int | str | None = None,
+    ) -> None:  # fmt: skip
+        """Record a finished step explicitly: its metrics, and ``on_step`` for every tracker.
+
+        ``worker_id``: which of several loops beside each other the step is of; its metrics go below the worker's name.
+        """
         try:
             number = check_index(step, "step")
             if number is None:
@@ -152,7 +158,7 @@ class TrainingSession(Ending):
         except (SchemaValidationError, TypeError) as error:
             self.refuse(error, what="step")
             return
-        self._stepper.explicit(number, metrics or {}, epoch)
+        self._stepper.explicit(number, metrics or {}, epoch, worker_id)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None = None, start: int | None = None,

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.lifecycle import RunManifest, StepState
 from ..delivery.health import Health
+from .rose import RoseTracker, is_rose_tracker
 
 SLOW_S = 0.05
 """A plain tracker that takes longer than this in the training thread is named in a warning."""
@@ -22,14 +23,15 @@ class TrackerStack:
 
     def add(self, tracker: Any, manifest: RunManifest) -> None:
         """Add a tracker and tell it at once that the run has started."""
+        if is_rose_tracker(tracker):
+            tracker = RoseTracker(tracker)
         self._trackers.append(tracker)
         self._tell(tracker, "on_start", manifest)
 
     def on_step(self, state: StepState) -> None:
         """Tell every tracker that a step is done; a ROSE tracker is told by ``on_iteration``."""
         for tracker in self._trackers:
-            method = "on_step" if hasattr(tracker, "on_step") else "on_iteration"
-            self._tell(tracker, method, state)
+            self._tell(tracker, "on_step", state)
 
     def on_stop(self, final_state: StepState | None, reason: str) -> None:
         """Tell every tracker that the run has ended, the last one first; each is told once."""
@@ -41,7 +43,7 @@ class TrackerStack:
         act = getattr(tracker, method, None)
         if act is None:
             return
-        name = type(tracker).__name__
+        name = type(tracker.told if isinstance(tracker, RoseTracker) else tracker).__name__
         start = time.perf_counter()
         try:
             act(*arguments)

@@ -13,6 +13,7 @@ EXPECTED = {
     "custom_loop": ("custom-loop", {"train/loss", "model/slope", "system/runtime/step_time_ms"}),
     "documented_pytorch_loop": ("image-classifier", {"train/loss", "optimizer/lr", "system/runtime/data_time_ms"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
+    "tracked_loop": ("tracked-loop", {"n_measured", "uncertainty", "val/mse", "system/tasks/training_ms"}),
     "watch_custom_loop": ("watch-digits", {"train/loss", "system/runtime/step_time_ms"}),
     "watch_transformer": ("watch-transformer", {"train/loss"}),
 }
