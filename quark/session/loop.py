@@ -29,7 +29,8 @@ class Stepper:
         self.step_now: int | None = None
         self.epoch: int | None = None
         self.next_step = 0
-        self.last_state: StepState | None = None
+        self._last: StepState | None = None
+        self._unseen: dict[str, Any] | None = None
         self.collecting = False
         self.reason: str | None = None
         self.walk: _Walk | None = None
@@ -64,9 +65,11 @@ class Stepper:
             self._session.log_values(metrics if name is None else {name: metrics}, step=step, epoch=epoch)
         self._metrics.update(metrics)
         self.next_step = max(self.next_step, step + 1)
-        self.end_probes()
+        if self._probes:
+            self.end_probes()
         self._done(step, epoch, worker_id)
-        self.begin_probes(step + 1, epoch)
+        if self._probes:
+            self.begin_probes(step + 1, epoch)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None, start: int | None, progress: bool | None, total: int | None
@@ -162,16 +165,31 @@ class Stepper:
 
     def _done(self, step: int, epoch: int | None, worker_id: int | str | None = None) -> None:
         metrics, self._metrics = self._metrics, {}
-        self.told(StepState(
-            step=step, epoch=epoch, metrics=metrics, should_stop=self._session.stop_requested,
-            timestamp_ns=time.time_ns(), elapsed_s=self.elapsed_s(), worker_id=worker_id,
-        ))  # fmt: skip
+        given = {
+            "step": step, "epoch": epoch, "metrics": metrics, "should_stop": self._session.stop_requested,
+            "timestamp_ns": time.time_ns(), "elapsed_s": time.monotonic() - self._began, "worker_id": worker_id,
+        }  # fmt: skip
+        if self.collecting:
+            self.told(StepState(**given))
+        else:
+            self._unseen = given
 
     def told(self, state: StepState) -> None:
         """A step is done, and this is all of it."""
         self.last_state = state
         if self.collecting:
             self._session.tell_step(state)
+
+    @property
+    def last_state(self) -> StepState | None:
+        """The last step that is done. Without a tracker it is put together only when somebody asks."""
+        if self._unseen is not None:
+            self.last_state = StepState(**self._unseen)
+        return self._last
+
+    @last_state.setter
+    def last_state(self, state: StepState | None) -> None:
+        self._last, self._unseen = state, None
 
     def elapsed_s(self) -> float:
         """Seconds since the run began in this process."""
