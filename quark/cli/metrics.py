@@ -65,7 +65,7 @@ def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width:
 
 def metric_table(summaries: Sequence[MetricSummary], width: int) -> "Table":
     """The summaries as a table that fits ``width`` columns."""
-    from ..reading.sparkline import blocks
+    from ..drawing.sparkline import blocks
 
     ends, counts = width >= 72, width >= 100
     columns = ["metric", "course", "first", "last", *(["min", "max"] if ends else [])]

@@ -85,7 +85,7 @@ def short(view: "RunView") -> str:
 
 def took(view: "RunView") -> str:
     """How long a run took or has been running, for a narrow column."""
-    from ..reading.elapsed import elapsed_s
+    from ..drawing.elapsed import elapsed_s
     from ..sinks.wording import duration
 
     seconds = elapsed_s(view.record)

@@ -293,6 +293,6 @@ class RunView:
         return f"<RunView {self.id}{named} of {self.project!r}: {self.status}>"
 
     def _repr_html_(self) -> str:
-        from .notebook import page_of
+        from ..drawing.run import page_of
 
-        return page_of(self)
+        return page_of(self.record, self._reader)

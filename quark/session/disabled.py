@@ -58,6 +58,7 @@ class DisabledSession(TrainingSession):
         self._reason = None
         self._signal = None
         self.attached = []
+        self._reader = None
         self._forked = False
         enter(self)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
@@ -18,6 +18,10 @@ from .ending import Ending
 
 if TYPE_CHECKING:
     from ..producers.hooks import HookEngine
+
+
+HTML_WAIT_S = 1.0
+"""A notebook that shows a run waits this long for what was recorded last."""
 
 
 class TrainingSession(Ending):
@@ -126,6 +130,19 @@ class TrainingSession(Ending):
 
     def __repr__(self) -> str:
         return f"<TrainingSession {self.run_id} of {self.project_name!r}: {self.status}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: status, the latest metrics with small charts, alerts."""
+        from ..drawing.run import head_of, page_of
+
+        self.flush(HTML_WAIT_S)
+        try:
+            return page_of(self._context.run, cast("Any", self.reader()))
+        except QuarkError:  # nothing is stored yet, or recording is off
+            return head_of(self._context.run)
+        finally:
+            if self.status != "running":
+                self.close_reader()
 
     # Recording
 

@@ -19,6 +19,7 @@ from ..records.grammar import check_json, clean_text, shown
 from ..records.run import ProjectRecord, RunContext, RunRecord
 from ..settings import setting
 from ..sinks.store import StoreSink
+from .cells import current_cell, end_earlier, opened_by
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
@@ -40,6 +41,8 @@ def begin(
     """Start a run; see ``quark.start_run``. ``declared``: what a tracked loop declares of itself."""
     if setting("QUARK_DISABLE"):
         return DisabledSession(_check_project(project or "disabled"))
+    cell = current_cell()
+    end_earlier(cell)
     project = _check_project(project if project is not None else setting("QUARK_PROJECT"))
     params = redact(check_json(config, "config"))
     checked_tags = _check_tags(tags)
@@ -67,6 +70,7 @@ def begin(
     session = _open(context, placement, job, attempt=1, close_timeout_s=close_timeout_s)
     if declared is not None:
         session.declare(**declared)
+    opened_by(cell, session)
     _announce_start(session, context, job)
     return _with_trackers(session, trackers)
 
@@ -80,6 +84,8 @@ def resume(
         return DisabledSession("disabled")
     if not isinstance(run_id, str) or not run_id:
         raise WrongTypeError(f"run_id must be a run's id, got {shown(run_id)}")
+    cell = current_cell()
+    end_earlier(cell)
     placement = Placement(resolve_storage_dir(storage_dir))
     run = _resumable(placement, run_id)
     job = find_job()
@@ -99,6 +105,7 @@ def resume(
         run=run,
     )  # fmt: skip
     session = _open(context, placement, job, attempt=attempt, close_timeout_s=close_timeout_s)
+    opened_by(cell, session)
     if job.owns_run:
         session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
         log_event(session, "run_resumed", payload={"attempt": attempt})

@@ -6,7 +6,7 @@ from .tree import Module, imports, modules
 
 GROUND = {"errors", "settings", "records"}
 BELOW_SINKS = GROUND | {"core", "delivery", "storage", "client"}
-BELOW_SESSION = BELOW_SINKS | {"sinks", "producers", "analysis"}
+BELOW_SESSION = BELOW_SINKS | {"sinks", "drawing", "producers", "analysis"}
 BELOW_CLI = BELOW_SESSION | {"session", "loop", "reading", "service", "dashboard"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": GROUND | {"core"},
     "client": GROUND | {"core"},
     "sinks": BELOW_SINKS,
+    "drawing": BELOW_SINKS | {"sinks"},
     "producers": BELOW_SINKS | {"sinks"},
     "analysis": BELOW_SINKS | {"sinks"},
     "session": BELOW_SESSION,

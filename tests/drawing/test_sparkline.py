@@ -3,7 +3,7 @@
 import numpy as np
 
 from quark.core.reader import Chart
-from quark.reading.sparkline import blocks, svg
+from quark.drawing.sparkline import blocks, svg
 
 
 def chart_of(values: list[float]) -> Chart:
