@@ -1,5 +1,6 @@
 """What users write, for the type checker: this file is checked and never run."""
 
+from collections.abc import Callable
 from typing import assert_type
 
 import quark
@@ -85,3 +86,35 @@ def configured() -> None:
     assert_type(MetricTargetSpec("val/loss", 0.5, "at_most").target_value, float)
     MetricTargetSpec("val/loss", 0.5, "below")  # pyright: ignore[reportArgumentType]
     HookEngineConfig(batch_size="10")  # pyright: ignore[reportArgumentType]
+
+
+def track_a_loop(config: dict[str, object]) -> None:
+    """The tracked loop: declarations keep the functions' types, steps are states."""
+    loop = quark.Loop(project="typed", config=config, workers=2)
+
+    @loop.task("training", log_params={"kernel": "rbf"}, num_gpus=4)
+    def train(step: int) -> dict[str, float]:
+        return {"mse": 1.0 / (step + 1)}
+
+    @loop.criterion(metric="val/mse", threshold=0.01, operator="<")
+    def validate(state: StepState) -> float:
+        return state.mse
+
+    assert_type(train(3), dict[str, float])
+    check: Callable[[StepState], float] = validate
+    print(check)
+    loop.add_tracker(Printer())
+    with loop.start(max_steps=20) as steps:
+        for state in steps:
+            assert_type(state, StepState)
+            assert_type(state.worker_id, int | str | None)
+            loop.set_next_config({"lr": 0.1}, worker_id=0)
+    assert_type(loop.tasks["training"], quark.LoopTask)
+
+
+async def track_an_asynchronous_loop(loop: quark.Loop) -> None:
+    """The same for async."""
+    async with loop.start() as steps:
+        assert_type(steps, quark.LoopSteps)
+        async for state in steps:
+            assert_type(state, StepState)
