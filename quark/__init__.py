@@ -63,6 +63,7 @@ _HOMES: dict[str, str] = {
     "RecordFilter": "core.reader",
     "RunContext": "records.run",
     "RunManifest": "core.lifecycle",
+    "RunMark": "core.batch",
     "RunNotFoundError": "errors",
     "RunRecord": "records.run",
     "SchemaMigrationError": "errors",

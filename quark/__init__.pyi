@@ -1,6 +1,7 @@
 __version__: str
 
 from .core.batch import RecordBatch as RecordBatch
+from .core.batch import RunMark as RunMark
 from .core.lifecycle import CriterionManifest as CriterionManifest
 from .core.lifecycle import RunManifest as RunManifest
 from .core.lifecycle import StepState as StepState

@@ -51,14 +51,19 @@ def moment(text: str | None, option: str) -> str | None:
 
 
 def config_filter(pairs: list[str]) -> dict[str, Any] | None:
+    """``key=value`` pairs of ``--config``; None if there are none."""
+    return key_values(pairs, "--config") or None
+
+
+def key_values(pairs: list[str], option: str) -> dict[str, Any]:
     """``key=value`` pairs; a value is read as JSON where it is JSON, else as text."""
     made: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise typer.BadParameter(f"--config takes KEY=VALUE such as lr=0.1, got {pair!r}")
+            raise typer.BadParameter(f"{option} takes KEY=VALUE such as lr=0.1, got {pair!r}")
         try:
             made[key] = orjson.loads(value)
         except ValueError:
             made[key] = value
-    return made or None
+    return made

@@ -1,4 +1,4 @@
-"""`quark export`: a run as a file that other tools read."""
+"""`quark export`: a run as a file that other tools read, or into another project's dashboard."""
 
 import sys
 from enum import StrEnum
@@ -45,17 +45,35 @@ def export(
         list[Kind] | None,
         typer.Option("--kind", "-k", help="Which records; all for jsonl and json, metric for csv and parquet."),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="SINK", show_default=False, help="Deliver it to a sink, such as mlflow."),
+    ] = None,
+    since: Annotated[
+        int | None,
+        typer.Option("--since", metavar="STEP", min=0, show_default=False, help="With --to: only from this step on."),
+    ] = None,
+    sink_options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", show_default=False, help="With --to: an option of the sink."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run to a file.
+    """Write a run to a file, or with --to into a dashboard.
 
-    All attempts of it are written; the file appears when it is complete.
+    All attempts of it are written; a file appears when it is complete. A dashboard gets what it lacks, by the same
+    sink that mirrors a run while it trains; doing it again changes nothing.
 
     jsonl: the lines that Quark itself stores. json: one document. csv: one kind of records. parquet: the metrics.
     """
     from . import exporting
     from .choosing import chosen, opened
 
+    if to is not None:
+        _deliver(run, storage_dir, to, since, sink_options or [], as_json)
+        return
+    if since is not None or sink_options:
+        raise typer.BadParameter("--since and --set belong to --to SINK; name the sink, or leave them out")
     kinds = [one.value for one in kind or []]
     if as_format is Format.csv and len(kinds) > 1:
         raise typer.BadParameter(f"csv holds one kind of records, got {', '.join(kinds)}; export them one by one")
@@ -74,3 +92,20 @@ def export(
         print_json({"run_id": view.id, "format": as_format.value, "path": str(out.resolve()), "records": count})
     else:
         console().print(text(f"{count:,} records of {view.id} written to {out}", limit=4000), soft_wrap=True)
+
+
+def _deliver(
+    run: str | None, storage_dir: Path | None, to: str, since: int | None, pairs: list[str], as_json: bool
+) -> None:
+    from ..reading.replay import replay
+    from ..sinks.discovery import sink_from_spec
+    from .choosing import chosen, key_values, opened
+
+    sink = sink_from_spec(to, key_values(pairs, "--set"))
+    with opened(storage_dir) as store:
+        view = chosen(store, run)
+        count = replay(view, sink, since=since)
+    if as_json:
+        print_json({"run_id": view.id, "to": to, "records": count})
+    else:
+        console().print(text(f"{count:,} records of {view.id} delivered to {to}", limit=4000), soft_wrap=True)

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
@@ -12,10 +12,10 @@ import msgspec
 import orjson
 
 from ..reading import RunView
+from ..reading.replay import lines_of
 from ..reading.view import KIND_NAMES
-from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, Record, field_names
-from ..records.line import WIDE, Line, encode, line_of
-from ..records.metric import MetricRecord
+from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, field_names
+from ..records.line import Line, encode
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula when it comes first."""
@@ -58,7 +58,7 @@ def _write_lines(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
                 writer = origin
             file.write(first)
             first = b""
-            for line, held in _lines(records):
+            for _, line, held in lines_of(records):
                 file.write(line + b"\n")
                 count += held
     if first:
@@ -71,20 +71,6 @@ def _header(origin: Origin, project: str) -> bytes:
         "kind": "writer", "sequence": 0, "time": 0, "run_id": origin.run_id, "writer_id": origin.writer_id,
         "rank": origin.rank, "attempt": origin.attempt, "schema_version": CURRENT_SCHEMA_VERSION, "project": project,
     }) + b"\n"  # fmt: skip
-
-
-def _lines(records: Iterator[Record]) -> Iterator[tuple[bytes, int]]:
-    """One line per sequence number: metrics that were recorded as one wide record become one again."""
-    for _, same in groupby(records, key=lambda record: record.sequence):
-        together = list(same)
-        first = together[0]
-        if len(together) > 1 and isinstance(first, MetricRecord):
-            values = {metric.metric_key: metric.value for metric in together if isinstance(metric, MetricRecord)}
-            line = Line(WIDE, first.sequence, first.time_ns, first.step, first.epoch, values=values)
-            yield encode(line), len(together)
-        else:
-            for record in together:
-                yield line_of(record), 1
 
 
 def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:

@@ -1,12 +1,33 @@
 """A stretch of one writer's journal on its way to the sinks: bytes, decoded once and shared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from ..records.base import Origin, Record
 from ..records.line import Line, decode_lines, decode_loosely, records_of, sequence_of
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """A step in the life of the run itself, which travels among the records.
+
+    Attributes:
+        action: ``start`` (``content`` holds the ProjectRecord as ``project`` and the RunRecord as ``run``), ``resume``
+            (``attempt``), ``join`` (``rank``, ``host``), ``tag`` (``tag``), ``end`` (``status``, ``reason``,
+            ``ended_at``) or ``discard`` (``kind``: an analyzer replaces its earlier records of that kind).
+        time_ns: when, in nanoseconds since 1970 UTC.
+        content: what belongs to it, as JSON values.
+    """
+
+    action: str
+    time_ns: int
+    content: Mapping[str, Any]
+
+
+RunMark.__module__ = "quark"
 
 
 @dataclass(slots=True)
@@ -54,6 +75,15 @@ class RecordBatch:
                     self.rejected.append((msgspec.json.encode(line), str(error)))
             self._records = made
         return self._records
+
+    def marks(self) -> list[RunMark]:
+        """What happened to the run itself within the batch: it started, was tagged, ended, and so on."""
+        made: list[RunMark] = []
+        for line in self.lines():
+            if line.kind == "run" and line.label:
+                content = msgspec.json.decode(line.body) if line.body else {}
+                made.append(RunMark(line.label, line.time, content if isinstance(content, dict) else {}))
+        return made
 
     def after(self, sequence: int) -> "RecordBatch":
         """The part of the batch from ``sequence`` on; itself when that is all of it."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..core.reader import RecordFilter, RecordReader
 from ..records.artifact import ArtifactRecord
-from ..records.base import Record
+from ..records.base import Origin, Record
 from ..records.run import ProjectRecord, RunRecord
 
 Payloads = Callable[[RunRecord, ArtifactRecord], bytes]
@@ -21,6 +21,10 @@ class StoreReader(RecordReader, Protocol):
 
     def latest(self, run_id: str) -> Mapping[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric."""
+        ...
+
+    def writers(self, run_id: str) -> Sequence[tuple[Origin, int]]:
+        """The processes that wrote a run, as they arrived, each with the sequence number that is expected next."""
         ...
 
     def count(self, run_id: str) -> Mapping[str, int]:

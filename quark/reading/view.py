@@ -9,7 +9,7 @@ from ..errors import RunNotFoundError, SessionStoreError, WrongTypeError
 from ..producers.payload import decode_payload
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ..records.artifact import ArtifactRecord
-from ..records.base import Record
+from ..records.base import Origin, Record
 from ..records.batch import BatchDiagnosticRecord
 from ..records.event import EventRecord
 from ..records.grammar import one_of, shown
@@ -110,6 +110,10 @@ class RunView:
         """Look the run up again: its status, tags and end may have changed. Returns itself."""
         self.record = self._reader.run(self.id)
         return self
+
+    def writers(self) -> tuple[tuple[Origin, int], ...]:
+        """The processes that wrote it, in the order of their arrival, each with the sequence number expected next."""
+        return tuple(self._reader.writers(self.id))
 
     # Metrics
 

@@ -1,0 +1,1 @@
+"""Sinks that mirror a run into another project's dashboard, one module for each backend."""

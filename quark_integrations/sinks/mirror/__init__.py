@@ -1,0 +1,14 @@
+"""What all mirrors share: the life of a run in the backend, its durable link, flat parameters, series and tables."""
+
+from .budget import kept_rows
+from .flatten import Flattened, flatten
+from .link import Link
+from .naming import rank_prefix
+from .series import LayerSeries, Point, series_of
+from .sink import MirrorSink, RunFacts
+from .tables import TABLES, Table, row_of
+
+__all__ = [
+    "TABLES", "Flattened", "LayerSeries", "Link", "MirrorSink", "Point", "RunFacts", "Table", "flatten", "kept_rows",
+    "rank_prefix", "row_of", "series_of",
+]  # fmt: skip

@@ -1,0 +1,142 @@
+"""The life of a run's twin in a backend: opened once, fed from where it stands, ended truly, and found again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from quark import RecordBatch, RunManifest, RunMark, Sink, StepState, StopReason
+
+from .link import Link
+
+STATUSES = {"error": "failed", "lost": "failed", "interrupted": "interrupted"}
+"""The status that a stop reason means; every other reason is a completed run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is known of a run when it is opened in a backend; after a crash it comes from the run's own first line."""
+
+    run_id: str
+    project: str
+    name: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    git_commit: str | None = None
+    parent_run_id: str | None = None
+    started_at: str = ""
+    attempt: int = 1
+    run_path: str = ""
+
+
+class MirrorSink(Sink):
+    """A sink whose backend has runs of its own. A subclass says how one is opened, fed and ended there.
+
+    Nothing of it is called in the training thread but ``__init__``, which must therefore neither import the backend
+    nor reach out to it. The twin's identity and the positions lie in a ``Link`` beside the run, so that a resumed run,
+    ``quark sync`` and ``quark export`` go on with the same twin from where it stands.
+    """
+
+    def __init__(self) -> None:
+        self._manifest: RunManifest | None = None
+        self._link: Link | None = None
+        self._opened = False
+        self._end: RunMark | None = None
+
+    # What a subclass says
+
+    def target(self) -> str:
+        """What tells two mirrors of this kind apart: the backend's address and the project there."""
+        raise NotImplementedError
+
+    def connect(self, manifest: RunManifest) -> None:
+        """Import the backend and make its client; raise MissingDependencyError with the pip line if it is missing."""
+
+    def open_twin(self, facts: RunFacts) -> None:
+        """Open the run in the backend, or again by ``link.backend_id``; set the link's ``backend_id`` and ``owned``."""
+        raise NotImplementedError
+
+    def take(self, batch: RecordBatch) -> None:
+        """Send the records of a batch. Called again with the same batch after a fault."""
+        raise NotImplementedError
+
+    def tag_twin(self, tag: str) -> None:
+        """A tag was added to the run."""
+
+    def end_twin(self, status: str, reason: str) -> None:
+        """Send what waits for the end and set the terminal status: completed, failed or interrupted.
+
+        Called for joined runs too (``link.owned`` is False), which must be left open.
+        """
+        raise NotImplementedError
+
+    # What they share
+
+    @property
+    def link(self) -> Link:
+        """The run's link with the backend."""
+        if self._link is None:
+            raise RuntimeError(f"{type(self).__name__} has no run yet; add it to a run with add_tracker")
+        return self._link
+
+    def on_start(self, manifest: RunManifest) -> None:
+        """Connect, and find the twin that an earlier process left."""
+        self._manifest = manifest
+        self._link = Link.load(manifest.run_path, self.name, self.target())
+        self.connect(manifest)
+
+    def position(self, writer_id: str) -> int | None:
+        """The next number of a writer that the backend lacks."""
+        return self.link.positions.get(writer_id, 0)
+
+    def write(self, batch: RecordBatch) -> None:
+        """Open the twin with the first batch, then send it; the position moves when all of it was taken."""
+        marks = batch.marks()
+        if not self._opened:
+            self.open_twin(self._facts(marks))
+            self._opened = True
+            self.link.status = None
+            self.link.save()
+        for mark in marks:
+            if mark.action == "tag" and isinstance(tag := mark.content.get("tag"), str):
+                self.tag_twin(tag)
+            elif mark.action in ("start", "resume"):
+                self._end = None
+            elif mark.action == "end":
+                self._end = mark
+        self.take(batch)
+        self.link.positions[batch.origin.writer_id] = batch.stop
+        self.link.save()
+
+    def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
+        """End the twin with the status that the run's own end states, else with that of ``reason``."""
+        stated = self._end.content if self._end is not None else {}
+        why = str(stated.get("reason") or reason)
+        status = str(stated.get("status") or STATUSES.get(why, "completed"))
+        if not self._opened:
+            if self.link.backend_id is None or self.link.status == status:
+                return
+            self.open_twin(self._facts([]))
+            self._opened = True
+        self.end_twin(status, why)
+        self.link.status = status
+        self.link.save()
+
+    def _facts(self, marks: list[RunMark]) -> RunFacts:
+        manifest = self._manifest
+        if manifest is None:
+            raise RuntimeError(f"{type(self).__name__}.write was called before on_start")
+        facts = RunFacts(
+            manifest.run_id, manifest.project, manifest.name, manifest.params, manifest.tags, manifest.environment,
+            manifest.git_commit, manifest.parent_run_id, manifest.started_at, manifest.attempt, manifest.run_path,
+        )  # fmt: skip
+        for mark in marks:
+            run = mark.content.get("run")
+            if mark.action == "start" and isinstance(run, Mapping):
+                facts = replace(
+                    facts, project=run.get("project_name") or facts.project, name=run.get("name"),
+                    params=run.get("config") or {}, tags=tuple(run.get("tags") or ()),
+                    environment=run.get("environment") or {}, git_commit=run.get("git_commit"),
+                    parent_run_id=run.get("parent_run_id"), started_at=run.get("started_at") or facts.started_at,
+                )  # fmt: skip
+        return facts
