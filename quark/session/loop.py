@@ -30,7 +30,7 @@ class Stepper:
         self.epoch: int | None = None
         self.next_step = 0
         self._last: StepState | None = None
-        self._unseen: dict[str, Any] | None = None
+        self._unseen: Any = None
         self.collecting = False
         self.reason: str | None = None
         self.walk: _Walk | None = None
@@ -61,10 +61,11 @@ class Stepper:
     ) -> None:
         """A step that the caller numbers himself is done."""
         if metrics:
-            name = worker_name(worker_id)
-            self._session.log_values(metrics if name is None else {name: metrics}, step=step, epoch=epoch)
+            values = metrics if worker_id is None else {str(worker_name(worker_id)): metrics}
+            self._session.log_values(values, step=step, epoch=epoch)
         self._metrics.update(metrics)
-        self.next_step = max(self.next_step, step + 1)
+        if step >= self.next_step:
+            self.next_step = step + 1
         if self._probes:
             self.end_probes()
         self._done(step, epoch, worker_id)
@@ -165,14 +166,17 @@ class Stepper:
 
     def _done(self, step: int, epoch: int | None, worker_id: int | str | None = None) -> None:
         metrics, self._metrics = self._metrics, {}
-        given = {
-            "step": step, "epoch": epoch, "metrics": metrics, "should_stop": self._session.stop_requested,
-            "timestamp_ns": time.time_ns(), "elapsed_s": time.monotonic() - self._began, "worker_id": worker_id,
-        }  # fmt: skip
+        self._unseen = (step, epoch, metrics, self._session.stop_requested, time.monotonic(), worker_id)
         if self.collecting:
-            self.told(StepState(**given))
-        else:
-            self._unseen = given
+            self.told(self._seen())
+
+    def _seen(self) -> StepState:
+        """The state of the step that is done; times of day are worked out when somebody asks."""
+        step, epoch, metrics, should_stop, then, worker_id = self._unseen
+        return StepState(
+            step=step, epoch=epoch, metrics=metrics, should_stop=should_stop, worker_id=worker_id,
+            timestamp_ns=time.time_ns() - round((time.monotonic() - then) * 1e9), elapsed_s=then - self._began,
+        )  # fmt: skip
 
     def told(self, state: StepState) -> None:
         """A step is done, and this is all of it."""
@@ -184,7 +188,7 @@ class Stepper:
     def last_state(self) -> StepState | None:
         """The last step that is done. Without a tracker it is put together only when somebody asks."""
         if self._unseen is not None:
-            self.last_state = StepState(**self._unseen)
+            self.last_state = self._seen()
         return self._last
 
     @last_state.setter

@@ -168,14 +168,16 @@ class TrainingSession(Ending):
 
         ``worker_id``: which of several loops beside each other the step is of; its metrics go below the worker's name.
         """
-        try:
-            number = check_index(step, "step")
-            if number is None:
-                raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
-        except (SchemaValidationError, TypeError) as error:
-            self.refuse(error, what="step")
-            return
-        self._stepper.explicit(number, metrics or {}, epoch, worker_id)
+        if type(step) is not int or step < 0:
+            try:
+                number = check_index(step, "step")
+                if number is None:
+                    raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
+            except (SchemaValidationError, TypeError) as error:
+                self.refuse(error, what="step")
+                return
+            step = number
+        self._stepper.explicit(step, metrics or {}, epoch, worker_id)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None = None, start: int | None = None,

@@ -253,7 +253,7 @@ def test_a_fault_of_ours_does_not_reach_the_training(tmp_path, caplog, monkeypat
     def broken(*arguments, **options):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("quark_integrations.callbacks.lightning.steps.StepRows.complete", broken)
+    monkeypatch.setattr("quark_integrations.callbacks.lightning.steps.Steps.batch_done", broken)
     made, _ = fit(tmp_path, callbacks=[QuarkCallback(storage_dir=tmp_path)])
     assert made.global_step == 12
     assert "broken" in caplog.text

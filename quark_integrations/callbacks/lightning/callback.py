@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import quark
 
 from .framework import Bridged, lightning_bases
+from .names import number
+from .optimizers import gradient_norm, optimizer_names
 from .recording import Recording
 from .runs import Plan
-from .steps import StepRows, gradient_norm, optimizer_names
-from .taps import Taps, current_step, is_accumulating, step_values
+from .steps import Steps
+from .taps import Taps, current_step
 
-STOP_EVERY = 50
-"""In a job of many processes all must agree to stop, which costs a message; they ask each other this often (steps)."""
-
-_OF_EVERY_BATCH = (
+_OF_TRAINING_BATCHES = ("on_train_batch_start", "on_train_batch_end")
+_OF_OTHER_BATCHES = (
     "on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step",
     "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end",
     "on_predict_batch_start", "on_predict_batch_end",
@@ -78,15 +78,17 @@ class QuarkCallback(Bridged):
         self._telemetry = telemetry
         self._every = every_n_steps
         self._taps: Taps | None = None
-        self._rows: StepRows | None = None
-        self._engine: Any = None
+        self._steps: Steps | None = None
+        self._substitute: Any = None
         self._stage_began = 0.0
-        self._leave_out_idle_hooks()
+        self._leave_out()
 
-    def _leave_out_idle_hooks(self) -> None:
+    def _leave_out(self, needless: Iterable[str] = ()) -> None:
         """Lightning opens a span of its profiler for every hook that can be called; those of every batch add up."""
-        idle = set(_OF_EVERY_BATCH) - ({"on_before_optimizer_step"} if self._grad_norms else set())
+        idle = {*_OF_OTHER_BATCHES, *needless} - ({"on_before_optimizer_step"} if self._grad_norms else set())
         own = {name for cls in type(self).__mro__ if cls not in lightning_bases(type(self)) for name in vars(cls)}
+        for name in (*_OF_OTHER_BATCHES, *_OF_TRAINING_BATCHES):
+            self.__dict__.pop(name, None)
         for name in idle - (own - vars(QuarkCallback).keys()):
             setattr(self, name, None)
 
@@ -122,16 +124,19 @@ class QuarkCallback(Bridged):
         run = self._begin(trainer, pl_module)
         if run is None or run.disabled:
             return
-        primary = run.rank == 0
-        self._rows = StepRows(
-            run, trainer, primary=primary, telemetry=self._telemetry, learning_rates=self._learning_rates
-        )
-        if self._hooks is not None and primary:
-            scaler = getattr(trainer.precision_plugin, "scaler", None)
-            optimizer = trainer.optimizers[0] if trainer.optimizers else None
-            self._engine = quark.HookEngine(run, pl_module, optimizer, config=self._hooks, grad_scale=scaler)
+        self._steps = Steps(
+            self._recording, trainer, every=self._every, telemetry=self._telemetry,
+            learning_rates=self._learning_rates, engine=self._engine_of(trainer, pl_module, run),
+        )  # fmt: skip
         self._listen(trainer)
-        self._rows.resume_clock()
+        self._steps.resume_clock()
+
+    def _engine_of(self, trainer: Any, module: Any, run: Any) -> Any:
+        if self._hooks is None or run.rank != 0:
+            return None
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        optimizer = trainer.optimizers[0] if trainer.optimizers else None
+        return quark.HookEngine(run, module, optimizer, config=self._hooks, grad_scale=scaler)
 
     def _begin(self, trainer: Any, module: Any) -> Any:
         recording = self._recording
@@ -149,17 +154,26 @@ class QuarkCallback(Bridged):
         return [logger for logger in trainer.loggers if isinstance(logger, QuarkLogger)]
 
     def _listen(self, trainer: Any) -> None:
-        if self._taps is not None or self._recording.run.disabled:
+        run, recording = self._recording.run, self._recording
+        if self._taps is not None or run.disabled:
             return
-        recording, primary = self._recording, self._recording.run.rank == 0
-        self._taps = Taps(
+        primary, steps = run.rank == 0, self._steps
+        taps = self._taps = Taps(
             trainer,
-            on_values=lambda metrics, step: recording.values(trainer, metrics, step),
-            on_batch_done=lambda values: self._batch_done(trainer, values),
+            report=run.report,
             on_saved=lambda path, weights_only, seconds: self._saved(trainer, path, weights_only, seconds),
-            report=recording.run.report,
+            on_values=(lambda metrics, step: recording.values(trainer, metrics, step)) if primary else None,
+            on_batch_start=None if steps is None else steps.batch_begins,
+            on_batch_done=None if steps is None else steps.batch_done,
         )
-        self._taps.install(values=primary)
+        taps.install()
+        self._leave_out(_OF_TRAINING_BATCHES if taps.complete else ())
+        if primary and not taps.complete and not self._loggers(trainer):  # a Lightning that is not built as we know it
+            from .logger import QuarkLogger
+
+            self._substitute = QuarkLogger()
+            self._substitute.follow(self)
+            trainer.loggers = [*trainer.loggers, self._substitute]
 
     @property
     def feeds_loggers(self) -> bool:
@@ -168,108 +182,57 @@ class QuarkCallback(Bridged):
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Fit, validate, test or predict is done."""
-        self._stop_listening()
+        self._stop_listening(trainer)
         self._recording.end(trainer)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Fit, validate, test or predict is broken off, by Ctrl-C too."""
-        self._stop_listening()
+        self._stop_listening(trainer)
         self._recording.fail(exception)
 
-    def _stop_listening(self) -> None:
-        taps, self._taps, rows, self._rows, self._engine = self._taps, None, self._rows, None, None
+    def _stop_listening(self, trainer: Any) -> None:
+        taps, steps, substitute = self._taps, self._steps, self._substitute
+        self._taps = self._steps = self._substitute = None
         if taps is not None:
             taps.remove()
-        last = self._recording.last_step
-        if rows is not None and last is not None and self._recording.active:
-            rate = rows.throughput()
+        if substitute is not None:
+            trainer.loggers = [logger for logger in trainer.loggers if logger is not substitute]
+        recording = self._recording
+        if steps is not None and recording.last_step is not None and recording.active:
+            rate = steps.throughput()
             if rate:
-                self._recording.run.log_values(rate, step=last, epoch=self._recording.last_epoch)
+                recording.run.log_values(rate, step=recording.last_step, epoch=recording.last_epoch)
 
     # Steps of the training
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """The time from here to the first batch is its time for data."""
-        if self._rows is not None:
-            self._rows.resume_clock()
+        if self._steps is not None:
+            self._steps.epoch_begins()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """A batch has arrived."""
-        rows = self._rows
-        if rows is None:
-            return
-        if self._engine is not None and rows.between:
-            self._engine.begin_step(current_step(trainer), epoch=trainer.current_epoch)
-        rows.batch_begins(batch)
+        """A batch has arrived; called only where the Trainer cannot be listened to."""
+        if self._steps is not None and self._taps is not None and not self._taps.complete:
+            self._steps.batch_begins(batch)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A batch is through; called only where the Trainer cannot be listened to."""
+        if self._steps is not None and self._taps is not None and not self._taps.complete:
+            self._steps.batch_done(time.perf_counter_ns(), {}, False)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """The gradients are unscaled and not yet clipped."""
-        rows = self._rows
-        if rows is None or not self._grad_norms or self._recording.run.rank != 0:
+        steps = self._steps
+        if steps is None or not self._grad_norms or self._recording.run.rank != 0:
             return
         try:
             norm = gradient_norm(optimizer)
             if norm is not None:
                 names = dict(zip(map(id, trainer.optimizers), optimizer_names(trainer.optimizers), strict=True))
                 own = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps those of manual optimization
-                rows.extra[f"{names.get(id(own), 'optimizer')}/grad_norm"] = norm.item() if norm.is_cpu else norm
+                steps.add(f"{names.get(id(own), 'optimizer')}/grad_norm", number(norm))
         except Exception as error:  # noqa: BLE001  our fault must not reach the training
             self._recording.run.report("lightning_grad_norm", error)
-
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:  # fmt: skip
-        """Forward, backward and optimizer of the batch are through; its values come when all hooks have run."""
-        rows = self._rows
-        if rows is None:
-            return
-        rows.batch_ends()
-        taps, run = self._taps, self._recording.run
-        if taps is not None and not (taps.complete and run.rank == 0):
-            self._batch_done(trainer, None)
-        if run.stop_requested or trainer.world_size > 1:
-            self._heed_stop(trainer, run)
-
-    def _batch_done(self, trainer: Any, values: Mapping[str, Any] | None) -> None:
-        rows, recording = self._rows, self._recording
-        if rows is None or not recording.active:
-            return
-        if not is_accumulating(trainer):
-            step, epoch = current_step(trainer), trainer.current_epoch
-            if self._engine is not None:
-                self._engine.end_step()
-            self._record_step(trainer, rows, values, step, epoch)
-            recording.last_step, recording.last_epoch = step, epoch
-        rows.resume_clock()
-
-    def _record_step(
-        self, trainer: Any, rows: StepRows, values: Mapping[str, Any] | None, step: int, epoch: int
-    ) -> None:  # fmt: skip
-        run = self._recording.run
-        row = rows.complete(step, epoch)
-        if run.rank != 0:
-            return
-        due = self._every is not None and (step + 1) % self._every == 0
-        if values is None and due and self._taps is not None and self._taps.complete:
-            values = step_values(trainer)
-        if values:
-            own, found = self._recording.placed(trainer, values, None)
-            if own == step:
-                row.update(found)
-            else:
-                run.log_values(found, step=own, epoch=epoch)
-        if due or values:
-            run.step(step, row, epoch=epoch)
-
-    def _heed_stop(self, trainer: Any, run: Any) -> None:
-        """Pass on that somebody wants the training to stop; all processes of a job decide the same at the same step."""
-        stop = run.stop_requested
-        if trainer.world_size > 1:
-            if trainer.fit_loop.total_batch_idx % STOP_EVERY:
-                return
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop:
-            trainer.should_stop = True
 
     # Validation, test, prediction, checkpoints
 
@@ -311,16 +274,16 @@ class QuarkCallback(Bridged):
             return
         seconds = time.perf_counter() - self._stage_began
         run.log_values({f"system/{stage}/duration_s": seconds}, step=current_step(trainer), epoch=trainer.current_epoch)
-        if self._rows is not None:
-            self._rows.resume_clock()
+        if self._steps is not None:
+            self._steps.resume_clock()
 
     def _saved(self, trainer: Any, path: str, weights_only: bool, seconds: float) -> None:
-        rows, last = self._rows, self._recording.last_step
-        within = rows is not None and not rows.between  # the row of this step is still to come
+        steps, last = self._steps, self._recording.last_step
+        within = steps is not None and not steps.between  # the row of this step is still to come
         step = current_step(trainer) if within or last is None else last
         self._recording.saved(trainer, path, weights_only, seconds, step)
-        if rows is not None:
-            rows.resume_clock()
+        if steps is not None:
+            steps.paused(seconds)
 
     # The checkpoint carries the run
 
@@ -337,5 +300,5 @@ class QuarkCallback(Bridged):
         state = dict(self.__dict__)
         recording = Recording(self._recording.plan)
         recording.carried, recording.last_run = self._recording.carried, self._recording.last_run
-        state.update(_recording=recording, _taps=None, _rows=None, _engine=None)
+        state.update(_recording=recording, _taps=None, _steps=None, _substitute=None)
         return state

@@ -107,11 +107,10 @@ class QuarkLogger(Bridged):
         if run.disabled or self._taps is not None:
             return
         self._taps = Taps(
-            trainer, on_values=lambda metrics, step: None, on_batch_done=lambda values: None,
+            trainer, report=run.report,
             on_saved=lambda path, weights_only, seconds: recording.saved(trainer, path, weights_only, seconds),
-            report=run.report,
         )  # fmt: skip
-        self._taps.install(values=False)
+        self._taps.install()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record values of a step; beside a QuarkCallback those of Lightning have been recorded there already."""

@@ -1,6 +1,8 @@
 """The metric keys under which Quark keeps what a module logs."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _WORDS = {"val": {"val", "valid", "validation", "validate", "dev", "eval"}, "test": {"test", "testing"}}
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
@@ -16,6 +18,7 @@ class MetricNames:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], str] = {}
+        self._training: dict[str, str] = {}
         self._taken: set[str] = set()
 
     def key(self, name: str, stage: str) -> str:
@@ -24,6 +27,15 @@ class MetricNames:
         if found is None:
             found = self._known[name, stage] = self._free(_allowed(_below(name, stage)))
         return found
+
+    def add_training(self, row: dict[str, Any], values: Mapping[str, Any]) -> None:
+        """Put the values of a training step into its row by their keys."""
+        keys = self._training
+        for name, value in values.items():
+            key = keys.get(name)
+            if key is None:
+                key = keys[name] = self.key(name, "")
+            row[key] = value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
 
     def _free(self, key: str) -> str:
         """``key``, or with a number where another name has become the same key."""
@@ -44,6 +56,11 @@ def _allowed(name: str) -> str:
         return name
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", part).lstrip("._-") for part in name.split("/")]
     return "/".join(part for part in parts if part)[:LONGEST].rstrip("/") or "unnamed"
+
+
+def number(value: Any) -> Any:
+    """A value on the processor as a number; one on a device stays there, for reading it would wait for it."""
+    return value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
 
 
 def stage_of(trainer: object) -> str:

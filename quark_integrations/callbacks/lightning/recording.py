@@ -6,10 +6,9 @@ from typing import Any
 import quark
 
 from .endings import early_stopping, reason_of
-from .names import MetricNames, stage_of
+from .names import MetricNames, number, stage_of
 from .runs import Plan, open_run, start
 from .settings import hyperparameters, plain, training_setup, without_secrets
-from .steps import numbers
 from .taps import current_step
 
 
@@ -113,12 +112,12 @@ class Recording:
 
     def placed(self, trainer: Any, metrics: Mapping[str, Any], step: int | None) -> tuple[int, dict[str, Any]]:
         """The values by their keys in Quark, and their step: a metric named ``step`` says it, as for all loggers."""
-        found = numbers(metrics)
+        found = dict(metrics)
         given = found.pop("step", None) if step is None else None
         if step is None:
             step = current_step(trainer) if given is None else int(given)
         stage, key = stage_of(trainer), self.names.key
-        return step, {key(name, stage): value for name, value in found.items()}
+        return step, {key(name, stage): number(value) for name, value in found.items()}
 
     def saved(self, trainer: Any, path: str, weights_only: bool, seconds: float, step: int | None = None) -> None:
         """A checkpoint has been written."""

@@ -1,144 +1,166 @@
-"""One row for each optimizer step: what the module logged, learning rates, times, throughput."""
+"""The training steps of a fit: how long each took, and one row with that and what the module logged."""
 
-import time
 from collections.abc import Mapping
+from time import perf_counter_ns
 from typing import Any
 
 import quark
 
-TELEMETRY_EVERY_S = 1.0
+from .optimizers import LearningRates
+from .recording import Recording
+from .taps import current_step, is_accumulating
+
+TELEMETRY_EVERY_NS = 1_000_000_000
 """A full record of the machine and a throughput are kept this often; the times of every step are metrics."""
 
+STOP_EVERY = 50
+"""In a job of many processes all must agree to stop, which costs a message; they ask each other this often (steps)."""
 
-class StepRows:
-    """Measures the batches of a fit and says what goes into the row of a step besides the module's own values.
+
+class Steps:
+    """Measures and records the training steps of a fit, and passes on that the training is to stop.
 
     Several batches are one step where gradients accumulate. Validations and checkpoints between two batches count
-    neither as time for data nor as compute.
+    neither as time for data nor as compute. After a step of the model every function finds cold caches and costs five
+    times what it costs in a loop of its own, so few are called.
 
     Args:
-        run: the session.
+        recording: the run.
         trainer: the Trainer.
-        primary: whether this process writes the metrics of the run (rank 0).
+        every: in every how many steps a row is recorded; None: when Lightning gives values to its loggers.
         telemetry: whether times and the machine are recorded at all.
         learning_rates: whether the learning rates are recorded.
+        engine: the hooks of the layers, or None.
     """
 
-    def __init__(self, run: Any, trainer: Any, *, primary: bool, telemetry: bool, learning_rates: bool) -> None:
+    def __init__(
+        self, recording: Recording, trainer: Any, *, every: int | None, telemetry: bool, learning_rates: bool,
+        engine: Any = None,
+    ) -> None:  # fmt: skip
+        run = recording.run
         self._run = run
+        self._recording = recording
         self._trainer = trainer
-        self._primary = primary
+        self._strategy = trainer.strategy
+        self._many = trainer.world_size > 1
+        self._primary = run.rank == 0
+        self._every = every
+        self._engine = engine
         own = any(getattr(producer, "measures_steps", False) for producer in run.attached)
-        self._telemetry = _telemetry_of(run, primary) if telemetry and not own else None
-        self._rates = LearningRates() if learning_rates and primary else None
-        self._lr: dict[str, Any] = {}
-        self._asked: float | None = None
-        self._begun = 0.0
-        self._data_s = self._compute_s = 0.0
-        self._samples = 0
-        self._due = 0.0
-        self._window_s, self._window_samples = 0.0, -1
-        self.extra: dict[str, Any] = {}
+        self._telemetry: Any = _telemetry_of(run, self._primary) if telemetry and not own else None
+        self._rates = LearningRates() if learning_rates and self._primary else None
+        self._row: dict[str, Any] = {}
+        self._asked = self._begun = perf_counter_ns()
+        self._data_ns = self._compute_ns = self._samples = 0
+        self._due = 0
+        self._window_ns = self._window_samples = 0
+        self._epoch = trainer.current_epoch
         self.between = True
+
+    def epoch_begins(self) -> None:
+        """The first batch of an epoch is asked for."""
+        self._epoch = self._trainer.current_epoch
+        self.resume_clock()
 
     def resume_clock(self) -> None:
         """The next batch is asked for from now on."""
-        self._asked = time.perf_counter()
+        self._asked = perf_counter_ns()
+
+    def paused(self, seconds: float) -> None:
+        """Something else took time, within a step or between two."""
+        if self.between:
+            self._asked = perf_counter_ns()
+        else:
+            self._begun += int(seconds * 1e9)
 
     def batch_begins(self, batch: Any) -> None:
-        """The batch is on its device and the step begins."""
-        now = self._begun = time.perf_counter()
-        if self._asked is not None:
-            self._data_s += now - self._asked
+        """The batch is on its device and the training on it begins."""
+        now = self._begun = perf_counter_ns()
+        self._data_ns += now - self._asked
         if self.between:
             self.between = False
             if self._rates is not None:
-                self._lr = self._rates.read(self._trainer.optimizers)
+                self._row = self._rates.read(self._strategy.optimizers)
+            if self._engine is not None:
+                self._engine.begin_step(current_step(self._trainer), epoch=self._epoch)
         self._samples += samples_in(batch)
 
-    def batch_ends(self) -> None:
-        """Forward, backward and the optimizer are through."""
-        self._compute_s += time.perf_counter() - self._begun
+    def add(self, key: str, value: Any) -> None:
+        """A further value of the step that is going on."""
+        self._row[key] = value
 
-    def complete(self, step: int, epoch: int) -> dict[str, Any]:
-        """The step is done: what is to be recorded of it. The next one begins to be measured."""
-        row: dict[str, Any] = {**self._lr, **self.extra}
+    def batch_done(self, ended_ns: int, values: Mapping[str, Any], given: bool) -> None:
+        """The batch is through.
+
+        Args:
+            ended_ns: when, by ``time.perf_counter_ns``.
+            values: what the module logged in it.
+            given: whether Lightning has given these to its loggers.
+        """
+        trainer = self._trainer
+        self._compute_ns += ended_ns - self._begun
+        if trainer.accumulate_grad_batches == 1 or not is_accumulating(trainer):
+            self._step_done(current_step(trainer), values, given)
+        if self._run.stop_requested or self._many:
+            self._heed_stop()
+        self._asked = perf_counter_ns()
+
+    def _step_done(self, step: int, values: Mapping[str, Any], given: bool) -> None:
+        recording, row, epoch = self._recording, self._row, self._epoch
+        recording.last_step, recording.last_epoch = step, epoch
+        if self._engine is not None:
+            self._engine.end_step()
         if self._telemetry is not None:
-            self._measure(self._telemetry, row, step, epoch)
-        self.extra = {}
+            self._measured(row, step)
+        self._row = {}
+        self._data_ns = self._compute_ns = self._samples = 0
         self.between = True
-        self._data_s = self._compute_s = 0.0
-        self._samples = 0
-        return row
-
-    def _measure(self, telemetry: Any, row: dict[str, Any], step: int, epoch: int) -> None:
-        total = self._data_s + self._compute_s
-        if self._window_samples < 0:  # the first step warms up, and tells nothing of the pace
-            self._window_samples = 0
+        if not self._primary or not (given or (self._every is not None and (step + 1) % self._every == 0)):
+            return
+        if "step" in values:  # the module says at which step its values are to stand
+            own, found = recording.placed(self._trainer, values, None)
+            self._run.log_values(found, step=own, epoch=epoch)
         else:
-            self._window_s += total
-            self._window_samples += self._samples
-        times = {
-            "step_time_ms": round(total * 1e3, 4),
-            "data_time_ms": round(self._data_s * 1e3, 4),
-            "compute_time_ms": round(self._compute_s * 1e3, 4),
-        }
-        if self._begun >= self._due:
-            self._due = self._begun + TELEMETRY_EVERY_S
-            telemetry.record_step(step, epoch=epoch, **times)
-            row.update(self.throughput())
-        elif self._primary:
-            for name, value in times.items():
-                row["system/runtime/" + name] = value
+            recording.names.add_training(row, values)
+        self._run.step(step, row, epoch=epoch)
+
+    def _measured(self, row: dict[str, Any], step: int) -> None:
+        """The times of a step; once a second a full record of the machine, which holds them, and the throughput."""
+        data, compute, telemetry = self._data_ns, self._compute_ns, self._telemetry
+        self._window_ns += data + compute
+        self._window_samples += self._samples
+        if self._begun < self._due:
+            if self._primary:
+                row["system/runtime/step_time_ms"] = (data + compute) // 100 / 10_000
+                row["system/runtime/data_time_ms"] = data // 100 / 10_000
+                row["system/runtime/compute_time_ms"] = compute // 100 / 10_000
+            return
+        first, self._due = self._due == 0, self._begun + TELEMETRY_EVERY_NS
+        telemetry.record_step(
+            step, epoch=self._epoch, step_time_ms=(data + compute) / 1e6, data_time_ms=data / 1e6,
+            compute_time_ms=compute / 1e6,
+        )  # fmt: skip
+        rate = self.throughput()
+        if not first:  # the first step warms up, and tells nothing of the pace
+            row.update(rate)
 
     def throughput(self) -> dict[str, float]:
         """Samples a second of this process since the last call; empty where none were counted."""
-        seconds, samples = self._window_s, self._window_samples
-        self._window_s, self._window_samples = 0.0, 0
-        if not self._primary or seconds <= 0.0 or samples <= 0:
+        nanoseconds, samples = self._window_ns, self._window_samples
+        self._window_ns = self._window_samples = 0
+        if not self._primary or nanoseconds <= 0 or samples <= 0:
             return {}
-        return {"system/throughput/samples_per_s": samples / seconds}
+        return {"system/throughput/samples_per_s": samples / (nanoseconds / 1e9)}
 
-
-class LearningRates:
-    """Names and reads the learning rates of the optimizers: ``optimizer/lr``, or one key for each group."""
-
-    def __init__(self) -> None:
-        self._shape: list[int] = []
-        self._keys: list[list[str]] = []
-
-    def read(self, optimizers: list[Any]) -> dict[str, Any]:
-        """The learning rates that the coming step uses."""
-        groups = [optimizer.param_groups for optimizer in optimizers]
-        shape = [len(group) for group in groups]
-        if shape != self._shape:  # groups are added while a network is unfrozen
-            self._shape, self._keys = shape, _keys(optimizers)
-        return {
-            key: group["lr"]
-            for keys, found in zip(self._keys, groups, strict=True)
-            for key, group in zip(keys, found, strict=True)
-            if "lr" in group
-        }
-
-
-def optimizer_names(optimizers: list[Any]) -> list[str]:
-    """``optimizer`` for the only one, else ``optimizer/Adam``, ``optimizer/SGD``, ``optimizer/Adam-1``."""
-    if len(optimizers) == 1:
-        return ["optimizer"]
-    names: list[str] = []
-    for optimizer in optimizers:
-        base = f"optimizer/{type(optimizer).__name__}"
-        count = sum(name == base or name.startswith(base + "-") for name in names)
-        names.append(f"{base}-{count}" if count else base)
-    return names
-
-
-def _keys(optimizers: list[Any]) -> list[list[str]]:
-    return [
-        [f"{name}/lr"] if len(optimizer.param_groups) == 1
-        else [f"{name}/lr/pg{number}" for number in range(1, len(optimizer.param_groups) + 1)]
-        for name, optimizer in zip(optimizer_names(optimizers), optimizers, strict=True)
-    ]  # fmt: skip
+    def _heed_stop(self) -> None:
+        """Pass on that somebody wants the training to stop; all processes of a job decide the same at the same step."""
+        trainer, stop = self._trainer, self._run.stop_requested
+        if self._many:
+            if trainer.fit_loop.total_batch_idx % STOP_EVERY:
+                return
+            stop = self._strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            trainer.should_stop = True
 
 
 def _telemetry_of(run: Any, primary: bool) -> Any:
@@ -151,36 +173,9 @@ def samples_in(batch: Any, depth: int = 3) -> int:
     """The length of the first tensor of a batch along its first dimension; 0 if there is none."""
     shape = getattr(batch, "shape", None)
     if shape is not None:
-        return int(shape[0]) if len(shape) else 0
+        return int(shape[0]) if shape else 0
     if depth and isinstance(batch, (list, tuple)) and batch:
         return samples_in(batch[0], depth - 1)
     if depth and isinstance(batch, Mapping) and batch:
         return samples_in(next(iter(batch.values())), depth - 1)
     return 0
-
-
-def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values on the processor as numbers; those on a device stay there, for reading them would wait for it."""
-    return {
-        name: value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
-        for name, value in values.items()
-    }
-
-
-def gradient_norm(optimizer: Any) -> Any:
-    """The Euclidean norm of all gradients of an optimizer's parameters as a tensor; None if there are none."""
-    import torch
-
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    if not gradients:
-        return None
-    if hasattr(torch.nn.utils, "get_total_norm"):  # since torch 2.6
-        return torch.nn.utils.get_total_norm(gradients)
-    device = gradients[0].device
-    norms = [torch.linalg.vector_norm(gradient).to(device) for gradient in gradients]
-    return torch.linalg.vector_norm(torch.stack(norms))

@@ -1,17 +1,18 @@
-"""Where a Trainer is listened to: the values on their way to its loggers, the end of a batch, a saved checkpoint.
+"""Where a Trainer is listened to: batches, the values on their way to its loggers, checkpoints that were saved.
 
 No public hook gives these. ``Callback.on_train_batch_end`` and ``on_validation_end`` come before Lightning has put the
 values together, and ``trainer.callback_metrics`` mixes those of this epoch with those of the one before: in Lightning 2
 the validation comes first, so that a row made there would show the loss of the previous epoch. Listening at the one
 place that every logger is fed from gives the values, steps and epochs that ``CSVLogger`` writes, and as tensors, before
-Lightning has waited for the device to turn them into numbers.
+Lightning has waited for the device to turn them into numbers. It also costs less than a hook, for which Lightning opens
+a span of its profiler.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-CONNECTOR_METHODS = ("log_metrics", "update_train_step_metrics")
+CONNECTOR_METHODS = ("log_metrics", "on_batch_start", "update_train_step_metrics")
 
 
 class Taps:
@@ -19,37 +20,45 @@ class Taps:
 
     Args:
         trainer: the Trainer.
-        on_values: gets the metrics and the step (None: the current one) of everything that goes to the loggers.
-        on_batch_done: gets the values of a training batch when all its hooks have run.
-        on_saved: gets path, ``weights_only`` and seconds of a checkpoint that was written.
         report: gets a cause and an exception of ours, which must not reach the training.
+        on_saved: gets path, ``weights_only`` and seconds of a checkpoint that was written.
+        on_values: gets the metrics and the step (None: the current one) of everything else that goes to the loggers.
+        on_batch_start: gets a training batch before anything is done with it.
+        on_batch_done: gets, when all hooks of the batch have run, the time (``time.perf_counter_ns``), the values that
+            the module logged, and whether Lightning gave them to its loggers.
     """
 
     def __init__(
-        self, trainer: Any, *, on_values: Callable[[Mapping[str, Any], int | None], None],
-        on_batch_done: Callable[[Mapping[str, Any] | None], None], on_saved: Callable[[str, bool, float], None],
-        report: Callable[[str, Exception], None],
+        self, trainer: Any, *, report: Callable[[str, Exception], None], on_saved: Callable[[str, bool, float], None],
+        on_values: Callable[[Mapping[str, Any], int | None], None] | None = None,
+        on_batch_start: Callable[[Any], None] | None = None,
+        on_batch_done: Callable[[int, Mapping[str, Any], bool], None] | None = None,
     ) -> None:  # fmt: skip
         self._trainer = trainer
-        self._on_values = on_values
-        self._on_batch_done = on_batch_done
-        self._on_saved = on_saved
+        self._connector: Any = getattr(trainer, "_logger_connector", None)
         self._report = report
+        self._on_saved = on_saved
+        self._on_values = on_values
+        self._on_batch_start = on_batch_start
+        self._on_batch_done = on_batch_done
         self._wrapped: list[tuple[Any, str, Any, Any]] = []
         self._step_values: Mapping[str, Any] | None = None
         self._in_step = False
+        self._heard = Heard()
         self.forwarding = False
         self.complete = False
 
-    def install(self, *, values: bool = True) -> None:
-        """Begin to listen; ``complete`` is False where this Lightning has no such place for values."""
-        if self._wrapped:
-            return
-        connector = getattr(self._trainer, "_logger_connector", None)
+    def install(self) -> None:
+        """Begin to listen; ``complete`` is False afterwards where this Lightning has no such places."""
+        connector = self._connector
         self.complete = all(callable(getattr(connector, name, None)) for name in CONNECTOR_METHODS)
-        if values and self.complete:
+        if self.complete and self._on_values is not None:
             self._wrap(connector, "log_metrics", self._log_metrics)
-            self._wrap(connector, "update_train_step_metrics", self._update_train_step_metrics)
+        if self.complete and self._on_batch_start is not None and self._on_batch_done is not None:
+            self._wrap(connector, "on_batch_start", self._batch_start(self._on_batch_start))
+            self._wrap(connector, "update_train_step_metrics", self._batch_done(self._on_batch_done))
+            self._heard = Heard(getattr(connector, "_logged_metrics", {}))
+            connector._logged_metrics = self._heard
         self._wrap(self._trainer, "save_checkpoint", self._save_checkpoint)
 
     def remove(self) -> None:
@@ -61,51 +70,100 @@ class Taps:
                 else:
                     setattr(owner, name, before)
         self._wrapped.clear()
+        if getattr(self._connector, "_logged_metrics", None) is self._heard:
+            self._connector._logged_metrics = dict(self._heard)
 
-    def _wrap(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
-        original, before = getattr(owner, name), vars(owner).get(name)
-
-        def wrapper(*arguments: Any, **options: Any) -> Any:
-            return around(original, *arguments, **options)
-
+    def _wrap(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        before = vars(owner).get(name)
+        wrapper = make(getattr(owner, name))
         setattr(owner, name, wrapper)
         self._wrapped.append((owner, name, wrapper, before))
 
-    def _log_metrics(self, original: Callable[..., Any], metrics: Mapping[str, Any], step: int | None = None) -> Any:
-        if self._in_step and step is None:
-            self._step_values = metrics
-        elif metrics:
+    def _log_metrics(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def log_metrics(metrics: Mapping[str, Any], step: int | None = None) -> Any:
+            if self._in_step and step is None:
+                self._step_values = metrics
+            elif metrics and self._on_values is not None:
+                try:
+                    self._on_values(metrics, step)
+                except Exception as error:  # noqa: BLE001  our fault must not reach the training
+                    self._report("lightning_values", error)
+            self.forwarding = True
             try:
-                self._on_values(metrics, step)
+                return original(metrics, step)
+            finally:
+                self.forwarding = False
+
+        return log_metrics
+
+    def _batch_start(self, tell: Callable[[Any], None]) -> Callable[..., Any]:
+        state = self._trainer.state
+        training = getattr(type(state.stage), "TRAINING", None)
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            def on_batch_start(batch: Any, dataloader_idx: int | None = None) -> None:
+                original(batch, dataloader_idx)
+                if state.stage is training:  # and not a batch of a validation
+                    try:
+                        tell(batch)
+                    except Exception as error:  # noqa: BLE001  our fault must not reach the training
+                        self._report("lightning_step", error)
+
+            return on_batch_start
+
+        return make
+
+    def _batch_done(self, tell: Callable[[int, Mapping[str, Any], bool], None]) -> Callable[..., Any]:
+        connector, clock = self._connector, time.perf_counter_ns
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            def update_train_step_metrics() -> None:
+                ended_ns = clock()
+                self._in_step, self._step_values = True, None
+                try:
+                    original()
+                finally:
+                    self._in_step = False
+                values = self._step_values
+                try:
+                    tell(ended_ns, self._heard.take(connector) if values is None else values, values is not None)
+                except Exception as error:  # noqa: BLE001  our fault must not reach the training
+                    self._report("lightning_step", error)
+
+            return update_train_step_metrics
+
+        return make
+
+    def _save_checkpoint(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def save_checkpoint(filepath: Any, weights_only: Any = None, *rest: Any, **options: Any) -> Any:
+            begun = time.perf_counter()
+            saved = original(filepath, weights_only, *rest, **options)
+            try:
+                self._on_saved(str(filepath), bool(weights_only), time.perf_counter() - begun)
             except Exception as error:  # noqa: BLE001  our fault must not reach the training
-                self._report("lightning_values", error)
-        self.forwarding = True
-        try:
-            return original(metrics, step)
-        finally:
-            self.forwarding = False
+                self._report("lightning_checkpoint", error)
+            return saved
 
-    def _update_train_step_metrics(self, original: Callable[..., Any]) -> None:
-        self._in_step, self._step_values = True, None
-        try:
-            original()
-        finally:
-            self._in_step = False
-        try:
-            self._on_batch_done(self._step_values)
-        except Exception as error:  # noqa: BLE001  our fault must not reach the training
-            self._report("lightning_step", error)
+        return save_checkpoint
 
-    def _save_checkpoint(
-        self, original: Callable[..., Any], filepath: Any, weights_only: Any = None, *rest: Any, **options: Any
-    ) -> Any:
-        begun = time.perf_counter()
-        saved = original(filepath, weights_only, *rest, **options)
-        try:
-            self._on_saved(str(filepath), bool(weights_only), time.perf_counter() - begun)
-        except Exception as error:  # noqa: BLE001  our fault must not reach the training
-            self._report("lightning_checkpoint", error)
-        return saved
+
+class Heard(dict[str, Any]):
+    """What ``trainer.logged_metrics`` is, and the values that were added to it last.
+
+    Lightning puts the values of a batch together and adds them here; doing that again would cost as much.
+    """
+
+    last: Mapping[str, Any] | None = None
+
+    def update(self, *values: Any, **named: Any) -> None:
+        """Add values, and keep the mapping that they came in."""
+        super().update(*values, **named)
+        self.last = values[0] if values else named
+
+    def take(self, connector: Any) -> Mapping[str, Any]:
+        """The values that were added since the last call; those that Lightning puts together if it adds none here."""
+        last, self.last = self.last, None
+        return connector.metrics["log"] if last is None else last
 
 
 def current_step(trainer: Any) -> int:
@@ -117,11 +175,6 @@ def current_step(trainer: Any) -> int:
 
 def is_accumulating(trainer: Any) -> bool:
     """Whether the current batch only adds its gradients to those of the next."""
-    if not trainer.lightning_module.automatic_optimization or trainer.accumulate_grad_batches == 1:
+    if trainer.accumulate_grad_batches == 1 or not trainer.lightning_module.automatic_optimization:
         return False
     return trainer.fit_loop._should_accumulate()
-
-
-def step_values(trainer: Any) -> Mapping[str, Any]:
-    """What the module has logged in this training batch for loggers."""
-    return trainer._logger_connector.metrics["log"]
