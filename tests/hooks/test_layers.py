@@ -339,3 +339,12 @@ def test_an_encoder_layer_in_evaluation(run: Run) -> None:
         records = probed(run, model, lambda: outputs.append(model(x)))
     assert {"linear1", "norm2"} <= {record.module_name for record in records}
     assert torch.allclose(fast, outputs[0], atol=1e-5)
+
+
+def test_a_module_that_keeps_its_parameters_in_a_list_is_a_layer() -> None:
+    """ParameterList and ParameterDict hold what a module computes with; they are no layers inside of it."""
+    holding = Apply(torch.relu)
+    holding.listed = nn.ParameterList([nn.Parameter(torch.ones(2))])
+    holding.named = nn.ParameterDict({"a": nn.Parameter(torch.ones(2))})
+    engine = HookEngine(Run(), nn.Sequential(holding, nn.Linear(2, 2)))
+    assert engine.instrumented_module_names == ("0", "1")

@@ -86,7 +86,8 @@ def is_leaf(module: Any) -> bool:
         return True
     if type(module).__name__ in _CONTAINERS:
         return False
-    return all(name == "parametrizations" for name, _ in module.named_children())
+    held = ("ParameterDict", "ParameterList")  # parameters of its own that it keeps by name or number
+    return all(name == "parametrizations" or type(child).__name__ in held for name, child in module.named_children())
 
 
 def type_names(module: Any) -> set[str]:
