@@ -1,0 +1,174 @@
+"""The keys of a service: made once, shown once, kept as digests, limited in what they may do."""
+
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import msgspec
+import sqlalchemy as sa
+
+from ..errors import SchemaValidationError
+from ..records.base import format_timestamp
+from ..records.grammar import shown
+
+SCOPES = ("read", "write", "admin")
+REMEMBERED_S = 5.0
+"""For so long a key is taken for what it was: a revoked one is refused after this at the latest."""
+
+USE_NOTED_S = 60.0
+
+_metadata = sa.MetaData()
+_keys = sa.Table(
+    "service_keys", _metadata,
+    sa.Column("id", sa.Text, primary_key=True), sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False), sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("projects", sa.Text), sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("last_used_at", sa.BigInteger), sa.Column("revoked_at", sa.BigInteger),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A key as it is listed; the key itself is nowhere.
+
+    Attributes:
+        id: the part of the key that may be shown, between ``qk_`` and the next ``_``.
+        scopes: of read, write and admin; admin may do everything.
+        projects: the projects that it is limited to; None for all.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    projects: tuple[str, ...] | None
+    created_at: str
+    last_used_at: str | None = None
+    revoked_at: str | None = None
+
+    def allows(self, scope: str) -> bool:
+        """Whether the key may do what needs ``scope``; who may write may read."""
+        return "admin" in self.scopes or scope in self.scopes or (scope == "read" and "write" in self.scopes)
+
+    def reaches(self, project: str) -> bool:
+        """Whether the key may touch a project."""
+        return self.projects is None or project in self.projects
+
+
+@dataclass(slots=True)
+class _Remembered:
+    digest: str
+    key: ServiceKey
+    until: float
+    noted: float = field(default=0.0)
+
+
+class KeyStore:
+    """The keys in a database; any number of processes may use it at once.
+
+    Args:
+        url: the service's database, as SQLAlchemy takes it: ``sqlite:///path`` or ``postgresql+psycopg://...``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+        _metadata.create_all(self._engine)
+        self._known: dict[str, _Remembered] = {}
+        self._lock = threading.Lock()
+
+    def create(
+        self, name: str, scopes: Iterable[str] = ("read", "write"), projects: Iterable[str] | None = None
+    ) -> tuple[str, ServiceKey]:
+        """Make a key; the text is returned this once and cannot be had again.
+
+        Raises:
+            SchemaValidationError: no name, or a scope that does not exist.
+        """
+        scopes = tuple(dict.fromkeys(scopes))
+        if not name or len(name) > 200:
+            raise SchemaValidationError(
+                f"name must have 1 to 200 characters, got {shown(name)}; say who will use the key"
+            )
+        if not scopes or not set(scopes) <= set(SCOPES):
+            raise SchemaValidationError(f"scopes must be some of {', '.join(SCOPES)}, got {shown(scopes)}")
+        limited = None if projects is None else tuple(dict.fromkeys(projects))
+        now = time.time_ns()
+        key_id = secrets.token_hex(4)
+        text = f"qk_{key_id}_{secrets.token_urlsafe(32)}"
+        with self._engine.begin() as connection:
+            connection.execute(_keys.insert().values(
+                id=key_id, name=name, digest=_digest(text), scopes=" ".join(scopes),
+                projects=None if limited is None else msgspec.json.encode(limited).decode(), created_at=now,
+            ))  # fmt: skip
+        return text, ServiceKey(key_id, name, scopes, limited, format_timestamp(now))
+
+    def all(self) -> list[ServiceKey]:
+        """All keys, revoked ones too, the oldest first."""
+        with self._engine.connect() as connection:
+            return [_read(row) for row in connection.execute(sa.select(_keys).order_by(_keys.c.created_at, _keys.c.id))]
+
+    def revoke(self, key_id: str) -> bool:
+        """Make a key useless from now on; False if there is none of this id that was still of use."""
+        with self._engine.begin() as connection:
+            done = connection.execute(
+                _keys.update()
+                .where(_keys.c.id == key_id, _keys.c.revoked_at.is_(None))
+                .values(revoked_at=time.time_ns())
+            )
+        with self._lock:
+            self._known.pop(key_id, None)
+        return done.rowcount > 0
+
+    def check(self, text: str) -> ServiceKey | None:
+        """The key that ``text`` is; None if it is none or was revoked. How long it takes tells nothing of the text."""
+        parts = text.split("_", 2)
+        key_id = parts[1] if len(parts) == 3 and parts[0] == "qk" else ""
+        digest = _digest(text)
+        now = time.monotonic()
+        known = self._known.get(key_id)
+        if known is None or known.until < now:
+            known = self._look_up(key_id, now)
+        if not hmac.compare_digest(known.digest if known else _digest(""), digest) or known is None:
+            return None
+        if now - known.noted > USE_NOTED_S:
+            known.noted = now
+            with self._engine.begin() as connection:
+                connection.execute(_keys.update().where(_keys.c.id == key_id).values(last_used_at=time.time_ns()))
+        return known.key
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def _look_up(self, key_id: str, now: float) -> _Remembered | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(_keys).where(_keys.c.id == key_id, _keys.c.revoked_at.is_(None))
+            ).one_or_none()
+        with self._lock:
+            before = self._known.pop(key_id, None)
+            if row is None:
+                return None
+            noted = before.noted if before else float("-inf")
+            known = self._known[key_id] = _Remembered(row.digest, _read(row), now + REMEMBERED_S, noted)
+        return known
+
+
+def _digest(text: str) -> str:
+    """A key holds 256 random bits: a plain digest cannot be turned back, and costs next to nothing to check."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read(row: sa.Row) -> ServiceKey:
+    moments = {
+        name: None if (moment := getattr(row, name)) is None else format_timestamp(moment)
+        for name in ("last_used_at", "revoked_at")
+    }
+    key = ServiceKey(
+        row.id, row.name, tuple(row.scopes.split()),
+        None if row.projects is None else tuple(msgspec.json.decode(row.projects)), format_timestamp(row.created_at),
+    )  # fmt: skip
+    return replace(key, **moments)

@@ -1,0 +1,49 @@
+"""Whether the service lives and whether it can serve; and how it begins and ends."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from litestar import Litestar, Request, get
+
+from .access import OPEN
+from .problems import ProblemError
+
+VERSION = version("quark-tracker")
+
+
+class Alive(msgspec.Struct):
+    """The service answers."""
+
+    status: str
+    version: str
+
+
+@get("/healthz", opt={"scope": OPEN}, sync_to_thread=False)
+def healthz() -> Alive:
+    """The process lives; says nothing of the database."""
+    return Alive("ok", VERSION)
+
+
+@get("/readyz", opt={"scope": OPEN}, sync_to_thread=True)
+def readyz(request: Request[Any, Any, Any]) -> Alive:
+    """The service can serve: it is not stopping, and the database answers. 503 otherwise."""
+    state = request.app.state
+    if state.stopping:
+        raise ProblemError(503, "the service is stopping", headers={"Retry-After": "5"})
+    state.key_store.check("qk_0_")
+    return Alive("ok", VERSION)
+
+
+@asynccontextmanager
+async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
+    try:
+        yield
+    finally:
+        app.state.stopping = True
+        await anyio.to_thread.run_sync(app.state.namespaces.close)
+        await anyio.to_thread.run_sync(app.state.key_store.close)

@@ -1,0 +1,82 @@
+"""The stores of a service: one for each storage namespace, which a client names and never places."""
+
+import threading
+import unicodedata
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .config import ServiceConfig
+from .problems import ProblemError
+
+if TYPE_CHECKING:
+    from ..storage import SqlStore
+
+DEFAULT = "default"
+LONGEST = 1024
+
+
+def namespace_label(text: str | None) -> str:
+    """The label of a namespace: a digest of its canonical name, so that no name can reach outside.
+
+    Raises:
+        ProblemError: 400, the name is no name: a way upwards, a home directory, a share, control characters, too long.
+    """
+    name = unicodedata.normalize("NFC", (text or "").strip()) or DEFAULT
+    parts = [part for part in name.split("/") if part]
+    if (
+        len(name.encode("utf-8", "replace")) > LONGEST
+        or any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") for letter in name)
+        or any(part in (".", "..") for part in parts)
+        or name.startswith(("~", "\\\\"))
+        or not parts
+    ):
+        raise ProblemError(
+            400, f"X-Quark-Storage-Dir names a storage namespace: up to {LONGEST} bytes, no '..', no '~' at its start, "
+            "no control characters", code="bad_namespace", field="X-Quark-Storage-Dir",
+        )  # fmt: skip
+    canonical = ("/" if name.startswith("/") else "") + "/".join(parts)
+    return sha256(canonical.encode()).hexdigest()[:32]
+
+
+class Namespaces:
+    """Opens the store of a namespace when it is first asked for, and keeps it open."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._config = config
+        self._open: dict[str, SqlStore] = {}
+        self._lock = threading.Lock()
+
+    def store(self, text: str | None) -> "SqlStore":
+        """The store of a namespace; it is made if it is new."""
+        label = namespace_label(text)
+        store = self._open.get(label)
+        if store is None:
+            with self._lock:
+                store = self._open.get(label) or self._make(label)
+                self._open[label] = store
+        return store
+
+    def files(self, text: str | None) -> Path:
+        """The directory of a namespace's artifacts."""
+        return self._config.data_dir / "namespaces" / namespace_label(text) / "blobs"
+
+    def every(self) -> "list[SqlStore]":
+        """The stores that are open in this process."""
+        return list(self._open.values())
+
+    def close(self) -> None:
+        """Close all stores."""
+        with self._lock:
+            for store in self._open.values():
+                store.close()
+            self._open.clear()
+
+    def _make(self, label: str) -> "SqlStore":
+        from ..storage import SqlStore
+
+        if not self._config.is_sqlite:
+            return SqlStore(self._config.db, namespace=label)  # type: ignore[call-arg]
+        directory = self._config.data_dir / "namespaces" / label
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqlStore(directory / "quark.db")

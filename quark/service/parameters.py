@@ -1,0 +1,29 @@
+"""What paths and queries of the service may hold, said once: patterns, bounds and their meaning."""
+
+from typing import Annotated, Literal
+
+from litestar.params import PathParameter, QueryParameter
+
+_ID = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_LARGEST = 2**63 - 1
+POINTS = 1_000_000
+"""Points of a series in one answer."""
+
+RunId = Annotated[str, PathParameter(pattern=_ID, description="identity of the run")]
+WriterId = Annotated[str, PathParameter(pattern=_ID, description="identity of one process of the run")]
+RecordId = Annotated[str, PathParameter(max_length=300, description="identity of the record")]
+KeyId = Annotated[str, PathParameter(pattern="^[0-9a-f]{8}$", description="the first part of a key")]
+Digest = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the payload")]
+Kind = Annotated[
+    Literal["metric", "event", "telemetry", "layer", "parameter", "batch", "artifact", "alert", "health", "phase"],
+    PathParameter(description="kind of record"),
+]
+Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
+Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
+Text = Annotated[str | None, QueryParameter(max_length=4096)]
+MetricKey = Annotated[str, QueryParameter(min_length=1, max_length=1024, description="key of the metric")]
+Flag = Annotated[bool, QueryParameter()]
+Sort = Annotated[str, QueryParameter(max_length=30, description="a field of the run; with - before it descending")]
+Buckets = Annotated[int, QueryParameter(ge=1, le=10_000, description="stretches at most")]
+Points = Annotated[int, QueryParameter(ge=1, le=POINTS, description="points at most")]

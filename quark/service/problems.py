@@ -1,0 +1,66 @@
+"""The one shape of every error: ``{"error": {"code", "message", "field"?, "index"?}}``."""
+
+import logging
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaValidationError, SessionStoreError
+
+logger = logging.getLogger("quark.service")
+
+_CODES = {
+    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    408: "too_slow", 409: "conflict", 411: "length_required", 413: "too_large", 415: "unsupported_media_type",
+    416: "range_not_satisfiable", 422: "invalid", 429: "too_many_requests", 500: "internal", 503: "unavailable",
+    507: "disk_full",
+}  # fmt: skip
+_STORE_STATUS = {"sequence_gap": 409, "disk_full": 507, "busy": 503}
+
+
+class ProblemError(Exception):
+    """A request that cannot be served, with everything that its sender is told."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, field: str | None = None,
+        index: int | None = None, headers: dict[str, str] | None = None, **more: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+        self.content: dict[str, Any] = {"code": code or _CODES.get(status, "error"), "message": message, **more}
+        if field is not None:
+            self.content["field"] = field
+        if index is not None:
+            self.content["index"] = index
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """What the sender is told of an error; one that is ours is logged, and told without its details."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RunNotFoundError):
+        return ProblemError(404, str(error), code="run_not_found")
+    if isinstance(error, InvalidRunStateError):
+        return ProblemError(409, str(error), code="invalid_run_state")
+    if isinstance(error, SessionStoreError):
+        status = error.status or _STORE_STATUS.get(error.code or "", 503)
+        waits = {"Retry-After": "1"} if status == 503 else {}
+        return ProblemError(status, str(error), code=error.code, headers=waits)
+    if isinstance(error, (SchemaValidationError, ValueError)) and isinstance(error, QuarkError):
+        return ProblemError(422, str(error))
+    if isinstance(error, ValidationException):
+        causes = error.extra if isinstance(error.extra, list) else []
+        found = causes[0] if causes and isinstance(causes[0], dict) else {}
+        return ProblemError(400, str(found.get("message") or error.detail), field=found.get("key"))
+    if isinstance(error, HTTPException):
+        return ProblemError(error.status_code, error.detail, headers=dict(error.headers or {}))
+    logger.exception("quark: a request failed", exc_info=error)
+    return ProblemError(500, "the service failed on this request; its log says why")
+
+
+def answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """The response to an error."""
+    problem = problem_of(error)
+    return Response({"error": problem.content}, status_code=problem.status, headers=problem.headers)

@@ -1,0 +1,111 @@
+"""Records, series and charts as they are read, page by page and never cut silently."""
+
+from base64 import b64encode
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+
+from ..core.reader import RecordFilter
+from ..records.base import Record
+from .parameters import POINTS, Bound, Buckets, Flag, Kind, Limit, MetricKey, Points, RunId, Text
+from .problems import ProblemError
+from .runs import readable_run, store_of
+
+
+class RecordPage(msgspec.Struct):
+    """A page of records, each with the fields of its class and who wrote it; ``next`` goes into ``after``."""
+
+    records: list[dict[str, Any]]
+    next: int | None
+
+
+class Columns(msgspec.Struct):
+    """A stretch of a series: little-endian columns of ``length`` values, base64.
+
+    ``steps``, ``epochs`` (-1 where a point has none), ``timestamps`` (ns since 1970) and ``sequences`` are int64,
+    ``values`` float64, ``attempts`` and ``ranks`` int32. ``next`` goes into ``after``; null at the end.
+    """
+
+    key: str
+    length: int
+    steps: str
+    epochs: str
+    values: str
+    timestamps: str
+    sequences: str
+    attempts: str
+    ranks: str
+    next: int | None
+
+
+class ChartColumns(msgspec.Struct):
+    """A series in at most so many stretches, each with its true extremes."""
+
+    key: str
+    step_first: list[int]
+    step_last: list[int]
+    count: list[int]
+    minimum: list[float]
+    maximum: list[float]
+    mean: list[float]
+    last: list[float]
+
+
+@get("/api/v1/runs/{run_id:str}/records/{kind:str}", opt={"scope": "read"}, sync_to_thread=True)
+def read_records(
+    request: Request[Any, Any, Any], run_id: RunId, kind: Kind, step: Bound = None, step_min: Bound = None,
+    step_max: Bound = None, epoch: Bound = None, epoch_min: Bound = None, epoch_max: Bound = None,
+    where: Text = None, limit: Limit = 1000, after: Bound = None,
+) -> RecordPage:  # fmt: skip
+    """A page of the records of a kind, in the order of arrival; bounds are inclusive.
+
+    ``where`` is a JSON object of a kind's own fields; a list as value means any of them.
+    """
+    readable_run(request, run_id)
+    fields = msgspec.json.decode(where, type=dict[str, Any]) if where else {}
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    wanted = RecordFilter(
+        step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
+        where=chosen, after=after,
+    )  # fmt: skip
+    found, cursor = store_of(request).records_page(run_id, kind, wanted, limit)
+    return RecordPage([_told(record) for record in found], cursor)
+
+
+def _told(record: Record) -> dict[str, Any]:
+    origin = record.origin
+    told = {**record.to_dict(), "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt}
+    told["time_ns"] = record.time_ns
+    return told
+
+
+@get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"}, sync_to_thread=True)
+def read_series(
+    request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, all_attempts: Flag = False,
+    limit: Points = POINTS, after: Bound = None,
+) -> Columns:  # fmt: skip
+    """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``."""
+    readable_run(request, run_id)
+    series = store_of(request).series(run_id, key, all_attempts=all_attempts)
+    start = after or 0
+    stop = min(start + limit, len(series))
+    columns = {
+        name: b64encode(getattr(series, name)[start:stop].tobytes()).decode()
+        for name in ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
+    }
+    return Columns(key=key, length=max(0, stop - start), next=stop if stop < len(series) else None, **columns)
+
+
+@get("/api/v1/runs/{run_id:str}/chart", opt={"scope": "read"}, sync_to_thread=True)
+def read_chart(
+    request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, buckets: Buckets = 1000,
+    step_min: Bound = None, step_max: Bound = None,
+) -> ChartColumns:  # fmt: skip
+    """A metric reduced to at most ``buckets`` stretches of steps, each with its true minimum and maximum."""
+    if step_min is not None and step_max is not None and step_min > step_max:
+        raise ProblemError(400, f"step_min {step_min} is above step_max {step_max}", field="step_min")
+    readable_run(request, run_id)
+    chart = store_of(request).chart(run_id, key, buckets=buckets, step_min=step_min, step_max=step_max)
+    columns = ("step_first", "step_last", "count", "minimum", "maximum", "mean", "last")
+    return ChartColumns(key=key, **{name: getattr(chart, name).tolist() for name in columns})
