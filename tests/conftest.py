@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from .postgres import _template, bare_postgres_url, postgres_server, postgres_url  # noqa: F401  fixtures for all areas
+
 # No deadline: the machine may be busy. No database: tests leave nothing behind, and a failure prints its example.
 settings.register_profile("quark", deadline=None, database=None, print_blob=True)
 settings.load_profile("quark")

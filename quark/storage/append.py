@@ -1,9 +1,9 @@
 """Stores a batch in one transaction: lifecycle lines change the run, metrics become points, all else becomes rows."""
 
-import sqlite3
 import struct
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,6 +13,7 @@ from ..core.batch import RecordBatch
 from ..errors import SessionStoreError
 from ..records.base import Origin
 from ..records.line import WIDE, Line, encode
+from .database import Connection
 from .lifecycle import apply, insert_placeholder
 from .points import Extras, extras_of, pack_fragment, pack_points
 
@@ -26,18 +27,15 @@ _LIMIT = 2**63
 KNOWN_RUNS = 256
 """Runs whose keys a store remembers; past it those that have nothing left to pack are asked for again."""
 
-_BROKEN = (
-    ValueError, KeyError, TypeError, OverflowError, msgspec.MsgspecError, sqlite3.IntegrityError,
-    sqlite3.InterfaceError, sqlite3.ProgrammingError,
-)  # fmt: skip
-"""What applying a line raises if it is the line's fault and not the database's."""
+_BROKEN = (ValueError, KeyError, TypeError, OverflowError, msgspec.MsgspecError)
+"""What applying a line raises if it is the line's fault, beside the driver's complaints."""
 
 Rejected = list[tuple[bytes, str]]
 
 
 @dataclass(slots=True)
 class OpenRun:
-    """What this process knows of a run that it appends to; dropped after a fault, since it may have been undone."""
+    """What this process knows of a run that it appends to: only what is committed, so every thread may rely on it."""
 
     pk: int
     series: dict[str, int] = field(default_factory=dict)
@@ -46,119 +44,195 @@ class OpenRun:
     ended: bool = False
 
 
+@dataclass(slots=True)
+class Appended:
+    """What a transaction did; it becomes known to others by ``Appender.remember``, after the commit."""
+
+    run_id: str
+    mark: int
+    run_pk: int
+    series: "SeriesNumbers"
+    rejected: Rejected = field(default_factory=list)
+    points: int = 0
+    rows: int = 0
+    ended: bool | None = None
+    found: tuple[int, int] | None = None
+
+
 class Appender:
-    """The writing half of a store. Its methods run inside a transaction that the caller opens."""
+    """The writing half of a store. ``append`` runs inside a transaction that the caller opens, in any thread."""
 
     def __init__(self) -> None:
         self.runs: dict[str, OpenRun] = {}
+        self._lock = threading.Lock()
 
-    def append(self, connection: sqlite3.Connection, batch: RecordBatch) -> tuple[int, Rejected]:
-        """Store what is new of the batch; returns the writer's new mark, and the lines that cannot be stored.
+    def append(self, connection: Connection, batch: RecordBatch) -> Appended:
+        """Store what is new of the batch.
 
         Raises:
             SessionStoreError: code ``sequence_gap``, records before the batch are missing.
         """
         origin = batch.origin
-        try:
-            run = self._run(connection, batch)
-            writer_pk, mark = _writer(connection, run.pk, origin)
-            if batch.first > mark:
-                raise SessionStoreError(
-                    f"the store holds the records of writer {origin.writer_id} of run {origin.run_id} below {mark}, "
-                    f"and the batch begins at {batch.first}; send the records from {mark} on",
-                    code="sequence_gap",
-                )
-            if batch.stop <= mark:
-                return mark, []
-            rejected: Rejected = []
+        run_pk = connection.lock_run(origin.run_id)
+        if run_pk is None:
+            run_pk = self._new_run(connection, batch)
+        known = self.runs.get(origin.run_id)
+        if known is not None and known.pk != run_pk:
+            known = None  # it was deleted and came again
+        work = Appended(origin.run_id, 0, run_pk, SeriesNumbers(connection, run_pk, known.series if known else {}))
+        if known is None:
+            work.found = _unpacked(connection, run_pk)
+        # A statement of its own behind the lock: one that also waits for the lock would see the mark of before.
+        writer_pk, mark = _writer(connection, run_pk, origin)
+        if batch.first > mark:
+            raise SessionStoreError(
+                f"the store holds the records of writer {origin.writer_id} of run {origin.run_id} below {mark}, "
+                f"and the batch begins at {batch.first}; send the records from {mark} on",
+                code="sequence_gap",
+            )
+        work.mark = max(mark, batch.stop)
+        if batch.stop > mark:
             lines = batch.lines()
             if mark > batch.first:
                 lines = [line for line in lines if line.sequence >= mark]
-            self._store(connection, run, writer_pk, batch, mark, lines, rejected)
+            _store(connection, work, writer_pk, batch, mark, lines)
             connection.execute(
                 "UPDATE writers SET next = ?, dropped = dropped + ? WHERE pk = ?",
                 (batch.stop, batch.dropped, writer_pk),
             )
-            return batch.stop, rejected
-        except BaseException:
-            self.forget(origin.run_id)
-            raise
+        return work
+
+    def remember(self, work: Appended) -> None:
+        """Know what a transaction did, now that it is committed."""
+        with self._lock:
+            run = self.runs.get(work.run_id)
+            if run is None or run.pk != work.run_pk:
+                if len(self.runs) >= KNOWN_RUNS:
+                    self.runs = {known: other for known, other in self.runs.items() if other.rows}
+                run = self.runs[work.run_id] = OpenRun(work.run_pk)
+                run.points, run.rows = work.found or (0, 0)
+            run.series.update(work.series.new)
+            run.points += work.points
+            run.rows += work.rows
+            if work.ended is not None:
+                run.ended = work.ended
+
+    def packed(self, run_id: str, points: int, rows: int) -> OpenRun | None:
+        """Know that so many points and rows of a run were packed, and that none are left if it says none were."""
+        with self._lock:
+            run = self.runs.get(run_id)
+            if run is not None:
+                run.points, run.rows = (max(run.points - points, 0), max(run.rows - rows, 0)) if rows else (0, 0)
+            return run
 
     def forget(self, run_id: str) -> None:
-        """Ask the database again about a run: what was known of it may have been rolled back."""
-        self.runs.pop(run_id, None)
+        """Ask the database again about a run."""
+        with self._lock:
+            self.runs.pop(run_id, None)
 
-    def _run(self, connection: sqlite3.Connection, batch: RecordBatch) -> OpenRun:
-        run_id = batch.origin.run_id
-        run = self.runs.get(run_id)
-        if run is None:
-            found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run_id,)).fetchone()
-            lines = batch.lines() if found is None else []
-            pk = (
-                found[0]
-                if found
-                else insert_placeholder(connection, batch.origin, lines[0].time if lines else time.time_ns())
+    def _new_run(self, connection: Connection, batch: RecordBatch) -> int:
+        lines = batch.lines()
+        insert_placeholder(connection, batch.origin, lines[0].time if lines else time.time_ns())
+        run_pk = connection.lock_run(batch.origin.run_id)  # perhaps the one that another process has just made
+        if run_pk is None:
+            raise SessionStoreError(
+                f"the run {batch.origin.run_id} was deleted while its records came; send them again", code="busy"
             )
-            points, rows = connection.execute(
-                "SELECT coalesce(sum(count), 0), count(*) FROM fragments WHERE run_pk = ?", (pk,)
-            ).fetchone()
-            if len(self.runs) >= KNOWN_RUNS:
-                self.runs = {known: other for known, other in self.runs.items() if other.rows}
-            run = self.runs[run_id] = OpenRun(pk, SeriesNumbers(connection, pk), points, rows)
-        return run
+        return run_pk
 
-    def _store(
-        self, connection: sqlite3.Connection, run: OpenRun, writer_pk: int, batch: RecordBatch, first: int,
-        lines: list[Line], rejected: Rejected,
-    ) -> None:  # fmt: skip
-        metrics = [line for line in lines if line.kind in _METRIC_KINDS]
-        if metrics:
-            points, kept = _points(metrics, run.series, first, batch.stop, rejected)
-            extras = extras_of(kept, run.series.__getitem__)
-            run.points += len(points)
-            run.rows += _insert_fragments(connection, run.pk, writer_pk, points, extras)
-        if len(metrics) == len(lines):
-            return
-        rows = []
-        for line in lines:
-            if line.kind in _METRIC_KINDS:
-                continue
-            row = _row(run.pk, writer_pk, line, first, batch.stop, rejected)
-            if row is None:
-                continue
-            rows.append(row)
-            if line.kind == RUN:
-                _insert_rows(connection, rows)  # before it is applied: a discard takes only what came earlier
-                rows = []
-                _apply(connection, run, batch.origin, line, rejected)
-        _insert_rows(connection, rows)
+
+def _store(
+    connection: Connection, work: Appended, writer_pk: int, batch: RecordBatch, first: int, lines: list[Line]
+) -> None:
+    rejected = work.rejected
+    metrics = [line for line in lines if line.kind in _METRIC_KINDS]
+    if metrics:
+        work.series.expect(metrics)
+        points, kept = _points(metrics, work.series, first, batch.stop, rejected)
+        extras = extras_of(kept, work.series.__getitem__)
+        work.points += len(points)
+        work.rows += _insert_fragments(connection, work.run_pk, writer_pk, points, extras)
+    if len(metrics) == len(lines):
+        return
+    rows = []
+    for line in lines:
+        if line.kind in _METRIC_KINDS:
+            continue
+        row = _row(work.run_pk, writer_pk, line, first, batch.stop, rejected)
+        if row is None:
+            continue
+        rows.append(row)
+        if line.kind == RUN:
+            _insert_rows(connection, rows)  # before it is applied: a discard takes only what came earlier
+            rows = []
+            _apply(connection, work, batch.origin, line)
+    _insert_rows(connection, rows)
 
 
 class SeriesNumbers(dict[str, int]):
-    """The row numbers of a run's series by key; a key that is new gets its row when it is first asked for."""
+    """The row numbers of a run's series by key, in one transaction; a new key gets its row when it is asked for.
 
-    __slots__ = ("_connection", "_run_pk")
+    Attributes:
+        new: what was not known before; others may know it once the transaction is committed.
+    """
 
-    def __init__(self, connection: sqlite3.Connection, run_pk: int) -> None:
+    __slots__ = ("_connection", "_known", "_lines", "_run_pk", "new")
+
+    def __init__(self, connection: Connection, run_pk: int, known: dict[str, int]) -> None:
         super().__init__()
         self._connection = connection
         self._run_pk = run_pk
+        self._known = known
+        self._lines: list[Line] = []
+        self.new: dict[str, int] = {}
+
+    def expect(self, lines: list[Line]) -> None:
+        """The first key that is new brings those of all these lines with it, in one go."""
+        self._lines = lines
 
     def __missing__(self, key: str) -> int:
-        if not isinstance(key, str):
-            raise TypeError("a metric line must have a key")
-        arguments = (self._run_pk, key)
-        found = self._connection.execute(
-            "INSERT INTO series (run_pk, key, count) VALUES (?, ?, 0) ON CONFLICT DO NOTHING RETURNING pk", arguments
-        ).fetchone()
-        if found is None:
-            query = "SELECT pk FROM series WHERE run_pk = ? AND key = ?"
-            found = self._connection.execute(query, arguments).fetchone()
-        self[key] = found[0]
-        return found[0]
+        number = self._known.get(key)
+        if number is None:
+            if not isinstance(key, str):
+                raise TypeError("a metric line must have a key")
+            lines, self._lines = self._lines, []
+            self._add(dict.fromkeys([*_keys(lines), key]))
+            number = self.new[key]
+        self[key] = number
+        return number
+
+    def _add(self, keys: Iterable[str]) -> None:
+        """Find or make the rows of keys, in their order; another process may have made any of them."""
+        missing = [key for key in keys if key not in self._known]
+        query = "SELECT key, pk FROM series WHERE run_pk = ?"
+        if len(missing) == 1:
+            query, arguments = query + " AND key = ?", (self._run_pk, missing[0])
+        else:
+            arguments = (self._run_pk,)
+        found = dict(self._connection.execute(query, arguments).fetchall())
+        new = [key for key in missing if key not in found]
+        if new:
+            self._connection.insert("series", "run_pk, key, count", [(self._run_pk, key, 0) for key in new])
+            found = dict(self._connection.execute(query, arguments).fetchall())
+        self.new.update(found)
 
 
-def _writer(connection: sqlite3.Connection, run_pk: int, origin: Origin) -> tuple[int, int]:
+def _keys(lines: list[Line]) -> Iterator[str]:
+    for line in lines:
+        if line.kind == WIDE:
+            yield from line.values or ()
+        elif isinstance(line.metric_key, str):
+            yield line.metric_key
+
+
+def _unpacked(connection: Connection, run_pk: int) -> tuple[int, int]:
+    """Points and rows of a run that are not packed into chunks."""
+    query = "SELECT coalesce(sum(count), 0), count(*) FROM fragments WHERE run_pk = ?"
+    points, rows = connection.execute(query, (run_pk,)).fetchone()
+    return int(points), rows
+
+
+def _writer(connection: Connection, run_pk: int, origin: Origin) -> tuple[int, int]:
     found = connection.execute(
         "SELECT pk, next FROM writers WHERE run_pk = ? AND id = ?", (run_pk, origin.writer_id)
     ).fetchone()
@@ -216,22 +290,19 @@ def _fault(line: Line, first: int, stop: int) -> str | None:
     return None
 
 
-def _insert_fragments(
-    connection: sqlite3.Connection, run_pk: int, writer_pk: int, points: np.ndarray, extras: Extras
-) -> int:
+def _insert_fragments(connection: Connection, run_pk: int, writer_pk: int, points: np.ndarray, extras: Extras) -> int:
     """Store points; returns the number of rows."""
-    rows = 0
+    rows = []
     for start in range(0, len(points), FRAGMENT_POINTS):
         piece = points[start : start + FRAGMENT_POINTS]
         first, last = int(piece["sequence"][0]), int(piece["sequence"][-1])
         here = [extra for extra in extras if first <= extra[1] <= last] if extras else []
-        connection.execute(
-            "INSERT INTO fragments (run_pk, writer_pk, first_sequence, last_sequence, count, points, extras)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run_pk, writer_pk, first, last, len(piece), pack_fragment(piece), encode(here).decode() if here else None),
-        )
-        rows += 1
-    return rows
+        text = encode(here).decode() if here else None
+        rows.append((run_pk, writer_pk, first, last, len(piece), pack_fragment(piece), text))
+    if rows:
+        columns = "run_pk, writer_pk, first_sequence, last_sequence, count, points, extras"
+        connection.insert("fragments", columns, rows)
+    return len(rows)
 
 
 def _row(
@@ -240,30 +311,31 @@ def _row(
     reason = _fault(line, first, stop)
     if reason is None:
         try:
-            body = bytes(line.body).decode() or "{}"
-            return run_pk, writer_pk, line.sequence, line.kind, line.time, line.step, line.epoch, line.label, body
-        except UnicodeDecodeError as error:
+            body = bytes(line.body)
+            if b"\\u" in body:
+                body = encode(msgspec.json.decode(body))  # refuses half of a pair, which no database could search
+            text = body.decode() or "{}"
+            return run_pk, writer_pk, line.sequence, line.kind, line.time, line.step, line.epoch, line.label, text
+        except (UnicodeDecodeError, msgspec.DecodeError) as error:
             reason = str(error)
     rejected.append((encode(line), reason))
     return None
 
 
-def _insert_rows(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    connection.executemany(
-        "INSERT INTO records (run_pk, writer_pk, sequence, kind, time_ns, step, epoch, label, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
-    )
+def _insert_rows(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    if rows:
+        columns = "run_pk, writer_pk, sequence, kind, time_ns, step, epoch, label, body"
+        connection.insert("records", columns, rows)
 
 
-def _apply(connection: sqlite3.Connection, run: OpenRun, origin: Origin, line: Line, rejected: Rejected) -> None:
+def _apply(connection: Connection, work: Appended, origin: Origin, line: Line) -> None:
     connection.execute("SAVEPOINT line")
     try:
-        apply(connection, run.pk, origin, line)
+        apply(connection, work.run_pk, origin, line)
         connection.execute("RELEASE line")
-    except _BROKEN as error:
+    except (*_BROKEN, *connection.line_faults) as error:
         connection.execute("ROLLBACK TO line")
         connection.execute("RELEASE line")
-        rejected.append((encode(line), f"{type(error).__name__}: {error}"))
+        work.rejected.append((encode(line), f"{type(error).__name__}: {error}"))
         return
-    run.ended = {"end": True, "resume": False, "start": False}.get(line.label or "", run.ended)
+    work.ended = {"end": True, "resume": False, "start": False}.get(line.label or "", work.ended)

@@ -1,195 +1,151 @@
-"""The embedded database: one connection that writes, under a lock over all processes, and a pool that reads."""
+"""What a store asks of the database that it lives in, whichever that is, and how one is opened."""
 
-import logging
+import hashlib
 import os
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ClosedError
-from .faults import faults_named
-from .filesystem import make_private, network_file_system
-from .lock import StoreLock
-from .version import HEAD, bring_up_to_date, refuse_newer, schema_of
+from ..errors import ConfigurationError, require
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-logger = logging.getLogger("quark")
-
-CHECKPOINT_BYTES = 16 << 20
-"""Size of the write-ahead log from which it is written back into the database."""
-
-CHECKPOINT_PAUSE_S = 1.0
-"""How long to wait after a checkpoint that a reader held up; it has written back all that the reader does not need."""
-
-BUSY_S = 10.0
-"""How long SQLite waits where something that knows nothing of the lock file has locked the database."""
+POSTGRES_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
-class Database:
-    """A SQLite file. Reading never waits for a writer; writing waits for other writers, at most the lock's time.
-
-    Args:
-        path: the file; made with mode 0600, and its directory with 0700, if missing.
-        lock_path: the lock file, beside the database unless given.
-
-    Raises:
-        SchemaMigrationError: the file was written by a newer Quark, or could not be upgraded.
-        SessionStoreError: the file cannot be opened.
-    """
-
-    def __init__(self, path: Path, lock_path: Path | None = None) -> None:
-        self.path = path
-        self.lock = StoreLock(lock_path or path.with_name(path.name + ".lock"))
-        self._engine: sa.Engine | None = None
-        self._closed = False
-        self._checkpoint_after = 0.0
-        with faults_named(path):
-            make_private(path)
-            self._writer = self._connect()
-            try:
-                self._prepare()
-            except BaseException:
-                self._writer.close()
-                self.lock.close()
-                raise
-
-    def _prepare(self) -> None:
-        """Bring journal mode and schema to what is needed; a store that has both is opened without any lock."""
-        connection = self._writer
-        network = network_file_system(self.path)
-        if network:
-            logger.warning(
-                "quark: the store %s lies on %s, whose locks are slow and not always sound; "
-                "keep it on a local disk, or use a Quark service", self.path, network,
-            )  # fmt: skip
-        # A write-ahead log needs memory shared between processes, which a network does not give.
-        mode = "delete" if network else "wal"
-        version = schema_of(connection)
-        refuse_newer(version, self.path)
-        if version == HEAD and connection.execute("PRAGMA journal_mode").fetchone()[0] == mode:
-            return
-        with self.lock:
-            if schema_of(connection) is None:
-                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute(f"PRAGMA journal_mode={mode}")
-            bring_up_to_date(connection, self.path)
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: what the block did is kept in full, or, if it raises, not at all."""
-        self._check_open()
-        with faults_named(self.path), self.lock:
-            self._check_open()
-            connection = self._writer
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            self._checkpoint_if_due()
-
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """The driver's own connection on one state of the store, for work that needs no queries built."""
-        self._check_open()
-        with faults_named(self.path):
-            connection = self._connect()
-            try:
-                connection.execute("PRAGMA query_only=ON")
-                connection.execute("BEGIN")
-                yield connection
-            finally:
-                connection.close()
-
-    @contextmanager
-    def reading(self) -> "Iterator[sa.Connection]":
-        """A connection that sees one state of the store, whatever is written meanwhile."""
-        self._check_open()
-        from sqlalchemy.exc import DBAPIError
-
-        with faults_named(self.path):
-            try:
-                with self.engine.connect() as connection:
-                    yield connection
-            except DBAPIError as error:
-                if isinstance(error.orig, sqlite3.Error):
-                    raise error.orig from error
-                raise
+class Result(Protocol):
+    """The rows of a statement."""
 
     @property
-    def engine(self) -> "sa.Engine":
-        """The pool of reading connections, made when somebody reads: its library is expensive to import."""
-        if self._engine is None:
-            from .engine import reading_engine
+    def rowcount(self) -> int:
+        """The number of rows that were changed."""
+        ...
 
-            self._engine = reading_engine(self._connect)
-        return self._engine
+    def fetchone(self) -> Any:
+        """The next row; None at the end."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A transaction of a database. Statements are the SQL that SQLite and PostgreSQL share, ``?`` for a value."""
+
+    @property
+    def line_faults(self) -> tuple[type[Exception], ...]:
+        """What a statement raises if the values that it was given are at fault, and not the database."""
+        ...
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Result:
+        """Run a statement."""
+        ...
+
+    def executemany(self, sql: str, parameters: Any, /) -> Result:
+        """Run a statement for every row of values; ``rowcount`` is that of all together."""
+        ...
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows the quickest way; ``columns`` are names separated by commas."""
+        ...
+
+    def numbers(self, table: str, count: int) -> Sequence[int]:
+        """New row numbers for a table, which nobody else is given."""
+        ...
+
+    def lock_run(self, run_id: str) -> int | None:
+        """The number of a run, of which this transaction is the only one that appends until it ends; None: no such run.
+
+        Two batches of a run so become visible in the order of their rows' numbers, which readers page by.
+        """
+        ...
+
+    def claim_packing(self, run_pk: int) -> bool:
+        """Whether this transaction may pack a run's points; False: another one does, so leave them to it."""
+        ...
+
+
+class Database(Protocol):
+    """A place where a store lives. Reading never waits for writing."""
+
+    name: str
+    """The place in words, without any secret."""
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
-        return self._closed
+        ...
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction: what the block did is kept in full, or, if it raises, not at all."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A connection on one state of the store, for work that needs no queries built."""
+        ...
+
+    def reading(self) -> "AbstractContextManager[sa.Connection]":
+        """A connection that sees one state of the store, whatever is written meanwhile."""
+        ...
+
+    def shrink(self) -> bool:
+        """Give some room back to the file system; whether there is more to give."""
+        ...
 
     def close(self) -> None:
         """Close all connections; again is allowed."""
-        if self._closed:
-            return
-        self._closed = True
-        # The last connection to go writes the log back, so going asks for the lock like any checkpoint.
-        with faults_named(self.path), self.lock.for_a_moment():
-            if self._engine is not None:
-                self._engine.dispose()
-            self._writer.close()
-        self.lock.close()
+        ...
 
-    def shrink(self, pages: int = 1024) -> bool:
-        """Give up to ``pages`` free pages back to the file system; whether a large part of the file is still free."""
-        with faults_named(self.path), self.lock:
-            self._check_open()
-            free, total = (self._pragma(name) for name in ("freelist_count", "page_count"))
-            excess = free - max(256, total // 8)
-            if excess > 0:
-                self._writer.execute(f"PRAGMA incremental_vacuum({min(excess, pages)})").fetchall()
-        return excess > pages
 
-    def _pragma(self, name: str) -> int:
-        return self._writer.execute(f"PRAGMA {name}").fetchone()[0]
+def open_database(
+    path_or_url: str | os.PathLike[str], lock_path: str | os.PathLike[str] | None, namespace: str | None
+) -> Database:
+    """The database at a path or URL, brought up to date.
 
-    def _connect(self) -> sqlite3.Connection:
-        """A connection in autocommit mode: transactions are begun in so many words."""
-        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        for pragma in (
-            "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF", "wal_autocheckpoint=0",
-            f"journal_size_limit={CHECKPOINT_BYTES}", "temp_store=MEMORY",
-        ):  # fmt: skip
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
+    Raises:
+        ConfigurationError: a URL of a database that this release does not serve.
+        MissingDependencyError: PostgreSQL's driver is not installed.
+    """
+    text = os.fspath(path_or_url)
+    scheme = text.partition("://")[0] if "://" in text else None
+    if scheme in POSTGRES_SCHEMES:
+        if lock_path is not None:
+            raise ConfigurationError("lock_path is for a store in a file, PostgreSQL has its own locks; leave it out")
+        require("psycopg", "postgres")
+        from .postgres import PostgresDatabase
 
-    def _checkpoint_if_due(self) -> None:
-        """Write the log back once it is long. It is done under the lock, see StoreLock; readers are not disturbed."""
-        try:
-            if os.stat(f"{self.path}-wal").st_size < CHECKPOINT_BYTES or time.monotonic() < self._checkpoint_after:
-                return
-        except OSError:
-            return
-        try:
-            self._writer.execute("PRAGMA busy_timeout=0")
-            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error:
-            busy = 1  # the transaction is kept all the same; a disk without room says so at the next one
-        finally:
-            self._writer.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
-        if busy:
-            self._checkpoint_after = time.monotonic() + CHECKPOINT_PAUSE_S
+        return PostgresDatabase("postgresql" + text.removeprefix(scheme or ""), namespace)
+    from .sqlite import SqliteDatabase
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"the store {self.path} is closed; open it again with SqlStore({str(self.path)!r})")
+    path = _path(text)
+    if namespace is not None:
+        path = path.with_name(f"{path.stem}-{digest(namespace)}{path.suffix}")
+    return SqliteDatabase(path, None if lock_path is None else Path(lock_path))
+
+
+def digest(name: str) -> str:
+    """What stands for a namespace in names of files and schemas: 32 hexadecimal digits.
+
+    Raises:
+        ConfigurationError: an empty name.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"a namespace needs a name of at least one character, got {name!r}")
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _path(text: str) -> Path:
+    if "://" in text:
+        scheme, _, rest = text.partition("://")
+        if scheme != "sqlite" or not rest.startswith("/"):
+            raise ConfigurationError(
+                f"a store lives in a file or in PostgreSQL, got the URL {scheme}://...; "
+                "pass the file's path, sqlite:///path, or postgresql://user@host/database"
+            )
+        text = rest[1:]
+    return Path(os.path.realpath(os.path.expanduser(text)))

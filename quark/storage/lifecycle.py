@@ -1,6 +1,5 @@
 """What the lifecycle lines of a journal (start, resume, join, tag, end, discard) do to a run's row."""
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -11,14 +10,15 @@ from ..records.base import KINDS, Origin, parse_timestamp
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord
+from .database import Connection
 
 LOST = "lost"
 SERIES_KINDS = ("metric", "metrics")
 
-Action = Callable[[sqlite3.Connection, int, Origin, Line, dict[str, Any]], None]
+Action = Callable[[Connection, int, Origin, Line, dict[str, Any]], None]
 
 
-def apply(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line) -> None:
+def apply(connection: Connection, run_pk: int, origin: Origin, line: Line) -> None:
     """Apply one lifecycle line; an action that this release does not know changes nothing.
 
     Raises:
@@ -33,20 +33,19 @@ def apply(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Lin
     action(connection, run_pk, origin, line, body)
 
 
-def insert_placeholder(connection: sqlite3.Connection, origin: Origin, time_ns: int) -> int:
-    """A row for a run whose start line has not come, perhaps never will; returns its number."""
+def insert_placeholder(connection: Connection, origin: Origin, time_ns: int) -> None:
+    """A row for a run whose start line has not come, perhaps never will; one that is there already stays."""
     project = ("unknown", "unknown", "", time_ns, time_ns, 1)
-    connection.execute("INSERT OR IGNORE INTO projects VALUES (?, ?, ?, ?, ?, ?)", project)
-    row = connection.execute(
+    connection.execute("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", project)
+    connection.execute(
         "INSERT INTO runs (id, project_id, status, lineage_root_run_id, resume_count, attempt, run_path, strict_mode,"
         " config, environment, started_at, updated_at, schema_version, placeholder)"
-        " VALUES (?, 'unknown', 'running', ?, 0, 0, '', 0, '{}', '{}', ?, ?, 1, 1) RETURNING pk",
+        " VALUES (?, 'unknown', 'running', ?, 0, 0, '', FALSE, '{}', '{}', ?, ?, 1, TRUE) ON CONFLICT DO NOTHING",
         (origin.run_id, origin.run_id, time_ns, time_ns),
-    ).fetchone()
-    return row[0]
+    )
 
 
-def _start(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     project = msgspec.convert(body["project"], ProjectRecord)
     run = msgspec.convert(body["run"], RunRecord)
     if run.id != origin.run_id:
@@ -58,7 +57,7 @@ def _start(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Li
         return
     connection.execute(
         "INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET updated_at = max(updated_at, excluded.updated_at)",
+        " ON CONFLICT (id) DO UPDATE SET updated_at = greatest(projects.updated_at, excluded.updated_at)",
         (
             project.id, project.name, project.root_path, parse_timestamp(project.created_at),
             parse_timestamp(project.updated_at), project.schema_version,
@@ -67,7 +66,7 @@ def _start(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Li
     connection.execute(
         "UPDATE runs SET name = ?, project_id = ?, parent_run_id = ?, lineage_root_run_id = ?, run_path = ?,"
         " git_commit = ?, strict_mode = ?, config = ?, environment = ?, started_at = ?,"
-        " updated_at = max(updated_at, ?), schema_version = ?, placeholder = 0 WHERE pk = ?",
+        " updated_at = greatest(updated_at, ?), schema_version = ?, placeholder = FALSE WHERE pk = ?",
         (
             run.name, project.id, run.parent_run_id, run.lineage_root_run_id, run.run_path, run.git_commit,
             run.strict_mode, _text(run.config), _text(run.environment), parse_timestamp(run.started_at),
@@ -84,11 +83,11 @@ def _start(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Li
         )
 
 
-def _resume(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     attempt = max(int(body.get("attempt", origin.attempt)), 1)
     resumed_at = parse_timestamp(body["resumed_at"]) if body.get("resumed_at") else line.time
     connection.execute(
-        "UPDATE runs SET resume_count = resume_count + 1, updated_at = max(updated_at, ?) WHERE pk = ?",
+        "UPDATE runs SET resume_count = resume_count + 1, updated_at = greatest(updated_at, ?) WHERE pk = ?",
         (resumed_at, run_pk),
     )
     if attempt >= connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]:
@@ -98,15 +97,15 @@ def _resume(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: L
             connection.execute("UPDATE runs SET environment = ? WHERE pk = ?", (_text(body["environment"]), run_pk))
 
 
-def _tag(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+def _tag(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     tag = body["tag"]
     if not isinstance(tag, str):
         raise TypeError(f"a tag must be a string, got {type(tag).__name__}")
     _add_tag(connection, run_pk, tag)
-    connection.execute("UPDATE runs SET updated_at = max(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
+    connection.execute("UPDATE runs SET updated_at = greatest(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
 
 
-def _end(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     status, reason = body["status"], body.get("reason")
     if status not in RUN_STATUSES or reason not in (None, LOST, *STOP_REASONS):
         raise ValueError(f"a run cannot end with the status {status!r} and the reason {reason!r}")
@@ -116,12 +115,12 @@ def _end(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line
     if origin.attempt >= attempt or reason == LOST:
         _set_state(connection, run_pk, status, reason, ended_at)
         connection.execute(
-            "UPDATE runs SET updated_at = max(updated_at, ?), attempt = max(attempt, ?) WHERE pk = ?",
+            "UPDATE runs SET updated_at = greatest(updated_at, ?), attempt = greatest(attempt, ?) WHERE pk = ?",
             (ended_at, origin.attempt, run_pk),
         )
 
 
-def _discard(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+def _discard(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     kind = body["kind"]
     if kind not in KINDS or kind in SERIES_KINDS:
         raise ValueError(f"records of the kind {kind!r} cannot be discarded")
@@ -129,14 +128,14 @@ def _discard(connection: sqlite3.Connection, run_pk: int, origin: Origin, line: 
 
 
 def _set_state(
-    connection: sqlite3.Connection, run_pk: int, status: str, reason: str | None, ended_at: int | str | None
+    connection: Connection, run_pk: int, status: str, reason: str | None, ended_at: int | str | None
 ) -> None:
     connection.execute(
         "UPDATE runs SET status = ?, reason = ?, ended_at = ? WHERE pk = ?", (status, reason, ended_at, run_pk)
     )
 
 
-def _add_tag(connection: sqlite3.Connection, run_pk: int, tag: str) -> None:
+def _add_tag(connection: Connection, run_pk: int, tag: str) -> None:
     connection.execute(
         "INSERT INTO run_tags (run_pk, position, tag)"
         " SELECT ?, (SELECT count(*) FROM run_tags WHERE run_pk = ?), ?"

@@ -11,6 +11,7 @@ from ..errors import SchemaValidationError
 from ..records import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
 from ..records.base import KINDS, Origin, Record, body_names
 from ..records.line import record_of_body
+from .bodies import BODIES
 from .schema import records, writers
 
 logger = logging.getLogger("quark")
@@ -37,7 +38,7 @@ def read_rows(
         query = query.where(records.c.pk > wanted.after)
     query = _bounded(query, wanted)
     for name, value in wanted.where.items():
-        query = query.where(_condition(kind, name, value))
+        query = query.where(_condition(BODIES[connection.dialect.name], kind, name, value))
     rows = connection.execute(query).all()
     found = [record for row in rows[:limit] if (record := _record(run_id, kind, row)) is not None]
     return found, rows[limit - 1].pk if len(rows) > limit else None
@@ -57,10 +58,10 @@ def _bounded(query: Any, wanted: RecordFilter) -> Any:
     return query
 
 
-def _condition(kind: str, name: str, value: Any) -> Any:
+def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
     cls = KINDS[kind]
     if kind == "batch" and name == "sample_id":
-        return _among(value, lambda one: sa.exists().where(_items("$.sample_ids").c.value == one))
+        return _among(value, lambda one: bodies.field_holds("sample_ids", one))
     if name == "id":
         return _among(value, _has_id)
     if name in ENVELOPE:
@@ -71,7 +72,7 @@ def _condition(kind: str, name: str, value: Any) -> Any:
     elif name == cls.label_field:
         column = records.c.label
     elif name in body_names(cls):
-        column = sa.func.json_extract(records.c.body, f"$.{name}")
+        return _among(value, lambda one: bodies.field_is(name, one))
     else:
         known = ", ".join([*body_names(cls), *ENVELOPE])
         raise SchemaValidationError(
@@ -85,10 +86,6 @@ def _among(value: Any, condition: Any) -> Any:
     if isinstance(value, (tuple, list, set, frozenset)):
         return sa.or_(sa.false(), *(condition(one) for one in value))
     return condition(value)
-
-
-def _items(path: str) -> Any:
-    return sa.func.json_each(records.c.body, path).table_valued("value")
 
 
 def _has_id(record_id: Any) -> Any:

@@ -102,7 +102,7 @@ def _page(
         here = query.limit(_PAGE)
         if place is not None:
             pair = sa.tuple_(column, runs.c.pk)
-            bound = sa.tuple_(sa.literal(place[0]), sa.literal(place[1]))
+            bound = sa.tuple_(sa.literal(place[0], column.type), sa.literal(place[1], sa.BigInteger))
             here = here.where(pair < bound if descending else pair > bound)
         rows = connection.execute(here).all()
         found += [row for row in rows if not config or _matches(row.config, config)]

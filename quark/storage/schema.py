@@ -19,6 +19,9 @@ metadata = sa.MetaData(
 # SQLite only numbers rows by itself where the column is called INTEGER.
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
+# Compared byte by byte everywhere, so that lists have one order, and no two names are taken for the same.
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def _pk() -> sa.Column[int]:
     return sa.Column("pk", Key, primary_key=True)
@@ -31,9 +34,9 @@ def _to(target: str, **options: object) -> sa.Column[int]:
 
 projects = sa.Table(
     "projects", metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("root_path", sa.Text, nullable=False),
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("root_path", Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("schema_version", sa.Integer, nullable=False),
@@ -42,20 +45,20 @@ projects = sa.Table(
 runs = sa.Table(
     "runs", metadata,
     _pk(),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("name", sa.Text),
-    sa.Column("project_id", sa.Text, sa.ForeignKey("projects.id"), nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("parent_run_id", sa.Text),
-    sa.Column("lineage_root_run_id", sa.Text, nullable=False),
+    sa.Column("id", Text, nullable=False, unique=True),
+    sa.Column("name", Text),
+    sa.Column("project_id", Text, sa.ForeignKey("projects.id"), nullable=False),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("reason", Text),
+    sa.Column("parent_run_id", Text),
+    sa.Column("lineage_root_run_id", Text, nullable=False),
     sa.Column("resume_count", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("run_path", sa.Text, nullable=False),
-    sa.Column("git_commit", sa.Text),
+    sa.Column("run_path", Text, nullable=False),
+    sa.Column("git_commit", Text),
     sa.Column("strict_mode", sa.Boolean, nullable=False),
-    sa.Column("config", sa.Text, nullable=False),
-    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("config", Text, nullable=False),
+    sa.Column("environment", Text, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
@@ -70,7 +73,7 @@ run_tags = sa.Table(
     "run_tags", metadata,
     _to("runs", primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("tag", sa.Text, nullable=False),
+    sa.Column("tag", Text, nullable=False),
     sa.Index(None, "tag"),
 )  # fmt: skip
 
@@ -78,7 +81,7 @@ writers = sa.Table(
     "writers", metadata,
     _pk(),
     _to("runs"),
-    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("id", Text, nullable=False),
     sa.Column("rank", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("next", sa.BigInteger, nullable=False),
@@ -93,12 +96,12 @@ records = sa.Table(
     _to("runs"),
     _to("writers"),
     sa.Column("sequence", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("kind", Text, nullable=False),
     sa.Column("time_ns", sa.BigInteger, nullable=False),
     sa.Column("step", sa.BigInteger),
     sa.Column("epoch", sa.BigInteger),
-    sa.Column("label", sa.Text),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("label", Text),
+    sa.Column("body", Text, nullable=False),
     sa.Index(None, "run_pk", "kind", "pk"),
     sa.Index(None, "run_pk", "kind", "label"),
     sa.Index(None, "run_pk", "kind", "step"),
@@ -109,7 +112,7 @@ series = sa.Table(
     "series", metadata,
     _pk(),
     _to("runs"),
-    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("key", Text, nullable=False),
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("last_step", sa.BigInteger),
     sa.Column("last_value", sa.Double),
@@ -126,7 +129,7 @@ fragments = sa.Table(
     sa.Column("last_sequence", sa.BigInteger, nullable=False),
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("points", sa.LargeBinary, nullable=False),
-    sa.Column("extras", sa.Text),
+    sa.Column("extras", Text),
     sa.Index(None, "run_pk", "writer_pk", "first_sequence"),
     sqlite_autoincrement=True,
 )  # fmt: skip
@@ -157,7 +160,7 @@ chunk_data = sa.Table(
     sa.Column("epoch_data", sa.LargeBinary),
     sa.Column("time_data", sa.LargeBinary, nullable=False),
     sa.Column("sequence_data", sa.LargeBinary, nullable=False),
-    sa.Column("extras", sa.Text),
+    sa.Column("extras", Text),
 )  # fmt: skip
 """A chunk's columns, apart from its summary so that a chart reads the summaries alone; see ``columns.py``."""
 

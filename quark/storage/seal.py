@@ -1,6 +1,5 @@
 """Packs new points into chunks: what many appends left mixed becomes stretches of one series each."""
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import msgspec
 import numpy as np
 
 from .chunk import CHUNK_POINTS, Columns, Extra, columns_from_points, columns_of, data_row, summary_row
-from .database import Database
+from .database import Connection, Database
 from .points import unpack_fragments
 
 PASS_POINTS = 262_144
@@ -31,16 +30,19 @@ class _Pass:
     totals: list[tuple[int, int | None, float, int]] = field(default_factory=list)
 
 
-def seal_pass(database: Database, run_pk: int) -> tuple[int, int]:
+def seal_pass(database: Database, run_pk: int) -> tuple[int, int] | None:
     """Pack the oldest new points of a run, at most about PASS_POINTS; returns how many points and fragments.
 
-    Reading and packing hold no lock. Two processes may do it at once: the second one finds its work done and stops.
+    Reading and packing keep nobody waiting. Of two processes that do it at once the second one leaves it to the first,
+    which returns None, or finds its work done.
     """
     with database.snapshot() as connection:
+        if not connection.claim_packing(run_pk):
+            return None
         work = _prepare(connection, run_pk)
     if not work.fragments:
         return 0, 0
-    rows = [(series, writer, summary_row(columns), data_row(columns)) for series, writer, columns in work.chunks]
+    rows = [((series, writer, *summary_row(columns)), data_row(columns)) for series, writer, columns in work.chunks]
     try:
         with database.writing() as connection:
             _write(connection, run_pk, work, rows)
@@ -53,7 +55,7 @@ class _OvertakenError(Exception):
     """Another process packed the same points."""
 
 
-def _prepare(connection: sqlite3.Connection, run_pk: int) -> _Pass:
+def _prepare(connection: Connection, run_pk: int) -> _Pass:
     work = _Pass()
     by_writer: dict[int, tuple[list[bytes], list[str]]] = {}
     cursor = connection.execute(
@@ -103,7 +105,7 @@ def _extras_by_series(texts: list[str]) -> dict[int, dict[int, Extra]]:
     return made
 
 
-def _add(connection: sqlite3.Connection, work: _Pass, series_pk: int, writer_pk: int, columns: Columns) -> None:
+def _add(connection: Connection, work: _Pass, series_pk: int, writer_pk: int, columns: Columns) -> None:
     """Plan the chunks of new points of a series; a last chunk that is not much longer than they are is taken in.
 
     So chunks grow to their full size, and a point is rewritten a few times at most.
@@ -125,7 +127,11 @@ def _add(connection: sqlite3.Connection, work: _Pass, series_pk: int, writer_pk:
         work.chunks.append((series_pk, writer_pk, columns.part(start, start + CHUNK_POINTS)))
 
 
-def _write(connection: sqlite3.Connection, run_pk: int, work: _Pass, rows: list[tuple[Any, ...]]) -> None:
+def _write(
+    connection: Connection, run_pk: int, work: _Pass, rows: list[tuple[tuple[Any, ...], tuple[Any, ...]]]
+) -> None:
+    if not connection.claim_packing(run_pk):
+        raise _OvertakenError
     gone = connection.execute(
         "DELETE FROM fragments WHERE run_pk = ? AND pk <= ?", (run_pk, work.last_fragment)
     ).rowcount
@@ -135,13 +141,17 @@ def _write(connection: sqlite3.Connection, run_pk: int, work: _Pass, rows: list[
         replaced = 0
     if gone != work.fragments or replaced != len(work.replaced):
         raise _OvertakenError
-    for series_pk, writer_pk, summary, data in rows:
-        (pk,) = connection.execute(
-            "INSERT INTO chunks (series_pk, writer_pk, first_sequence, last_sequence, count, step_min, step_max,"
-            " ordered, blocks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING pk",
-            (series_pk, writer_pk, *summary),
-        ).fetchone()
-        connection.execute("INSERT INTO chunk_data VALUES (?, ?, ?, ?, ?, ?, ?)", (pk, *data))
+    numbers = connection.numbers("chunks", len(rows))
+    connection.insert(
+        "chunks",
+        "pk, series_pk, writer_pk, first_sequence, last_sequence, count, step_min, step_max, ordered, blocks",
+        [(pk, *summary) for pk, (summary, _) in zip(numbers, rows, strict=True)],
+    )
+    connection.insert(
+        "chunk_data",
+        "chunk_pk, value_data, step_data, epoch_data, time_data, sequence_data, extras",
+        [(pk, *data) for pk, (_, data) in zip(numbers, rows, strict=True)],
+    )
     connection.executemany(
         "UPDATE series SET count = count + ?, last_step = ?, last_value = ? WHERE pk = ?", work.totals
     )

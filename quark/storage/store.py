@@ -1,4 +1,4 @@
-"""The embedded store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
+"""The store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from .append import Appender
-from .database import Database
+from .database import open_database
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
 if TYPE_CHECKING:
@@ -23,27 +23,50 @@ PAGE_RECORDS = 1000
 
 
 class SqlStore:
-    """A store of runs in a SQLite file; any number of processes may read and write it at once.
+    """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
 
     Args:
-        path_or_url: the database file, or its URL ``sqlite:///...``; it is created if it is missing.
-        lock_path: the file by which writing processes take turns; beside the database unless given.
+        path_or_url: the database file or its URL ``sqlite:///...``, which is created if it is missing; or the URL of a
+            PostgreSQL database, ``postgresql://user@host/database``, in which the tables are.
+        lock_path: the file by which processes that write a SQLite file take turns; beside it unless given.
+        namespace: any text, which names a store apart from others in the same place: a schema of the PostgreSQL
+            database, whose connections it shares with them, or a file beside the file.
 
     Raises:
         ConfigurationError: a URL of a database that this release does not serve.
-        SchemaMigrationError: a newer release wrote the file, or it could not be upgraded.
-        SessionStoreError: the file cannot be opened.
+        MissingDependencyError: PostgreSQL's driver is not installed.
+        SchemaMigrationError: a newer release wrote the store, or it could not be upgraded.
+        SessionStoreError: the store cannot be opened; code ``unavailable`` if no server answers.
     """
 
-    def __init__(self, path_or_url: str | os.PathLike[str], *, lock_path: str | os.PathLike[str] | None = None) -> None:
-        self.path = _path(path_or_url)
-        self._database = Database(self.path, None if lock_path is None else Path(lock_path))
+    def __init__(
+        self, path_or_url: str | os.PathLike[str], *, lock_path: str | os.PathLike[str] | None = None,
+        namespace: str | None = None,
+    ) -> None:  # fmt: skip
+        self._database = open_database(path_or_url, lock_path, namespace)
         self._appender = Appender()
 
     def __repr__(self) -> str:
-        return f"SqlStore({str(self.path)!r})"
+        return f"SqlStore({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Where the store is: the file, or the URL without its password."""
+        return self._database.name
+
+    @property
+    def path(self) -> Path:
+        """The file that the store is.
+
+        Raises:
+            ConfigurationError: it is in PostgreSQL.
+        """
+        path = getattr(self._database, "path", None)
+        if path is None:
+            raise ConfigurationError(f"the store {self.name} is no file; use its name")
+        return path
 
     def __enter__(self) -> "SqlStore":
         return self
@@ -87,12 +110,13 @@ class SqlStore:
         batch.lines()  # decoded before the lock is taken
         try:
             with self._database.writing() as connection:
-                mark, rejected = self._appender.append(connection, batch)
+                work = self._appender.append(connection, batch)
         except BaseException:
             self._appender.forget(batch.origin.run_id)
             raise
-        batch.rejected += rejected
-        return mark
+        self._appender.remember(work)
+        batch.rejected += work.rejected
+        return work.mark
 
     def seal(self, run_id: str | None = None, limit: int = 4) -> int:
         """Pack new metric points into chunks, which take less room and are faster to read.
@@ -110,11 +134,12 @@ class SqlStore:
         for known, pk in self._due(run_id):
             while limit > 0:
                 limit -= 1
-                points, rows = seal_pass(self._database, pk)
+                done = seal_pass(self._database, pk)
+                if done is None:
+                    break
+                points, rows = done
                 packed += points
-                run = self._appender.runs.get(known)
-                if run is not None:
-                    run.points, run.rows = (run.points - points, run.rows - rows) if rows else (0, 0)
+                run = self._appender.packed(known, points, rows)
                 if not rows or (run is not None and run_id is None and not _is_due(run)):
                     break
         return packed
@@ -282,15 +307,3 @@ def _first(limit: int | None, found: Iterator[Record]) -> Iterator[Record]:
             yield record
             if count == limit:
                 return
-
-
-def _path(path_or_url: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path_or_url)
-    if "://" in text:
-        scheme, _, rest = text.partition("://")
-        if scheme != "sqlite" or not rest.startswith("/"):
-            raise ConfigurationError(
-                f"a store lives in a file, got the URL {scheme}://...; pass the file's path, or sqlite:///path"
-            )
-        text = rest[1:]
-    return Path(os.path.realpath(os.path.expanduser(text)))

@@ -27,7 +27,7 @@ def schema_of(connection: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
-def refuse_newer(version: str | None, path: Path) -> None:
+def refuse_newer(version: str | None, place: object) -> None:
     """Leave a database alone that a newer release wrote.
 
     Raises:
@@ -35,7 +35,7 @@ def refuse_newer(version: str | None, path: Path) -> None:
     """
     if version is not None and version > HEAD:
         raise SchemaMigrationError(
-            f"the store {path} has schema {version}, and this release of Quark knows schemas up to {HEAD}; "
+            f"the store {place} has schema {version}, and this release of Quark knows schemas up to {HEAD}; "
             "upgrade it with: pip install -U quark-tracker"
         )
 

@@ -6,18 +6,26 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from quark import ConfigurationError, SchemaMigrationError, SessionStoreError
 from quark.records.base import Origin
-from quark.storage import SqlStore, database
+from quark.storage import SqlStore, sqlite
 from quark.storage.filesystem import network_file_system
 from quark.storage.lock import StoreLock
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
 ORIGIN = Origin("run-1", "w")
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqlStore]:
+    """An empty store in a file."""
+    with SqlStore(path) as opened:
+        yield opened
 
 
 def integrity(path: Path) -> str:
@@ -59,7 +67,7 @@ def test_network_file_systems_are_known_by_their_number(tmp_path: Path, magic: i
 
 def test_a_network_file_system_gets_no_shared_memory(path: Path, monkeypatch, caplog) -> None:
     """There the store keeps a rollback journal, warns once, and works."""
-    monkeypatch.setattr(database, "network_file_system", lambda path: "NFS")
+    monkeypatch.setattr(sqlite, "network_file_system", lambda path: "NFS")
     with caplog.at_level(logging.WARNING, "quark"), SqlStore(path) as store:
         store.append(make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(3)]))
         assert len(store.series("run-1", "train/loss")) == 3
@@ -73,8 +81,8 @@ def test_urls(tmp_path: Path) -> None:
     with SqlStore(f"sqlite:///{tmp_path}/a/b.db") as store:
         assert store.path == tmp_path / "a" / "b.db"
     with pytest.raises(ConfigurationError) as caught:
-        SqlStore("postgresql://user:secret@host/db")
-    assert "postgresql" in str(caught.value) and "secret" not in str(caught.value)
+        SqlStore("mysql://user:secret@host/db")
+    assert "mysql" in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_writers_take_turns(tmp_path: Path) -> None:
@@ -142,7 +150,7 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
 def test_a_full_disk_loses_nothing(store: SqlStore, path: Path) -> None:
     """An append for which there is no room raises and changes nothing; with room again it is taken in full."""
     store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
-    connection = store._database._writer
+    connection = store._database._writer  # type: ignore[attr-defined]
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count={pages + 3}")
     batch = make_batch(
@@ -160,7 +168,7 @@ def test_a_full_disk_loses_nothing(store: SqlStore, path: Path) -> None:
 
 def test_the_log_stays_short(store: SqlStore, path: Path, monkeypatch) -> None:
     """The write-ahead log is written back again and again, so it does not grow with what is recorded."""
-    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 200_000)
     first = 0
     for number in range(60):
         batch = make_batch(ORIGIN, metric_lines(1000, first_step=1000 * number), first)
@@ -171,7 +179,7 @@ def test_the_log_stays_short(store: SqlStore, path: Path, monkeypatch) -> None:
 
 def test_a_reader_that_stays_does_not_stop_writers(store: SqlStore, path: Path, monkeypatch) -> None:
     """A reader keeps its state of the store for as long as it likes; writing and checkpoints go on around it."""
-    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 50_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 50_000)
     store.append(make_batch(ORIGIN, metric_lines(10)))
     with store._database.snapshot() as reader:
         assert reader.execute("SELECT sum(count) FROM fragments").fetchone() == (10,)

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ from quark.storage import SqlStore
 from quark.storage.schema import create_statements
 from quark.storage.upgrade import run_migrations
 from quark.storage.version import HEAD
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqlStore]:
+    """An empty store in a file."""
+    with SqlStore(path) as opened:
+        yield opened
 
 
 def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:

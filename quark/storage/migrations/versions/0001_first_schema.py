@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -43,19 +44,19 @@ def _index(table: str, *columns: str) -> None:
 def _runs() -> None:
     op.create_table(
         "projects",
-        _column("id", sa.Text()), _column("name", sa.Text()), _column("root_path", sa.Text()),
+        _column("id", TEXT), _column("name", TEXT), _column("root_path", TEXT),
         _column("created_at", sa.BigInteger()), _column("updated_at", sa.BigInteger()),
         _column("schema_version", sa.Integer()),
         _primary("projects", "id"),
     )  # fmt: skip
     op.create_table(
         "runs",
-        _column("pk", KEY), _column("id", sa.Text()), _column("name", sa.Text(), nullable=True),
-        _column("project_id", sa.Text()), _column("status", sa.Text()), _column("reason", sa.Text(), nullable=True),
-        _column("parent_run_id", sa.Text(), nullable=True), _column("lineage_root_run_id", sa.Text()),
-        _column("resume_count", sa.Integer()), _column("attempt", sa.Integer()), _column("run_path", sa.Text()),
-        _column("git_commit", sa.Text(), nullable=True), _column("strict_mode", sa.Boolean()),
-        _column("config", sa.Text()), _column("environment", sa.Text()), _column("started_at", sa.BigInteger()),
+        _column("pk", KEY), _column("id", TEXT), _column("name", TEXT, nullable=True),
+        _column("project_id", TEXT), _column("status", TEXT), _column("reason", TEXT, nullable=True),
+        _column("parent_run_id", TEXT, nullable=True), _column("lineage_root_run_id", TEXT),
+        _column("resume_count", sa.Integer()), _column("attempt", sa.Integer()), _column("run_path", TEXT),
+        _column("git_commit", TEXT, nullable=True), _column("strict_mode", sa.Boolean()),
+        _column("config", TEXT), _column("environment", TEXT), _column("started_at", sa.BigInteger()),
         _column("ended_at", sa.BigInteger(), nullable=True), _column("updated_at", sa.BigInteger()),
         _column("schema_version", sa.Integer()), _column("placeholder", sa.Boolean()),
         _primary("runs", "pk"), _unique("runs", "id"), _foreign("runs", "project_id", "projects.id"),
@@ -64,13 +65,13 @@ def _runs() -> None:
     _index("runs", "started_at")
     op.create_table(
         "run_tags",
-        _column("run_pk", KEY), _column("position", sa.Integer()), _column("tag", sa.Text()),
+        _column("run_pk", KEY), _column("position", sa.Integer()), _column("tag", TEXT),
         _primary("run_tags", "run_pk", "position"), _foreign("run_tags", "run_pk", "runs.pk"),
     )  # fmt: skip
     _index("run_tags", "tag")
     op.create_table(
         "writers",
-        _column("pk", KEY), _column("run_pk", KEY), _column("id", sa.Text()), _column("rank", sa.Integer()),
+        _column("pk", KEY), _column("run_pk", KEY), _column("id", TEXT), _column("rank", sa.Integer()),
         _column("attempt", sa.Integer()), _column("next", sa.BigInteger()), _column("dropped", sa.BigInteger()),
         _primary("writers", "pk"), _unique("writers", "run_pk", "id"), _foreign("writers", "run_pk", "runs.pk"),
     )  # fmt: skip
@@ -80,9 +81,9 @@ def _records() -> None:
     op.create_table(
         "records",
         _column("pk", KEY), _column("run_pk", KEY), _column("writer_pk", KEY), _column("sequence", sa.BigInteger()),
-        _column("kind", sa.Text()), _column("time_ns", sa.BigInteger()),
+        _column("kind", TEXT), _column("time_ns", sa.BigInteger()),
         _column("step", sa.BigInteger(), nullable=True), _column("epoch", sa.BigInteger(), nullable=True),
-        _column("label", sa.Text(), nullable=True), _column("body", sa.Text()),
+        _column("label", TEXT, nullable=True), _column("body", TEXT),
         _primary("records", "pk"), _foreign("records", "run_pk", "runs.pk"),
         _foreign("records", "writer_pk", "writers.pk"),
         sqlite_autoincrement=True,
@@ -95,7 +96,7 @@ def _records() -> None:
 def _series() -> None:
     op.create_table(
         "series",
-        _column("pk", KEY), _column("run_pk", KEY), _column("key", sa.Text()), _column("count", sa.BigInteger()),
+        _column("pk", KEY), _column("run_pk", KEY), _column("key", TEXT), _column("count", sa.BigInteger()),
         _column("last_step", sa.BigInteger(), nullable=True), _column("last_value", sa.Double(), nullable=True),
         _primary("series", "pk"), _unique("series", "run_pk", "key"), _foreign("series", "run_pk", "runs.pk"),
     )  # fmt: skip
@@ -104,7 +105,7 @@ def _series() -> None:
         _column("pk", KEY), _column("run_pk", KEY), _column("writer_pk", KEY),
         _column("first_sequence", sa.BigInteger()), _column("last_sequence", sa.BigInteger()),
         _column("count", sa.Integer()), _column("points", sa.LargeBinary()),
-        _column("extras", sa.Text(), nullable=True),
+        _column("extras", TEXT, nullable=True),
         _primary("fragments", "pk"), _foreign("fragments", "run_pk", "runs.pk"),
         _foreign("fragments", "writer_pk", "writers.pk"),
         sqlite_autoincrement=True,
@@ -126,6 +127,6 @@ def _series() -> None:
         _column("chunk_pk", KEY), _column("value_data", sa.LargeBinary()),
         _column("step_data", sa.LargeBinary(), nullable=True), _column("epoch_data", sa.LargeBinary(), nullable=True),
         _column("time_data", sa.LargeBinary()), _column("sequence_data", sa.LargeBinary()),
-        _column("extras", sa.Text(), nullable=True),
+        _column("extras", TEXT, nullable=True),
         _primary("chunk_data", "chunk_pk"), _foreign("chunk_data", "chunk_pk", "chunks.pk", ondelete="CASCADE"),
     )  # fmt: skip
