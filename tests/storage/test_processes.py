@@ -33,19 +33,20 @@ store.close()
 """
 
 
-def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
+def writer(place: Path | str, name: str, count: int) -> subprocess.Popen[str]:
     """A process that appends ``count`` batches of 21 records and prints the mark after each."""
-    command = [sys.executable, "-c", WRITER, str(path), name, str(count)]
+    command = [sys.executable, "-c", WRITER, str(place), name, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def check(path: Path, expected: dict[str, int]) -> None:
-    """The file is sound and holds whole batches: as many points and events as the marks say."""
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
-    with SqlStore(path) as store:
+def check(place: Path | str, expected: dict[str, int]) -> None:
+    """The store is sound and holds whole batches: as many points and events as the marks say."""
+    if isinstance(place, Path):
+        connection = sqlite3.connect(place)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        connection.close()
+    with SqlStore(place) as store:
         marks = {origin.writer_id: mark for origin, mark in store.writers("run-1")}
         assert marks.keys() == expected.keys()
         assert all(marks[name] % 21 == 0 and marks[name] >= told for name, told in expected.items())
@@ -60,22 +61,51 @@ def check(path: Path, expected: dict[str, int]) -> None:
         assert len(set(events)) == batches
 
 
-def test_processes_write_at_once(path: Path) -> None:
+def test_processes_write_at_once(place: Path | str) -> None:
     """Three processes that open, create, write and pack one store at the same time each store everything once."""
-    processes = {name: writer(path, name, 40) for name in ("x", "y", "z")}
+    processes = {name: writer(place, name, 40) for name in ("x", "y", "z")}
     for process in processes.values():
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0 and out.split()[-1] == "840"
-    check(path, dict.fromkeys(processes, 840))
+    check(place, dict.fromkeys(processes, 840))
+
+
+SAME = """
+import sys
+from quark import SessionStoreError
+from quark.records.base import Origin
+from quark.storage import SqlStore
+from quark.testing import event_line, make_batch, metric_lines
+
+place, count, every = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+origin = Origin("run-1", "x")
+store = SqlStore(place)
+for step in range(0, count, every):
+    lines = [
+        line for one in range(step, min(step + every, count))
+        for line in (*metric_lines(10, ("a", "b"), first_step=10 * one), event_line(f"e{one}", step=one))
+    ]
+    assert store.append(make_batch(origin, lines, 21 * step)) >= 21 * step + len(lines)
+    if step % 7 == 0:
+        store.seal("run-1")
+store.close()
+"""
+
+
+def test_processes_that_are_sent_the_same(place: Path | str) -> None:
+    """A sender that gave up on one replica tells another one the same, cut in other pieces: it is stored once."""
+    processes = [subprocess.Popen([sys.executable, "-c", SAME, str(place), "60", str(every)]) for every in (1, 2, 3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    check(place, {"x": 1260})
 
 
 @pytest.mark.fault
-def test_kill_in_the_middle(path: Path) -> None:
+def test_kill_in_the_middle(place: Path | str) -> None:
     """A process that is killed at any moment leaves whole batches only, and the next one goes on at its mark."""
     rng = random.Random(5)
     told = 0
     for _ in range(6):
-        process = writer(path, "x", 10_000)
+        process = writer(place, "x", 10_000)
         assert process.stdout is not None
         told = max(told, int(process.stdout.readline()))
         time.sleep(rng.uniform(0.0, 0.15))
@@ -84,4 +114,4 @@ def test_kill_in_the_middle(path: Path) -> None:
         process.stdout.close()
         process.wait()
         told = max([told, *(int(number) for number in rest[:-1] if number)])
-        check(path, {"x": told})
+        check(place, {"x": told})
