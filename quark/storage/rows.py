@@ -69,6 +69,8 @@ def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
             "sequence": records.c.sequence, "writer_id": writers.c.id, "rank": writers.c.rank,
             "attempt": writers.c.attempt,
         }[name]  # fmt: skip
+        if name != "writer_id":
+            return _among(value, lambda one: _is_number(column, one))
     elif name == cls.label_field:
         column = records.c.label
     elif name in body_names(cls):
@@ -86,6 +88,12 @@ def _among(value: Any, condition: Any) -> Any:
     if isinstance(value, (tuple, list, set, frozenset)):
         return sa.or_(sa.false(), *(condition(one) for one in value))
     return condition(value)
+
+
+def _is_number(column: Any, value: Any) -> Any:
+    """Equality with a whole number; any other value is no fault, and no record has it."""
+    fits = isinstance(value, int) and -(2**63) <= value < 2**63
+    return sa.type_coerce(column, sa.BigInteger) == value if fits else sa.false()
 
 
 def _has_id(record_id: Any) -> Any:

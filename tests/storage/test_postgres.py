@@ -1,0 +1,335 @@
+"""A store in PostgreSQL: replicas share it, its schema is made once, faults are named, and no text is too strange."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quark import ConfigurationError, RecordFilter, SchemaMigrationError, SessionStoreError
+from quark.records.base import Origin
+from quark.records.line import Line, encode
+from quark.storage import SqlStore, postgres, postgres_pool
+from quark.storage.postgres_connection import escaped, unescaped
+from quark.storage.schema import metadata
+from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
+
+from ..postgres import Server, database_url, own_server
+
+ORIGIN = Origin("run-1", "w")
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[SqlStore]:
+    """An empty store in PostgreSQL."""
+    with SqlStore(postgres_url) as opened:
+        yield opened
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What several calls return that begin at the same moment."""
+    barrier = threading.Barrier(len(calls))
+
+    def call(one: Callable[[], Any]) -> Any:
+        barrier.wait(30)
+        return one()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(call, calls))
+
+
+def execute(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement beside the store."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_the_migrations_make_what_the_schema_says(postgres_url: str) -> None:
+    """Alembic finds no difference between the tables of a store and ``schema.py``, collations included."""
+    engine = sa.create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SET search_path TO quark"))
+        options = {"compare_type": True, "target_metadata": metadata}
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+        collations = connection.execute(
+            sa.text(
+                "SELECT DISTINCT collation_name FROM information_schema.columns"
+                " WHERE table_schema = 'quark' AND data_type = 'text'"
+            )
+        )
+        assert (differences, collations.scalars().all()) == ([], ["C"])
+
+
+def test_replicas_that_start_at_once(bare_postgres_url: str, monkeypatch) -> None:
+    """One of them makes the tables, the others wait for it; all can write."""
+    seen: list[str] = []
+    original = postgres.PostgresDatabase._migrate
+    monkeypatch.setattr(
+        postgres.PostgresDatabase, "_migrate", lambda self, *rest: (seen.append("asked"), original(self, *rest))[1]
+    )
+
+    def start(name: str) -> int:
+        with SqlStore(bare_postgres_url) as store:
+            return store.append(make_batch(Origin("run-1", name), metric_lines(3)))
+
+    assert at_once(*(lambda name=name: start(name) for name in "abcd")) == [3, 3, 3, 3]
+    assert len(seen) >= 1
+    with SqlStore(bare_postgres_url) as store:
+        assert store.count("run-1") == {"metric": 12}
+
+
+def test_namespaces(postgres_url: str) -> None:
+    """Stores with different names share a database and nothing else, whatever the names are."""
+    names = ["a", "A", 'x"; DROP SCHEMA quark CASCADE; --', "o'brien", "ü" * 1000, "../a", "%s"]
+    with SqlStore(postgres_url) as plain:
+        for name in names:
+            with SqlStore(postgres_url, namespace=name) as store:
+                store.append(make_batch(Origin("run-1", "w"), [start_line(ORIGIN, name=name[:20])]))
+        for name in names:
+            with SqlStore(postgres_url, namespace=name) as store:
+                assert [run.name for run in store.runs().items] == [name[:20]]
+        assert plain.runs().items == ()
+        assert [pool.users for pool in postgres_pool._pools.values()] == [1]
+    assert postgres_pool._pools == {}
+    (comment,) = execute(
+        postgres_url, "SELECT count(*) FROM pg_namespace n WHERE obj_description(n.oid) LIKE 'Quark, namespace %'"
+    )
+    assert comment == (len(names),)
+    for bad in ("", 3):
+        with pytest.raises(ConfigurationError, match="namespace"):
+            SqlStore(postgres_url, namespace=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("version", ["9999", "0000"])
+def test_tables_that_cannot_be_upgraded_stay_as_they_were(postgres_url: str, version: str) -> None:
+    """A newer store, or one of a version that no migration knows, is refused with its version."""
+    execute(postgres_url, f"UPDATE quark.alembic_version SET version_num = '{version}'")
+    with pytest.raises(SchemaMigrationError, match=version):
+        SqlStore(postgres_url)
+    assert execute(postgres_url, "SELECT version_num FROM quark.alembic_version") == [(version,)]
+
+
+def test_another_program_s_schema_is_refused(bare_postgres_url: str) -> None:
+    """Tables that are not Quark's are not added to."""
+    execute(bare_postgres_url, "CREATE SCHEMA quark; CREATE TABLE quark.mine (x int)")
+    with pytest.raises(SchemaMigrationError, match="mine"):
+        SqlStore(bare_postgres_url)
+
+
+def test_a_database_that_cannot_hold_any_text_is_refused(postgres_server: str) -> None:
+    """The encoding must be UTF-8; the error says how to make such a database."""
+    name = "quark_test_latin1"
+    execute(postgres_server, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(SchemaMigrationError, match=r"LATIN1.*createdb"):
+            SqlStore(database_url(postgres_server, name))
+    finally:
+        execute(postgres_server, f"DROP DATABASE {name}")
+
+
+def test_no_secret_is_shown() -> None:
+    """Neither a URL that cannot be read nor a server that does not answer brings the password to light."""
+    for url, error in (
+        ("postgresql://user:s3cret@host/db?nonsense=1", ConfigurationError),
+        ("postgresql://user:s3cret@[::1/db", ConfigurationError),
+        ("postgresql://user:s3cret@host:port/db", SessionStoreError),
+        ("postgresql://user:s3cret@127.0.0.1:1/db", SessionStoreError),
+    ):
+        with pytest.raises(error) as caught:
+            SqlStore(url)
+        assert "s3cret" not in f"{caught.value}{caught.value.__cause__}"
+    assert caught.value.code == "unavailable"  # type: ignore[attr-defined]
+    assert postgres_pool._pools == {}
+
+
+# Replicas
+
+
+def test_two_replicas_that_get_the_same_batch_at_once(store: SqlStore) -> None:
+    """It is stored once, by whichever was first, also when the run itself is new to both."""
+    for number in range(20):
+        origin = Origin(f"run-{number}", "w")
+
+        def send(origin: Origin = origin) -> int:
+            return store.append(
+                make_batch(origin, [start_line(origin), *metric_lines(50, ("a", "b")), event_line("e")])
+            )
+
+        assert at_once(*[send] * 4) == [102] * 4
+        assert store.count(origin.run_id) == {"metric": 100, "event": 1}
+
+
+def test_a_batch_waits_for_the_one_before_it(store: SqlStore) -> None:
+    """While a transaction that writes the run is open, another writer's batch waits, and then takes its new mark."""
+    store.append(make_batch(ORIGIN, metric_lines(2)))
+    late = make_batch(ORIGIN, metric_lines(4), 0)
+    with ThreadPoolExecutor(1) as thread:
+        with store._database.writing() as connection:
+            assert connection.lock_run("run-1") is not None
+            waiting = thread.submit(store.append, late)
+            other = make_batch(Origin("run-2", "w"), metric_lines(1))
+            assert store.append(other) == 1  # another run's does not
+            assert len(store.series("run-1", "train/loss")) == 2  # and neither do readers
+            connection.execute("UPDATE writers SET next = 3")
+            assert not waiting.done()
+        assert waiting.result(30) == 4
+    assert store.series("run-1", "train/loss").sequences.tolist() == [0, 1, 3]
+
+
+def test_a_run_that_another_one_packs_is_left_alone(store: SqlStore, postgres_url: str) -> None:
+    """``seal`` does not wait for the process that packs the run, and packs it when that one has gone."""
+    store.append(make_batch(ORIGIN, metric_lines(300)))
+    with store._database.snapshot() as connection:
+        (pk,) = connection.execute("SELECT pk FROM runs WHERE id = ?", ("run-1",)).fetchone()
+        assert connection.claim_packing(pk)
+        assert store.seal("run-1") == 0
+    assert store.seal("run-1") == 300
+
+
+# Faults
+
+
+def lose_connections(url: str) -> None:
+    """End every other connection of the database, as a restart or a failing network does."""
+    execute(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
+def test_connections_that_were_lost_are_replaced(store: SqlStore, postgres_url: str) -> None:
+    """Between two calls nobody notices."""
+    store.append(make_batch(ORIGIN, metric_lines(2)))
+    lose_connections(postgres_url)
+    assert store.append(make_batch(ORIGIN, metric_lines(2, first_step=2), 2)) == 4
+    lose_connections(postgres_url)
+    assert len(store.series("run-1", "train/loss")) == 4
+
+
+def test_a_connection_lost_in_a_transaction(store: SqlStore, postgres_url: str, monkeypatch) -> None:
+    """The append says ``unavailable`` and leaves nothing, not even in memory; the sender's next try is taken."""
+    store.append(make_batch(ORIGIN, metric_lines(2)))
+    original = postgres.PostgresConnection.execute
+
+    def lose(self: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE writers"):
+            monkeypatch.undo()
+            lose_connections(postgres_url)
+        return original(self, sql, *rest)
+
+    monkeypatch.setattr(postgres.PostgresConnection, "execute", lose)
+    batch = make_batch(ORIGIN, metric_lines(3, ("new",)), 2)
+    with pytest.raises(SessionStoreError) as caught:
+        store.append(batch)
+    assert caught.value.code == "unavailable"
+    assert store.keys("run-1") == ["train/loss"]
+    assert (store.append(batch), store.keys("run-1")) == (5, ["new", "train/loss"])
+    assert store.series("run-1", "new").sequences.tolist() == [2, 3, 4]
+
+
+def test_an_answer_that_is_lost(store: SqlStore, postgres_url: str, monkeypatch) -> None:
+    """If the transaction is kept but nobody says so, the sender comes again, and nothing is twice."""
+    store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
+    original = psycopg.Connection.commit
+
+    def commit(self: Any) -> None:
+        original(self)
+        monkeypatch.undo()
+        self.close()
+        raise psycopg.OperationalError("the connection was lost")
+
+    monkeypatch.setattr(psycopg.Connection, "commit", commit)
+    batch = make_batch(ORIGIN, [*metric_lines(3, ("new",)), event_line("e")], 1)
+    with pytest.raises(SessionStoreError, match="lost") as caught:
+        store.append(batch)
+    assert caught.value.code == "unavailable"
+    assert (store.append(batch), store.count("run-1")) == (5, {"metric": 3, "event": 1})
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that the test may stop."""
+    made = own_server()
+    yield made
+    made.remove()
+
+
+@pytest.mark.fault
+def test_a_server_that_restarts(server: Server) -> None:
+    """While it is away, stopped or crashed, every call says so; afterwards the same store goes on where it was."""
+    with SqlStore(server.url) as store:
+        store.append(make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(5)]))
+        mark = 6
+        for how in (signal.SIGINT, signal.SIGQUIT):
+            server.stop(how)
+            batch = make_batch(ORIGIN, metric_lines(5, first_step=mark), mark)
+            calls: list[Callable[[], Any]] = [
+                lambda batch=batch: store.append(batch), lambda: store.run("run-1"),
+                lambda: store.position("run-1", "w"),
+            ]  # fmt: skip
+            for call in calls:
+                with pytest.raises(SessionStoreError) as caught:
+                    call()
+                assert caught.value.code == "unavailable"
+            server.start()
+            mark = store.append(batch)
+        assert (mark, store.count("run-1")) == (16, {"metric": 15})
+
+
+# Text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\ue000\ue00101")))
+def test_text_without_nul(text: str) -> None:
+    """What stands for a text in PostgreSQL has no NUL, is another for every text, and leads back to it."""
+    assert "\0" not in escaped(text)
+    assert unescaped(escaped(text)) == text
+    assert escaped(text) == text or "\0" in text or "\ue000" in text
+
+
+NAMES = ["a\0b", "a\ue0000b", "100%", "a_b", "o'brien", 'say "x"', "\\u0000", "\ue000", "?", "%s", "\U0001f642"]
+
+
+def test_any_name_is_found_again(store: SqlStore) -> None:
+    """Ids, names, tags, keys and fields with NUL, quotes, wildcards and signs of SQL come back, each as itself only."""
+    for name in NAMES:
+        origin = Origin(name, name)
+        start = msgspec.json.decode(start_line(origin, name=name, project=name).body)
+        start["run"]["tags"] = [name]
+        body = {"event_type": name, "severity": "info", "status": name, "payload": {name: name}}
+        event = Line("event", 0, 1, label=name, body=msgspec.Raw(encode(body)))
+        point = Line("metric", 0, 1, 1, None, name, 1.0, description=name)
+        batch = make_batch(origin, [run_line("start", start), *[event] * 10, point])
+        assert (store.append(batch), batch.rejected) == (12, [])
+    for name in NAMES:
+        for where in ({"name": name}, {"project": name}, {"tag": name}):
+            assert [run.id for run in store.runs(**where).items] == [name]  # type: ignore[arg-type]
+        assert (store.keys(name), len(store.series(name, name)), store.position(name, name)) == ([name], 1, 12)
+        assert [record.description for record in store.records(name, "metric")] == [name]  # type: ignore[attr-defined]
+        for field in ("event_type", "status"):
+            found = [len(list(store.records(name, "event", RecordFilter(where={field: other})))) for other in NAMES]
+            assert found == [10 if other == name else 0 for other in NAMES]
+    assert [run.id for run in store.runs(sort="name").items] == sorted(NAMES, key=lambda name: escaped(name).encode())
+
+
+def test_values_that_no_record_has(store: SqlStore) -> None:
+    """A filter by what cannot be there finds nothing and is no fault of the server."""
+    store.append(make_batch(ORIGIN, [start_line(ORIGIN), event_line("a", payload={"x": "\0"})]))
+    for where in (
+        {"severity": "\ud800"}, {"severity": float("nan")}, {"status": 2**70}, {"rank": 2**40}, {"rank": "x"},
+        {"attempt": 1.5}, {"sequence": 2**70}, {"payload": {"x": "y"}},
+    ):  # fmt: skip
+        assert list(store.records("run-1", "event", RecordFilter(where=where))) == []
+    for where in ({"payload": {"x": "\0"}}, {"status": None}, {"rank": 0}, {"sequence": 1}):
+        assert len(list(store.records("run-1", "event", RecordFilter(where=where)))) == 1
