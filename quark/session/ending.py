@@ -36,6 +36,9 @@ SIGNAL_CLOSE_S = 2.0
 class Ending(Recorder):
     """A recorder that ends: by ``end_run``, by leaving its ``with`` block, or with its process."""
 
+    shared = False
+    _told_of: BaseException | None = None
+
     def __init__(
         self, context: RunContext, manifest: RunManifest, delivery: Dispatcher, store_worker: SinkWorker | None, *,
         close_timeout_s: float = 10.0,
@@ -92,6 +95,14 @@ class Ending(Recorder):
         """Say why the run ends, should nothing go wrong from now on; None takes it back."""
         self._stepper.reason = reason
 
+    def share(self, shared: bool = True) -> None:
+        """Whether ``start_run`` in this context (thread, task) joins this run rather than opens another.
+
+        For whoever starts a run around code that starts one itself, such as a launcher. While the run is shared, to end
+        it only says why it will end; its owner takes it back with ``share(False)`` and ends it.
+        """
+        self.shared = shared
+
     def declare(
         self, tasks: Mapping[str, TaskManifest], criterion: CriterionManifest | None, workers: int | None
     ) -> None:
@@ -111,6 +122,9 @@ class Ending(Recorder):
 
     def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
         """End the run once, for a stop reason; later calls do nothing."""
+        if self.shared:
+            self.will_end(reason)
+            return
         with self._finishing:
             if self._reason is not None or self._forked:
                 return
@@ -191,8 +205,9 @@ class Ending(Recorder):
 
     def _record_failure(self, error: BaseException) -> None:
         """The exception that leaves the run, as the log message that the status rests on."""
-        if self._reason is not None:
+        if self._reason is not None or error is self._told_of:
             return
+        self._told_of = error  # a shared run is left by several
         failed = exits.reason_of(error) == "error"
         payload = {"exception_type": type(error).__name__}
         try:
@@ -218,6 +233,7 @@ class Ending(Recorder):
 
     def exit_by_end(self, reason: str, error: BaseException | None) -> None:
         """The interpreter ends and nobody ended the run."""
+        self.shared = False
         if error is not None:
             self._record_failure(error)
         elif reason == "completed":
@@ -229,6 +245,8 @@ class Ending(Recorder):
 
         It runs on a thread of its own: the signal may have come while this thread held a lock of the delivery.
         """
+
+        self.shared = False
 
         def end() -> None:
             self._record_failure(InterruptedError(f"received {name}"))

@@ -20,6 +20,7 @@ from ..records.run import ProjectRecord, RunContext, RunRecord
 from ..settings import setting
 from ..sinks.store import StoreSink
 from .cells import current_cell, end_earlier, opened_by
+from .current import current_run
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
@@ -41,6 +42,9 @@ def begin(
     """Start a run; see ``quark.start_run``. ``declared``: what a tracked loop declares of itself."""
     if setting("QUARK_DISABLE"):
         return DisabledSession(_check_project(project or "disabled"))
+    host = current_run()
+    if host is not None and host.shared and run_id in (None, host.run_id):
+        return _joined(host, config, tags, trackers)
     cell = current_cell()
     end_earlier(cell)
     project = _check_project(project if project is not None else setting("QUARK_PROJECT"))
@@ -73,6 +77,20 @@ def begin(
     opened_by(cell, session)
     _announce_start(session, context, job)
     return _with_trackers(session, trackers)
+
+
+def _joined(
+    host: TrainingSession, config: Mapping[str, Any] | None, tags: Iterable[str] | None, trackers: Iterable[Any] | str
+) -> TrainingSession:
+    """A run that is shared, with what was to be known of the one that would have been started."""
+    params = redact(check_json(config, "config"))
+    for tag in _check_tags(tags):
+        host.add_tag(tag)
+    if params:
+        log_event(host, "hyperparameters", payload=params)
+    for tracker in [trackers] if isinstance(trackers, str) else trackers:
+        host.add_tracker(tracker)
+    return host
 
 
 def resume(
