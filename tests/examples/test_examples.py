@@ -10,10 +10,13 @@ import quark
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 EXPECTED = {
+    "accelerate_loop": ("half-planes", {"train/loss", "system/process/rss_bytes"}),
     "custom_loop": ("custom-loop", {"train/loss", "model/slope", "system/runtime/step_time_ms"}),
     "documented_pytorch_loop": ("image-classifier", {"train/loss", "optimizer/lr", "system/runtime/data_time_ms"}),
+    "lightning_digits": ("digits", {"train/loss", "val/accuracy", "optimizer/lr", "optimizer/grad_norm"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
     "tracked_loop": ("tracked-loop", {"n_measured", "uncertainty", "val/mse", "system/tasks/training_ms"}),
+    "transformers_trainer": ("counting", {"train/loss", "eval/loss", "optimizer/lr", "system/throughput/tokens_per_s"}),
     "watch_custom_loop": ("watch-digits", {"train/loss", "system/runtime/step_time_ms"}),
     "watch_transformer": ("watch-transformer", {"train/loss"}),
 }

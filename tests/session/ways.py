@@ -247,10 +247,50 @@ def refused(loop: quark.Loop) -> None:
     raise AssertionError("the second start was not refused")
 
 
+def lightning(way: str, store: str, diary: str) -> None:
+    """Trainer(callbacks=[QuarkCallback()]).fit."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's own
+        fit(way, store, diary)
+
+
+def fit(way: str, store: str, diary: str) -> None:
+    import lightning.pytorch as pl
+    import torch
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    from quark_integrations.callbacks.lightning import QuarkCallback
+
+    class Module(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+            act(way, self.global_step, quark.current_run(), lambda: setattr(self.trainer, "should_stop", True))
+            loss = self.net(batch).square().mean()
+            self.log("loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    callbacks: list[Any] = [QuarkCallback("ways", storage_dir=store, trackers=[Diary(diary)])]
+    if way == "criterion met":
+        callbacks.append(EarlyStopping("loss", stopping_threshold=1e9, check_on_train_epoch_end=True))
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", devices=1, logger=False, callbacks=callbacks,  # it stops at the end of one
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=store,
+    )  # fmt: skip
+    trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(STEPS, 1)))  # type: ignore[arg-type]
+
+
 HOSTS = {
     "session": bare, "with session": with_session, "steps": steps, "asteps": asteps, "Loop, with": loop_with,
     "Loop, for": loop_for, "Loop, async with": loop_async_with, "Loop, async for": loop_async_for,
-    "Loop, with, 2 workers": loop_workers,
+    "Loop, with, 2 workers": loop_workers, "Lightning": lightning,
 }  # fmt: skip
 
 

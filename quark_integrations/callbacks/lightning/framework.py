@@ -8,7 +8,7 @@ loaded at the time, both if both are.
 import sys
 import types
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
 import quark
 
@@ -21,13 +21,13 @@ class Bridged:
 
     bridges_to: ClassVar[str] = ""
 
-    def __new__(cls, *arguments: Any, **options: Any) -> "Bridged":
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
         """An object of this class and of Lightning's.
 
         Raises:
             MissingDependencyError: neither ``lightning`` nor ``pytorch_lightning`` can be imported.
         """
-        return object.__new__(_subclass(cls, _loaded() or _imported()))
+        return cast("Self", object.__new__(_subclass(cls, _loaded() or _imported())))
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is made here and cannot be found by name
         cls = type(self)

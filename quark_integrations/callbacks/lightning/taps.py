@@ -153,17 +153,17 @@ class Heard(dict[str, Any]):
     Lightning puts the values of a batch together and adds them here; doing that again would cost as much.
     """
 
-    last: Mapping[str, Any] | None = None
+    last: Any = None
 
-    def update(self, *values: Any, **named: Any) -> None:
+    def update(self, values: Any = (), /, **named: Any) -> None:
         """Add values, and keep the mapping that they came in."""
-        super().update(*values, **named)
-        self.last = values[0] if values else named
+        dict.update(self, values, **named)
+        self.last = values
 
     def take(self, connector: Any) -> Mapping[str, Any]:
         """The values that were added since the last call; those that Lightning puts together if it adds none here."""
         last, self.last = self.last, None
-        return connector.metrics["log"] if last is None else last
+        return last if isinstance(last, dict) else connector.metrics["log"]
 
 
 def current_step(trainer: Any) -> int:
