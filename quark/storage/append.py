@@ -20,6 +20,9 @@ from .points import Extras, extras_of, pack_fragment, pack_points
 FRAGMENT_POINTS = 16_384
 """Points of one row at most: reading and packing stay in steps of a few milliseconds."""
 
+FEW_KEYS = 64
+"""New keys that are asked for by name; for more of them the whole list of a run's keys is as quick."""
+
 RUN = "run"
 _METRIC_KINDS = frozenset(("metric", WIDE))
 _LIMIT = 2**63
@@ -204,11 +207,9 @@ class SeriesNumbers(dict[str, int]):
     def _add(self, keys: Iterable[str]) -> None:
         """Find or make the rows of keys, in their order; another process may have made any of them."""
         missing = [key for key in keys if key not in self._known]
-        query = "SELECT key, pk FROM series WHERE run_pk = ?"
-        if len(missing) == 1:
-            query, arguments = query + " AND key = ?", (self._run_pk, missing[0])
-        else:
-            arguments = (self._run_pk,)
+        query, arguments = "SELECT key, pk FROM series WHERE run_pk = ?", (self._run_pk,)
+        if len(missing) <= FEW_KEYS:
+            query, arguments = f"{query} AND key IN ({', '.join('?' * len(missing))})", (self._run_pk, *missing)
         found = dict(self._connection.execute(query, arguments).fetchall())
         new = [key for key in missing if key not in found]
         if new:

@@ -93,7 +93,7 @@ writers = sa.Table(
 records = sa.Table(
     "records", metadata,
     _pk(),
-    _to("runs"),
+    sa.Column("run_pk", Key, nullable=False),  # that of the writer: to check it too would cost 4 us a row
     _to("writers"),
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("kind", Text, nullable=False),

@@ -120,7 +120,6 @@ CREATE TABLE records (
 	epoch BIGINT,
 	label TEXT,
 	body TEXT NOT NULL,
-	CONSTRAINT fk_records_run_pk FOREIGN KEY(run_pk) REFERENCES runs (pk),
 	CONSTRAINT fk_records_writer_pk FOREIGN KEY(writer_pk) REFERENCES writers (pk)
 );
 

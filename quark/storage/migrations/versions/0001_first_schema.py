@@ -84,8 +84,7 @@ def _records() -> None:
         _column("kind", TEXT), _column("time_ns", sa.BigInteger()),
         _column("step", sa.BigInteger(), nullable=True), _column("epoch", sa.BigInteger(), nullable=True),
         _column("label", TEXT, nullable=True), _column("body", TEXT),
-        _primary("records", "pk"), _foreign("records", "run_pk", "runs.pk"),
-        _foreign("records", "writer_pk", "writers.pk"),
+        _primary("records", "pk"), _foreign("records", "writer_pk", "writers.pk"),
         sqlite_autoincrement=True,
     )  # fmt: skip
     _index("records", "run_pk", "kind", "pk")
