@@ -20,31 +20,32 @@ C, S, R, X, B, E, M, L = (
 )  # fmt: skip
 
 TABLE = {
-    # way                       session, with, steps, asteps, Loop: with, for, async with, async for, workers; Lightning
-    "it runs through":          (C, C, C, C, M, M, M, M, M, C),
-    "criterion met":            (NONE, NONE, NONE, NONE, X, X, X, X, X, X),
-    "break":                    (C, C, S, S, S, S, S, S, S, NONE),
-    "return":                   (NONE, NONE, S, S, S, S, S, S, S, NONE),
-    "stop()":                   (NONE, NONE, S, S, S, S, S, S, S, S),
-    "stop request":             (NONE, NONE, R, R, R, R, R, R, R, R),
-    "iterator dropped":         (NONE, NONE, S, S, NONE, S, NONE, S, NONE, NONE),
-    "never iterated":           (NONE, NONE, NONE, NONE, S, S, S, S, S, NONE),
-    "exception":                (E, E, E, E, E, E, E, E, E, E),
-    "exception caught outside": (C, E, E, E, E, S, E, S, E, E),
-    "task raises":              (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE),
-    "first task raises":        (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE),
-    "start refused":            (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE),
-    "started twice":            (NONE, NONE, NONE, NONE, M, M, M, M, M, NONE),
-    "Ctrl-C":                   (B, B, B, B, B, B, B, B, B, B),
-    "sys.exit":                 (B, B, B, B, B, B, B, B, B, B),
-    "cancellation":             (NONE, NONE, NONE, B, NONE, NONE, B, B, NONE, NONE),
-    "SIGTERM":                  (B, B, B, B, B, B, B, B, B, B),
-    "kill -9":                  (L, L, L, L, L, L, L, L, L, L),
+    # way                       session, with, steps, asteps, Loop: with, for, async with, async for, workers;
+    #                           Lightning, Transformers
+    "it runs through":          (C, C, C, C, M, M, M, M, M, C, C),
+    "criterion met":            (NONE, NONE, NONE, NONE, X, X, X, X, X, X, X),
+    "break":                    (C, C, S, S, S, S, S, S, S, NONE, NONE),
+    "return":                   (NONE, NONE, S, S, S, S, S, S, S, NONE, NONE),
+    "stop()":                   (NONE, NONE, S, S, S, S, S, S, S, S, S),
+    "stop request":             (NONE, NONE, R, R, R, R, R, R, R, R, R),
+    "iterator dropped":         (NONE, NONE, S, S, NONE, S, NONE, S, NONE, NONE, NONE),
+    "never iterated":           (NONE, NONE, NONE, NONE, S, S, S, S, S, NONE, NONE),
+    "exception":                (E, E, E, E, E, E, E, E, E, E, E),
+    "exception caught outside": (C, E, E, E, E, S, E, S, E, E, E),
+    "task raises":              (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE, E),
+    "first task raises":        (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE, E),
+    "start refused":            (NONE, NONE, NONE, NONE, E, E, E, E, E, NONE, NONE),
+    "started twice":            (NONE, NONE, NONE, NONE, M, M, M, M, M, NONE, NONE),
+    "Ctrl-C":                   (B, B, B, B, B, B, B, B, B, B, B),
+    "sys.exit":                 (B, B, B, B, B, B, B, B, B, B, B),
+    "cancellation":             (NONE, NONE, NONE, B, NONE, NONE, B, B, NONE, NONE, NONE),
+    "SIGTERM":                  (B, B, B, B, B, B, B, B, B, B, B),
+    "kill -9":                  (L, L, L, L, L, L, L, L, L, L, L),
 }  # fmt: skip
 """The stop reason of every way (row) out of every host (column); a dash where there is no such way."""
 
 STATUS = {E: "failed", L: "failed", B: "interrupted"}
-FRAMEWORKS = {"Lightning": "lightning.pytorch"}
+FRAMEWORKS = {"Lightning": "lightning.pytorch", "Transformers": "transformers"}
 """Hosts that are other people's packages."""
 
 NO_FINAL_STATE = ("first task raises", "start refused", "never iterated")

@@ -287,10 +287,53 @@ def fit(way: str, store: str, diary: str) -> None:
     trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(STEPS, 1)))  # type: ignore[arg-type]
 
 
+def transformers(way: str, store: str, diary: str) -> None:
+    """Trainer(callbacks=[QuarkCallback()]).train; the body is a callback of the user, the task is the model."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Transformers' own
+        train(way, store, diary)
+
+
+def train(way: str, store: str, diary: str) -> None:
+    import torch
+    from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+
+    from quark_integrations.callbacks.transformers import QuarkCallback
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch.nn.Linear(1, 1)
+
+        def forward(self, x: torch.Tensor, return_loss: bool = True) -> dict[str, torch.Tensor]:
+            if way == "first task raises" or (way == "task raises" and trainer.state.global_step == 1):
+                raise ValueError("the model failed")
+            return {"loss": self.net(x).square().mean()}
+
+    class Body(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            act(way, state.global_step - 1, quark.current_run(), lambda: setattr(control, "should_training_stop", True))
+
+    callbacks: list[Any] = [Body(), QuarkCallback("ways", storage_dir=store, trackers=[Diary(diary)])]
+    options: dict[str, Any] = {}
+    if way == "criterion met":
+        callbacks.append(EarlyStoppingCallback(1, early_stopping_threshold=1e9))
+        options = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "loss"}
+    data: Any = [{"x": torch.ones(1)}] * STEPS
+    arguments = TrainingArguments(
+        f"{store}-out", num_train_epochs=2, per_device_train_batch_size=1, use_cpu=True, disable_tqdm=True,
+        save_strategy="no", report_to="none", prediction_loss_only=True, **options,
+    )  # fmt: skip
+    trainer = Trainer(Model(), arguments, train_dataset=data, eval_dataset=data, callbacks=callbacks)
+    trainer.train()
+
+
 HOSTS = {
     "session": bare, "with session": with_session, "steps": steps, "asteps": asteps, "Loop, with": loop_with,
     "Loop, for": loop_for, "Loop, async with": loop_async_with, "Loop, async for": loop_async_for,
-    "Loop, with, 2 workers": loop_workers, "Lightning": lightning,
+    "Loop, with, 2 workers": loop_workers, "Lightning": lightning, "Transformers": transformers,
 }  # fmt: skip
 
 
