@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
+import quark
+
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "enable_model_summary": False,
 }  # fmt: skip
@@ -108,3 +110,30 @@ def quark_points(view: Any) -> dict[str, list[tuple[int, float]]]:
             series = view.series(key)
             found[key] = list(zip(series.steps.tolist(), series.values.tolist(), strict=True))
     return found
+
+
+def only(directory: Path) -> Any:
+    """The one run of a store, as it is."""
+    with quark.open(directory) as store:
+        (view,) = list(store.runs())
+        return copy_of(view)
+
+
+def copy_of(view: Any) -> Any:
+    """Everything that the tests look at, read while the store is open."""
+    keys = view.keys()
+    view.points = quark_points(view)
+    view.all = {key: view.series(key) for key in keys}
+    view.seen = {event.event_type: event for event in view.events()}
+    view.event_list = [event.event_type for event in view.events()]
+    view.layer_list = view.layers()
+    view.telemetry_list = view.telemetry()
+    return view
+
+
+def fit(directory: Path, *, callbacks: Any = (), logger: Any = False, module: Any = None, val: Any = True, **options):
+    """Fit a module; returns its Trainer and the module."""
+    made = trainer(directory, callbacks, logger, **options)
+    module = module or Tiny()
+    made.fit(module, loader(), [loader(3), loader(2)] if val is True else val)
+    return made, module

@@ -20,40 +20,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from quark_integrations.callbacks.lightning import QuarkCallback, QuarkLogger
 
-from .lightning_models import Manual, Tiny, csv_points, loader, quark_points, trainer
+from .lightning_models import Manual, Tiny, copy_of, csv_points, fit, loader, only, trainer
 
 # Lightning's own warnings: of small data, of torch's names that it uses; Quark's are log messages.
 pytestmark = [
     pytest.mark.torch, pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]  # fmt: skip
-
-
-def only(directory: Path) -> Any:
-    """The one run of a store, as it is."""
-    with quark.open(directory) as store:
-        (view,) = list(store.runs())
-        return copy_of(view)
-
-
-def copy_of(view: Any) -> Any:
-    """Everything that the tests look at, read while the store is open."""
-    keys = view.keys()
-    view.points = quark_points(view)
-    view.all = {key: view.series(key) for key in keys}
-    view.seen = {event.event_type: event for event in view.events()}
-    view.event_list = [event.event_type for event in view.events()]
-    view.layer_list = view.layers()
-    view.telemetry_list = view.telemetry()
-    return view
-
-
-def fit(directory: Path, *, callbacks: Any = (), logger: Any = False, module: Any = None, val: Any = True, **options):
-    """Fit a module; returns its Trainer and the module."""
-    made = trainer(directory, callbacks, logger, **options)
-    module = module or Tiny()
-    made.fit(module, loader(), [loader(3), loader(2)] if val is True else val)
-    return made, module
 
 
 def expected_of(points: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:

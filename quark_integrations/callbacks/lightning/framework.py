@@ -8,7 +8,7 @@ loaded at the time, both if both are.
 import sys
 import types
 from importlib import import_module
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import quark
 
@@ -16,7 +16,13 @@ PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 _made: dict[tuple[type, tuple[type, ...]], type] = {}
 
 
-class Bridged:
+if TYPE_CHECKING:
+    Base = Any  # so that a type checker takes our classes for those of whichever Lightning
+else:
+    Base = object
+
+
+class Bridged(Base):
     """A class that becomes a subclass of the class ``bridges_to`` of the Lightning in use when an object is made."""
 
     bridges_to: ClassVar[str] = ""

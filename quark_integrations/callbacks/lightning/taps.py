@@ -70,8 +70,9 @@ class Taps:
                 else:
                     setattr(owner, name, before)
         self._wrapped.clear()
-        if getattr(self._connector, "_logged_metrics", None) is self._heard:
-            self._connector._logged_metrics = dict(self._heard)
+        shown = getattr(self._connector, "_logged_metrics", None)
+        if isinstance(shown, Heard):  # ours, or the copy that Lightning makes of it at the end
+            self._connector._logged_metrics = dict(shown)
 
     def _wrap(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         before = vars(owner).get(name)
