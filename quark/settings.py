@@ -36,6 +36,13 @@ def _size(text: str) -> int:
     return size
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError("it must be at least 1")
+    return count
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds < 1e9:
@@ -62,6 +69,8 @@ SETTINGS: dict[str, Setting] = {
                 "header"),
         Setting("QUARK_PERSISTENCE_TIMEOUT_SECONDS", "seconds that a request to the service may take", 15.0, _seconds),
         Setting("QUARK_PERSISTENCE_URL", "address of the Quark service", "http://127.0.0.1:8765"),
+        Setting("QUARK_POSTGRES_CONNECTIONS", "connections that a process opens to a PostgreSQL database at most", 16,
+                _count),
         Setting("QUARK_PROGRESS", "0: no progress bars", True, _flag),
         Setting("QUARK_PROJECT", "project of runs that name none", None),
         Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",

@@ -11,10 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.pool import QueuePool
 
 from ..errors import ConfigurationError
+from ..settings import setting
 from .postgres_connection import BinaryCursor, adapt_text
-
-CONNECTIONS = 16
-"""Connections of a process to a database at most; they are opened as they are needed and then kept."""
 
 CONNECT_S = 10
 """How long a server may take to answer, unless the URL has a ``connect_timeout``."""
@@ -28,7 +26,7 @@ LOST_S = 60
 
 @dataclass(slots=True)
 class Pool:
-    """The connections to one database.
+    """The connections to one database, opened as they are needed and then kept.
 
     Attributes:
         name: the URL without its secrets.
@@ -95,7 +93,8 @@ def _engine(url: str) -> tuple[sa.Engine, str]:
         return connection
 
     engine = sa.create_engine(
-        "postgresql+psycopg://", creator=connect, poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=0,
+        "postgresql+psycopg://", creator=connect, poolclass=QueuePool, pool_size=setting("QUARK_POSTGRES_CONNECTIONS"),
+        max_overflow=0,
         pool_timeout=WAIT_S, pool_pre_ping=True, use_native_hstore=False,
     )  # fmt: skip
     user, host, port = (parts.get(part) for part in ("user", "host", "port"))
