@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -213,11 +214,12 @@ def test_saturated_elements_are_counted(way: Callable[..., Summary]) -> None:
 
 
 def test_two_threads_measure_at_once() -> None:
-    """While one thread measures, another one has memory of its own."""
-    tensor = torch.relu(torch.randn(10, 10))
-    alone = on_host(tensor, Wanted(0.0, None, 1))
-    with host._shared.using:
-        assert on_host(tensor, Wanted(0.0, None, 1)) == alone
+    """Threads that measure at the same time do not write over each other's figures."""
+    tensors = [torch.relu(torch.randn(40, 9000) - shift) for shift in range(4)]
+    wanted = Wanted(0.0, None, 1)
+    alone = [on_host(tensor, wanted) for tensor in tensors]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda tensor: on_host(tensor, wanted), tensors * 8)) == alone * 8
 
 
 def test_without_vecdot() -> None:

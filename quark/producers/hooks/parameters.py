@@ -9,8 +9,9 @@ from ...errors import SchemaValidationError, WrongTypeError
 from ...records.grammar import shown
 from ...records.parameter import ParameterSummaryRecord
 from ..metrics import log_values
-from .change import Change, Copies, ParameterProbe, Watched
+from .change import Change, ParameterProbe, Watched
 from .config import ParameterDiagnosticsConfig
+from .copies import Copies
 from .engine import checked_optimizer
 from .probing import Probing
 from .selection import checked_model, nearest, unwrapped

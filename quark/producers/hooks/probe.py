@@ -192,10 +192,10 @@ class Probe:
             self._leaves.append(handle)
 
     def _measure(self, tensor: Any, wanted: Wanted, units: Units | None) -> Measured | None:
-        if type(tensor) is self._tensor and tensor.dtype is self._float and tensor.is_cpu and not tensor.is_sparse:
-            values = tensor.detach() if tensor.requires_grad else tensor
-            if values.is_contiguous():  # nearly always
-                return self._host(values, values.numpy().reshape(-1), units, wanted)
+        if tensor.dtype is self._float and tensor.is_cpu and type(tensor) is self._tensor and not tensor.is_sparse:
+            array = tensor.numpy(force=True)
+            if array.flags.c_contiguous:  # nearly always
+                return self._host(array.reshape(-1), units, wanted)
         values = plain(tensor)
         if values is None:
             return None

@@ -61,7 +61,16 @@ def plain(tensor: Any) -> Any:
     of a distributed one, the modulus of a complex one. None for one that has no values, such as a meta tensor.
     """
     torch = sys.modules["torch"]
+    kind = type(tensor)
     tensor = tensor.detach()
+    if (
+        tensor.is_cpu
+        and tensor.dtype is torch.float32
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and (kind is torch.Tensor or kind is torch.nn.Parameter)
+    ):  # nearly always, and the questions below add up
+        return tensor
     if hasattr(tensor, "to_local"):
         tensor = tensor.to_local()
     if tensor.is_nested:
@@ -81,11 +90,11 @@ def plain(tensor: Any) -> Any:
 
 def on_host(tensor: Any) -> bool:
     """Whether a tensor's values can be read without waiting for a device."""
-    return tensor.device.type == "cpu"
+    return tensor.is_cpu
 
 
-def flat(tensor: Any, wanted: Wanted) -> tuple[Any, "np.ndarray", tuple[int, int, int] | None]:
-    """A dense host tensor in single or double precision, the same as a flat contiguous array, and its units' layout.
+def flat(tensor: Any, wanted: Wanted) -> tuple["np.ndarray", tuple[int, int, int] | None]:
+    """A dense host tensor as a flat contiguous array in single or double precision, and the layout of its units.
 
     The array shares the tensor's memory where its type and layout allow; half precision becomes float32, whole
     numbers and truth values become float64. The order is that of memory: a channels-last tensor is not rearranged.
@@ -101,8 +110,8 @@ def flat(tensor: Any, wanted: Wanted) -> tuple[Any, "np.ndarray", tuple[int, int
         unit_dim = {None: None, 0: 0, 1: 3, 2: 1, 3: 2}[unit_dim]
         shape = tensor.shape
     # resolve_neg: a lazily negated tensor has no array
-    tensor = tensor.contiguous().resolve_neg()
-    return tensor, tensor.numpy().reshape(-1), None if unit_dim is None else unit_layout(shape, unit_dim)
+    array = tensor.contiguous().resolve_neg().numpy().reshape(-1)
+    return array, None if unit_dim is None else unit_layout(shape, unit_dim)
 
 
 def unit_layout(shape: Any, dim: int) -> tuple[int, int, int]:

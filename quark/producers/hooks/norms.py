@@ -1,0 +1,60 @@
+"""The norms of many tensors at once: those in main memory now, those on a device in one vector that travels later."""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .host import ROW, sum_of_squares
+from .ondevice import DeviceProbe
+from .tensors import on_host
+
+
+class Norms:
+    """The norms of many tensors: floats for those in main memory, places in a vector for those on a device."""
+
+    def __init__(self, device: Callable[[], DeviceProbe]) -> None:
+        self._device = device
+
+    def of(self, tensors: list[Any]) -> list[Any]:
+        """A float, a (device, place) or None for each tensor, which may be None itself."""
+        found: list[Any] = [None] * len(tensors)
+        groups: dict[Any, list[tuple[int, Any]]] = {}
+        for index, tensor in enumerate(tensors):
+            if tensor is None:
+                continue
+            if on_host(tensor) and tensor.numel() > ROW:
+                found[index] = host_norm(tensor)
+            else:
+                groups.setdefault((tensor.device, tensor.dtype), []).append((index, tensor))
+        for (where, dtype), members in groups.items():
+            norms = _grouped([tensor for _, tensor in members], dtype)
+            if where.type == "cpu":
+                measured = sys.modules["torch"].stack(norms).tolist()
+                for (index, tensor), norm in zip(members, measured, strict=True):
+                    found[index] = norm if 1e-15 < norm < math.inf else host_norm(tensor)
+            else:
+                start = self._device().keep(where, norms)
+                for offset, (index, _) in enumerate(members):
+                    found[index] = (where, start + offset)
+        return found
+
+
+def _grouped(tensors: list[Any], dtype: Any) -> list[Any]:
+    torch = sys.modules["torch"]
+    if dtype in (torch.float16, torch.bfloat16):
+        return list(torch._foreach_norm(tensors, 2, dtype=torch.float32))
+    if not dtype.is_floating_point:
+        tensors = [tensor.to(torch.float64) for tensor in tensors]
+    return list(torch._foreach_norm(tensors))
+
+
+def host_norm(tensor: Any) -> float:
+    """The norm of a tensor in main memory; in double precision where its squares leave the range of float32."""
+    torch = sys.modules["torch"]
+    if tensor.dtype is not torch.float32:
+        tensor = tensor.to(torch.float64)
+    squares = sum_of_squares(tensor.contiguous().numpy().reshape(-1))
+    if not 1e-30 < squares < math.inf and tensor.dtype is torch.float32:
+        squares = float(tensor.double().square().sum())
+    return math.sqrt(squares)
