@@ -1,5 +1,6 @@
 """Runs the migrations on an older store; only then is Alembic imported, because that is slow."""
 
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -8,6 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ..errors import SchemaMigrationError
+
+# It keeps what it is doing in a global, and threads may open different stores at once.
+_alembic = threading.Lock()
 
 
 def upgrade(path: Path, version: str) -> None:
@@ -41,7 +45,8 @@ def run_migrations(connection: sa.Connection, target: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, target)
+    with _alembic:
+        command.upgrade(config, target)
 
 
 def _autocommit(connection: object, _: object) -> None:

@@ -1,6 +1,7 @@
 """Several processes use one store, and some of them die in the middle of it."""
 
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from quark.storage import SqlStore
+
+from ..postgres import own_server
 
 WRITER = """
 import sys
@@ -115,3 +118,61 @@ def test_kill_in_the_middle(place: Path | str) -> None:
         process.wait()
         told = max([told, *(int(number) for number in rest[:-1] if number)])
         check(place, {"x": told})
+
+
+STUBBORN = """
+import sys, time
+from quark import SessionStoreError
+from quark.records.base import Origin
+from quark.storage import SqlStore
+from quark.testing import event_line, make_batch, metric_lines
+
+place, writer = sys.argv[1:]
+origin, store, number, told = Origin("run-1", writer), None, 0, 0
+while number < 21 * 150:
+    step = number // 21
+    lines = [*metric_lines(10, ("a", "b"), first_step=10 * step), event_line(f"e{step}", step=step)]
+    try:
+        store = store or SqlStore(place)
+        told = number = store.append(make_batch(origin, lines, number))
+        if step % 7 == 0:
+            store.seal("run-1")
+        print(number, flush=True)
+    except SessionStoreError as error:
+        if error.code == "sequence_gap" or told == 0:
+            number = told = store.position("run-1", writer) if store else 0
+        time.sleep(0.05)
+store.close()
+"""
+
+
+@pytest.mark.fault
+def test_senders_and_their_server_die() -> None:
+    """Senders that resend what was not answered, killed and started again, over a server that crashes: all, once."""
+    rng = random.Random(7)
+    server = own_server()
+    running: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for round_ in range(200):
+            for name in ("x", "y"):
+                process = running.get(name)
+                if process is None or process.poll() not in (None, 0):
+                    running[name] = subprocess.Popen(
+                        [sys.executable, "-c", STUBBORN, server.url, name], stdout=subprocess.DEVNULL, text=True
+                    )
+            if all(process.poll() == 0 for process in running.values()):
+                break
+            time.sleep(rng.uniform(0.3, 0.9))
+            if round_ < 4:
+                running[rng.choice("xy")].kill()
+            if round_ in (1, 3):
+                server.stop(signal.SIGQUIT if round_ == 1 else signal.SIGINT)
+                time.sleep(0.2)
+                server.start()
+        assert [process.poll() for process in running.values()] == [0, 0]
+        check(server.url, {"x": 3150, "y": 3150})
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+        server.remove()
