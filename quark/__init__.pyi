@@ -43,6 +43,7 @@ from .producers.telemetry import StepTelemetryScope as StepTelemetryScope
 from .producers.telemetry import SystemTelemetry as SystemTelemetry
 from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig
 from .producers.throughput import Throughput as Throughput
+from .reading import connect as connect
 from .reading import open as open
 from .records.analysis import AlertRecord as AlertRecord
 from .records.analysis import EvidenceRecord as EvidenceRecord
@@ -85,6 +86,7 @@ from .session import start_run as start_run
 from .sinks.console import ConsoleSink as ConsoleSink
 from .sinks.jsonl import JsonlSink as JsonlSink
 from .sinks.memory import MemorySink as MemorySink
+from .sinks.service import ServiceSink as ServiceSink
 from .sinks.store import StoreSink as StoreSink
 from .sinks.webhook import WebhookSink as WebhookSink
 from .storage.migrate import migrate_store as migrate_store

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuarkError
-from . import demo, doctor, export, runs, show, sync, tail, version
+from . import demo, doctor, export, keys, runs, serve, show, sync, tail, version
 from .output import print_json
 
 USAGE = 2
@@ -24,9 +24,10 @@ app = typer.Typer(
 )  # fmt: skip
 for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
-    (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
+    (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
 ):  # fmt: skip
     app.command(name)(command)
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SchemaValidationError
-from ..records.base import Record
+from ..records.base import Origin, Record
 from ..records.grammar import check_index
-from ..records.run import RunRecord
+from ..records.run import ProjectRecord, RunRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,6 +125,36 @@ class RecordReader(Protocol):
         self, run_id: str, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
     ) -> Chart:
         """A metric reduced to minimum and maximum per bucket."""
+        ...
+
+
+class StoreReader(RecordReader, Protocol):
+    """What a Store needs to be built on: a RecordReader that also knows projects, latest values and counts."""
+
+    def projects(self) -> Sequence[ProjectRecord]:
+        """The projects, by name."""
+        ...
+
+    def latest(self, run_id: str) -> Mapping[str, tuple[int | None, float]]:
+        """Step and value of the last point of every metric."""
+        ...
+
+    def writers(self, run_id: str) -> Sequence[tuple[Origin, int]]:
+        """The processes that wrote a run, as they arrived, each with the sequence number that is expected next."""
+        ...
+
+    def count(self, run_id: str) -> Mapping[str, int]:
+        """How many records of each kind a run has."""
+        ...
+
+    def records_page(
+        self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = 1000
+    ) -> tuple[Sequence[Record], int | None]:
+        """Up to ``limit`` records, and the ``RecordFilter.after`` for those behind them; None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
         ...
 
 

@@ -22,6 +22,10 @@ class Sink(TrackerBase):
     per_writer: ClassVar[bool] = False
     """True: each process feeds its own instance. False: the process that owns the run feeds all writers' records."""
 
+    isolates: ClassVar[bool] = False
+    """True: the sink sets a record that it cannot take aside by itself, in ``batch.rejected``; no fault of it is a
+    record's. False: a batch that keeps failing is written line by line, and what fails alone is set aside."""
+
     def write(self, batch: RecordBatch) -> None:
         """Take a batch. Returning means that it is kept as durably as this sink ever keeps anything."""
         raise NotImplementedError

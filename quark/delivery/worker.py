@@ -146,7 +146,8 @@ class SinkWorker:
                 self.sink.write(batch)
             except BaseException as error:
                 feed.back(batch)
-                blames_records = isinstance(error, Exception) and not isinstance(error, (OSError, MemoryError))
+                faulty = isinstance(error, (OSError, MemoryError)) or not isinstance(error, Exception)
+                blames_records = not faulty and not getattr(self.sink, "isolates", False)
                 if not blames_records or self._failures < 2 or not self._set_poison_aside(feed, batch):
                     raise
             feed.took(batch)

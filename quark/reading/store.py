@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from ..core.reader import Page
+from ..core.reader import Page, StoreReader
 from ..errors import RunNotFoundError, WrongTypeError
 from ..records.artifact import ArtifactRecord
 from ..records.grammar import check_index, shown
 from ..records.run import ProjectRecord, RunRecord
-from .source import Payloads, StoreReader
+from .source import Payloads
 from .view import RunView
 
 PAGE_SIZE = 100

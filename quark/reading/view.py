@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from ..core.reader import Chart, RecordFilter, Series
+from ..core.reader import Chart, RecordFilter, Series, StoreReader
 from ..errors import RunNotFoundError, SessionStoreError, WrongTypeError
 from ..producers.payload import decode_payload
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
@@ -19,7 +19,7 @@ from ..records.metric import MetricRecord
 from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
-from .source import Payloads, StoreReader
+from .source import Payloads
 
 if TYPE_CHECKING:
     import pandas

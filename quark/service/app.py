@@ -28,7 +28,7 @@ ROUTES: list[Any] = [
 def create_app(config: ServiceConfig) -> Litestar:
     """The service for a configuration; serve it with any ASGI server, or with ``quark serve``."""
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = KeyStore(f"sqlite:///{config.data_dir / 'service.db'}" if config.is_sqlite else config.db)
+    keys = KeyStore(config.keys_url)
     state = State({
         "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
         "failures": Failures(config.failed_keys_per_minute),

@@ -53,6 +53,11 @@ class ServiceConfig:
         raise ConfigurationError(f"db must be sqlite:///path or postgresql://..., got {scheme + mark!r}...")
 
     @property
+    def keys_url(self) -> str:
+        """The database of the keys."""
+        return f"sqlite:///{self.data_dir / 'service.db'}" if self.is_sqlite else self.db
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether the database is a file."""
         return self.db.startswith("sqlite")

@@ -8,7 +8,7 @@ from litestar import Request, get
 
 from ..core.reader import RecordFilter
 from ..records.base import Record
-from .parameters import POINTS, Bound, Buckets, Flag, Kind, Limit, MetricKey, Points, RunId, Text
+from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, Text
 from .problems import ProblemError
 from .runs import readable_run, store_of
 
@@ -17,7 +17,7 @@ class RecordPage(msgspec.Struct):
     """A page of records, each with the fields of its class and who wrote it; ``next`` goes into ``after``."""
 
     records: list[dict[str, Any]]
-    next: int | None
+    next: str | None
 
 
 class Columns(msgspec.Struct):
@@ -56,7 +56,7 @@ class ChartColumns(msgspec.Struct):
 def read_records(
     request: Request[Any, Any, Any], run_id: RunId, kind: Kind, step: Bound = None, step_min: Bound = None,
     step_max: Bound = None, epoch: Bound = None, epoch_min: Bound = None, epoch_max: Bound = None,
-    where: Text = None, limit: Limit = 1000, after: Bound = None,
+    where: Text = None, limit: Limit = 1000, after: Cursor = None,
 ) -> RecordPage:  # fmt: skip
     """A page of the records of a kind, in the order of arrival; bounds are inclusive.
 
@@ -67,10 +67,10 @@ def read_records(
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     wanted = RecordFilter(
         step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
-        where=chosen, after=after,
+        where=chosen, after=None if after is None else int(after),
     )  # fmt: skip
     found, cursor = store_of(request).records_page(run_id, kind, wanted, limit)
-    return RecordPage([_told(record) for record in found], cursor)
+    return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
 
 
 def _told(record: Record) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..records.base import format_timestamp
 from ..records.grammar import clean_text, one_of
 from ..records.run import RunContext
 from .current import enter, leave
+from .home import Home
 from .leftovers import Leftovers
 from .loop import Stepper
 from .recorder import Recorder
@@ -40,10 +41,11 @@ class Ending(Recorder):
     _told_of: BaseException | None = None
 
     def __init__(
-        self, context: RunContext, manifest: RunManifest, delivery: Dispatcher, store_worker: SinkWorker | None, *,
+        self, context: RunContext, manifest: RunManifest, delivery: Dispatcher, store_worker: SinkWorker | None,
+        home: Home, *,
         close_timeout_s: float = 10.0,
     ) -> None:  # fmt: skip
-        super().__init__(context, delivery, store_worker)
+        super().__init__(context, delivery, store_worker, home)
         self._manifest = manifest
         self.flush_timeout_s = self._close_timeout_s = close_timeout_s
         self._trackers = TrackerStack(delivery.health)

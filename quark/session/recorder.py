@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
-from ..core.reader import RecordReader
+from ..core.reader import RecordReader, StoreReader
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
 from ..errors import ClosedError
@@ -15,6 +15,7 @@ from ..producers.metrics import log_values
 from ..records.base import Record, parse_timestamp
 from ..records.line import Line, body_of, build, encode
 from ..records.run import RunContext
+from .home import Home
 
 R = TypeVar("R", bound=Record)
 
@@ -24,14 +25,15 @@ class Recorder:
 
     disabled = False
 
-    def __init__(self, context: RunContext, delivery: Dispatcher, store_worker: SinkWorker | None) -> None:
+    def __init__(self, context: RunContext, delivery: Dispatcher, store_worker: SinkWorker | None, home: Home) -> None:
         self._context = context
+        self._home = home
         self._delivery = delivery
         self._store_worker = store_worker
         self._origin = delivery.journal.origin
         self._devices = DeviceValues()
         self.attached: list[Any] = []
-        self._reader: RecordReader | None = None
+        self._reader: StoreReader | None = None
         self._forked = False
         self.flush_timeout_s = 10.0
         self.journal = delivery.journal
@@ -122,16 +124,14 @@ class Recorder:
     def reader(self) -> RecordReader:
         """The store that holds this run's records."""
         if self._reader is None:
-            from ..storage import SqlStore
-
-            self._reader = SqlStore(self._context.db_path)
-        return cast("RecordReader", self._reader)
+            self._reader = self._home.open()
+        return self._reader
 
     def close_reader(self) -> None:
         """Let go of the store; reading again opens it again."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            cast("Any", reader).close()
+            reader.close()
 
     def health(self) -> dict[str, Any]:
         """The state of the delivery: what was recorded, every sink, every fault by cause."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..client.connection import ServiceUnavailableError
 from ..core.lifecycle import RunManifest
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.health import Health
@@ -18,12 +19,12 @@ from ..records.base import Origin, format_timestamp
 from ..records.grammar import check_json, clean_text, shown
 from ..records.run import ProjectRecord, RunContext, RunRecord
 from ..settings import setting
-from ..sinks.store import StoreSink
 from .cells import current_cell, end_earlier, opened_by
 from .current import current_run
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
+from .home import Home, home_of
 from .identity import new_run_id, new_writer_id, project_id
 from .leftovers import Leftovers
 from .placement import Placement, resolve_storage_dir, writable_placement
@@ -52,14 +53,15 @@ def begin(
     checked_tags = _check_tags(tags)
     job = find_job()
     run_id = run_id or _run_id(job, project)
-    root = _lineage_root(Placement(resolve_storage_dir(storage_dir)), parent_run_id)
+    root = _lineage_root(storage_dir, parent_run_id)
     placement = writable_placement(storage_dir, run_id)
+    home = home_of(placement, storage_dir)
     environment = capture_environment()
     now = format_timestamp(time.time_ns())
     context = RunContext(
         storage_dir=str(placement.storage_dir),
         store_root=str(placement.store_root),
-        db_path=str(placement.db_path),
+        db_path=home.location,
         project=ProjectRecord(
             id=project_id(project), name=project, root_path=str(placement.store_root), created_at=now, updated_at=now
         ),
@@ -71,7 +73,7 @@ def begin(
             config=params, environment=environment, started_at=now, updated_at=now,
         ),
     )  # fmt: skip
-    session = _open(context, placement, job, attempt=1, close_timeout_s=close_timeout_s)
+    session = _open(context, placement, home, job, attempt=1, close_timeout_s=close_timeout_s)
     if declared is not None:
         session.declare(**declared)
     opened_by(cell, session)
@@ -105,7 +107,8 @@ def resume(
     cell = current_cell()
     end_earlier(cell)
     placement = Placement(resolve_storage_dir(storage_dir))
-    run = _resumable(placement, run_id)
+    home = home_of(placement, storage_dir)
+    run = _resumable(placement, home, run_id)
     job = find_job()
     attempt = run.resume_count + 2
     now = format_timestamp(time.time_ns())
@@ -115,14 +118,14 @@ def resume(
             run, status="running", reason=None, ended_at=None, resume_count=run.resume_count + 1, updated_at=now
         )
     context = RunContext(
-        storage_dir=str(placement.storage_dir), store_root=str(placement.store_root), db_path=str(placement.db_path),
+        storage_dir=str(placement.storage_dir), store_root=str(placement.store_root), db_path=home.location,
         project=ProjectRecord(
             id=run.project_id, name=run.project_name, root_path=str(placement.store_root), created_at=run.started_at,
             updated_at=now,
         ),
         run=run,
     )  # fmt: skip
-    session = _open(context, placement, job, attempt=attempt, close_timeout_s=close_timeout_s)
+    session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=close_timeout_s)
     opened_by(cell, session)
     if job.owns_run:
         session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
@@ -132,17 +135,16 @@ def resume(
     return _with_trackers(session, trackers)
 
 
-def _resumable(placement: Placement, run_id: str) -> RunRecord:
+def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
     """The run, if it may be resumed; what an earlier process left in its journal is delivered first."""
-    from ..storage import SqlStore
     from .sync import sync_run
 
-    if not placement.db_path.exists() and not placement.journals(run_id).exists():
+    if not home.exists() and not placement.journals(run_id).exists():
         raise RunNotFoundError(f"no run {run_id!r} in {placement.storage_dir}: there is no store; check storage_dir")
     sync_run(placement, run_id)
     if any(place.alive() for place in writer_places(placement.journals(run_id))):
         raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
-    store = SqlStore(str(placement.db_path))
+    store = home.open()
     try:
         run = store.run(run_id)
     finally:
@@ -157,7 +159,7 @@ def _resumable(placement: Placement, run_id: str) -> RunRecord:
 
 
 def _open(
-    context: RunContext, placement: Placement, job: Job, *, attempt: int, close_timeout_s: float | None
+    context: RunContext, placement: Placement, home: Home, job: Job, *, attempt: int, close_timeout_s: float | None
 ) -> TrainingSession:
     run = context.run
     manifest = RunManifest(
@@ -172,9 +174,9 @@ def _open(
         sync_interval_s=setting("QUARK_FSYNC_INTERVAL"),
     )  # fmt: skip
     delivery.start()
-    worker = delivery.add_sink(StoreSink(context.db_path)) if job.owns_run else None
+    worker = delivery.add_sink(home.sink()) if job.owns_run else None
     timeout = setting("QUARK_CLOSE_TIMEOUT") if close_timeout_s is None else float(close_timeout_s)
-    session = TrainingSession(context, manifest, delivery, worker, close_timeout_s=timeout)
+    session = TrainingSession(context, manifest, delivery, worker, home, close_timeout_s=timeout)
     session.leftovers = Leftovers(placement, run.id, delivery.health)
     if job.owns_run:
         session.leftovers.start()
@@ -225,20 +227,23 @@ def _run_id(job: Job, project: str) -> str:
     return inherited or setting("QUARK_RUN_ID") or shared_run_id(job, project, _started[project]) or new_run_id()
 
 
-def _lineage_root(placement: Placement, parent_run_id: object) -> str | None:
+def _lineage_root(storage_dir: object, parent_run_id: object) -> str | None:
     if parent_run_id is None:
         return None
     if not isinstance(parent_run_id, str) or not parent_run_id:
         raise WrongTypeError(f"parent_run_id must be a run's id, got {shown(parent_run_id)}")
-    from ..storage import SqlStore
     from .sync import sync_run
 
-    if not placement.db_path.exists():
+    placement = Placement(resolve_storage_dir(storage_dir))
+    home = home_of(placement, storage_dir)
+    if not home.exists():
         raise RunNotFoundError(f"no run {parent_run_id!r} in {placement.storage_dir}; check parent_run_id")
     sync_run(placement, parent_run_id)
-    store = SqlStore(str(placement.db_path))
+    store = home.open()
     try:
         return store.run(parent_run_id).lineage_root_run_id
+    except ServiceUnavailableError:  # a run starts without its service, and its parent is a root as far as we know
+        return parent_run_id
     finally:
         store.close()
 

@@ -16,7 +16,7 @@ from ..errors import QuarkError, SessionStoreError
 from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..sinks.discovery import sink_from_spec
-from ..sinks.store import StoreSink
+from .home import Home, home_of_journals
 from .identity import new_writer_id
 from .placement import Placement, resolve_storage_dir
 
@@ -102,14 +102,15 @@ def _belongs(place: WriterPlace, placement: Placement) -> bool:
 def _deliver_run(
     placement: Placement, run_id: str, places: list[WriterPlace], any_alive: bool, report: SyncReport
 ) -> None:
-    store = StoreSink(str(placement.db_path))
+    home = home_of_journals(placement, _contents(places))
+    store = home.sink()
     complete: dict[Path, bool] = {}
     try:
-        store.on_start(RunManifest(run_id=run_id, project=""))
+        store.on_start(RunManifest(run_id=run_id, project="", run_path=str(placement.run_path(run_id))))
         last_time = 0
         for place in places:
             try:
-                delivered, newest = _drain(place, store, "store")
+                delivered, newest = _drain(place, store, home.name)
                 last_time = max(last_time, newest)
                 report.delivered[run_id] = report.delivered.get(run_id, 0) + delivered
                 complete[place.directory] = True
@@ -120,7 +121,7 @@ def _deliver_run(
             if any_alive or not all(complete.get(p.directory) for p in places)
             else _lost(run_id, places, last_time)
         )
-        if ending is not None and _is_running(placement, run_id):
+        if ending is not None and _is_running(home, run_id):
             store.write(ending)
             report.lost.append(run_id)
         else:
@@ -128,14 +129,20 @@ def _deliver_run(
     finally:
         store.close()
     for place in places:
-        if complete.get(place.directory) and _drain_others(place, ending, report):
+        if complete.get(place.directory) and _drain_others(place, home, ending, report):
             place.remove()
 
 
-def _is_running(placement: Placement, run_id: str) -> bool:
-    from ..storage import SqlStore
+def _contents(places: list[WriterPlace]) -> Iterator[dict[str, Any]]:
+    for place in places:
+        try:
+            yield place.content()
+        except SessionStoreError:
+            continue  # its drain names the trouble
 
-    store = SqlStore(str(placement.db_path))
+
+def _is_running(home: Home, run_id: str) -> bool:
+    store = home.open()
     try:
         return store.run(run_id).status == "running"
     finally:
@@ -160,12 +167,12 @@ def _batches(feed: Feed, sink: Sink) -> Iterator[RecordBatch]:
         yield batch
 
 
-def _drain_others(place: WriterPlace, ending: RecordBatch | None, report: SyncReport) -> bool:
+def _drain_others(place: WriterPlace, home: Home, ending: RecordBatch | None, report: SyncReport) -> bool:
     """Deliver to the writer's other sinks as well; True when all of them have everything."""
     content = place.content()
     complete = True
     for described in content.get("sinks", []):
-        if described.get("kind") == StoreSink.name:
+        if described.get("name") == home.name:
             continue
         try:
             _drain_other(place, described, content, ending)

@@ -15,6 +15,7 @@ _OWN: dict[str, tuple[str, str]] = {
     "console": (".console", "ConsoleSink"),
     "jsonl": (".jsonl", "JsonlSink"),
     "memory": (".memory", "MemorySink"),
+    "service": (".service", "ServiceSink"),
     "store": (".store", "StoreSink"),
     "webhook": (".webhook", "WebhookSink"),
 }

@@ -1,0 +1,32 @@
+"""`quark serve`: the service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Database = Annotated[
+    str, typer.Option("--db", metavar="URL", show_default=False, help="sqlite:///FILE or postgresql://USER@HOST/NAME.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", show_default=False, help="Directory of artifacts; beside a SQLite file."),
+]
+
+
+def serve(
+    db: Database,
+    data: DataDir = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8765,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes.")] = 1,
+) -> None:
+    """Serve runs of a team over HTTP.
+
+    Make a key for everybody who uses it with `quark keys create`. Put a reverse proxy with TLS before it when it is
+    reached over a network. SIGTERM ends it in order.
+    """
+    from ..service.config import ServiceConfig
+    from ..service.server import serve as run
+
+    run(ServiceConfig.of(db, data), host=host, port=port, workers=workers)

@@ -1,0 +1,98 @@
+"""Where runs live: in the embedded store of their storage directory, or in a Quark service when one is configured."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ..client.connection import Connection, namespace_of, service_is_configured
+from ..core.reader import StoreReader
+from ..core.sink import Sink
+from ..sinks.store import StoreSink
+from .placement import Placement
+
+
+class Home(Protocol):
+    """Where the runs of a storage directory live."""
+
+    name: str
+    location: str
+    """The database file, or the address of the service."""
+
+    def sink(self) -> Sink:
+        """What brings records there."""
+        ...
+
+    def open(self) -> StoreReader:
+        """What reads them there; to be closed."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there may be runs."""
+        ...
+
+
+class EmbeddedHome:
+    """The embedded store."""
+
+    name = StoreSink.name
+
+    def __init__(self, placement: Placement) -> None:
+        self.location = str(placement.db_path)
+        self._placement = placement
+
+    def sink(self) -> Sink:
+        """Writes into the store."""
+        return StoreSink(self.location)
+
+    def open(self) -> StoreReader:
+        """The store."""
+        from ..storage import SqlStore
+
+        return SqlStore(self.location)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._placement.db_path.exists()
+
+
+class ServiceHome:
+    """A service; whether it can be reached now is nobody's concern but the sink's."""
+
+    name = "service"
+
+    def __init__(self, url: str | None = None, namespace: str = "") -> None:
+        connection = Connection(url, namespace=namespace or namespace_of(None))
+        self.location = connection.url
+        self._namespace = connection.namespace
+
+    def sink(self) -> Sink:
+        """Sends to the service."""
+        from ..sinks.service import ServiceSink
+
+        return ServiceSink(self.location, namespace=self._namespace)
+
+    def open(self) -> StoreReader:
+        """The service as a store."""
+        from ..client import RemoteStore
+
+        return RemoteStore(Connection(self.location, namespace=self._namespace))
+
+    def exists(self) -> bool:
+        """Nobody knows before asking."""
+        return True
+
+
+def home_of(placement: Placement, storage_dir: object = None) -> Home:
+    """Where runs started now live; ``storage_dir`` as the user gave it names the namespace at a service."""
+    if service_is_configured():
+        return ServiceHome(namespace=namespace_of(storage_dir))
+    return EmbeddedHome(placement)
+
+
+def home_of_journals(placement: Placement, contents: Iterable[Mapping[str, Any]]) -> Home:
+    """Where the runs of these journals live, by what their writers wrote down."""
+    for content in contents:
+        for sink in content.get("sinks", ())[:1]:
+            if sink.get("kind") == ServiceHome.name:
+                options = sink.get("options", {})
+                return ServiceHome(options.get("url"), options.get("namespace", ""))
+    return EmbeddedHome(placement)
