@@ -79,7 +79,7 @@ class QuarkCallback:
         self._position = (0, 0)
         self._main_input = "input_ids"
         self._saving_s: float | None = None
-        self._hidden = False
+        self._hidden = self._together = False
 
     @property
     def run(self) -> Any:
@@ -117,6 +117,7 @@ class QuarkCallback:
         primary = run.rank == 0
         self._clock = StepClock(run, primary=primary, telemetry=self._telemetry, learning_rates=self._learning_rates)
         self._main_input = getattr(model, "main_input_name", "input_ids")
+        self._together = args.world_size > 1
         self._hidden = primary and args.logging_nan_inf_filter
         self._position = state.global_step, epoch_of(state)
         if self._hooks is not None and primary:
@@ -202,7 +203,7 @@ class QuarkCallback:
     def _heed_stop(self, args: Any, state: Any, control: Any) -> Any:
         """Pass on that somebody wants the training to stop; all processes of a job decide the same at the same step."""
         stop = self.run.stop_requested
-        if args.world_size > 1:
+        if self._together:
             stop = state.global_step % STOP_EVERY == 0 and anybody(stop, args.device)
         if not stop:
             return None

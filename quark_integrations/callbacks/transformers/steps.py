@@ -31,7 +31,7 @@ class StepClock:
         self._asked = self._begun = time.perf_counter_ns()
         self._samples = self._tokens = 0
         self._due = 0
-        self._window = [0, 0, 0]
+        self._window_ns = self._window_samples = self._window_tokens = 0
 
     def asks(self) -> None:
         """The data of the next step is asked for from now on."""
@@ -60,36 +60,42 @@ class StepClock:
         """The step is done: what is to be recorded of it."""
         now = time.perf_counter_ns()
         row, data, compute = self._row, max(self._begun - self._asked, 0), now - self._begun
-        counted = (data + compute, self._samples, self._tokens)
+        samples, tokens = self._samples, self._tokens
         self._row, self._samples, self._tokens, self._asked = {}, 0, 0, now
         if self._telemetry is None:
             return row
-        self._window = [sum(pair) for pair in zip(self._window, counted, strict=True)]
-        times = {"step_time_ms": data + compute, "data_time_ms": data, "compute_time_ms": compute}
-        times = {name: nanoseconds // 100 / 10_000 for name, nanoseconds in times.items()}
+        self._window_ns += data + compute
+        self._window_samples += samples
+        self._window_tokens += tokens
         if now >= self._due:
             first, self._due = self._due == 0, now + TELEMETRY_EVERY_NS
-            self._telemetry.record_step(step, epoch=epoch, **times)
+            self._telemetry.record_step(
+                step, epoch=epoch, step_time_ms=(data + compute) / 1e6, data_time_ms=data / 1e6,
+                compute_time_ms=compute / 1e6,
+            )  # fmt: skip
             rate = self.throughput()
             if not first:  # the first step warms up, and tells nothing of the pace
                 row.update(rate)
         elif self._primary:
-            row.update({f"system/runtime/{name}": value for name, value in times.items()})
+            row["system/runtime/step_time_ms"] = (data + compute) // 100 / 10_000
+            row["system/runtime/data_time_ms"] = data // 100 / 10_000
+            row["system/runtime/compute_time_ms"] = compute // 100 / 10_000
         return row
 
     def throughput(self) -> dict[str, float]:
         """Samples and tokens a second of this process since the last call; without what nobody counted."""
-        (nanoseconds, samples, tokens), self._window = self._window, [0, 0, 0]
-        if not self._primary or nanoseconds <= 0:
+        seconds, samples, tokens = self._window_ns / 1e9, self._window_samples, self._window_tokens
+        self._window_ns = self._window_samples = self._window_tokens = 0
+        if not self._primary or seconds <= 0:
             return {}
         amounts = {"system/throughput/samples_per_s": samples, "system/throughput/tokens_per_s": tokens}
-        return {key: amount / (nanoseconds / 1e9) for key, amount in amounts.items() if amount}
+        return {key: amount / seconds for key, amount in amounts.items() if amount}
 
 
 def learning_rates(optimizer: Any) -> dict[str, Any]:
     """The learning rates that the coming step uses: ``optimizer/lr``, or one key for each group that has its own."""
     rates = [group["lr"] for group in optimizer.param_groups if "lr" in group]
-    if len(set(map(float, rates))) <= 1:  # Transformers always makes two groups, with and without weight decay
+    if not rates or rates.count(rates[0]) == len(rates):  # Transformers makes two groups, with and without decay
         return {"optimizer/lr": rates[0]} if rates else {}
     return {f"optimizer/lr/pg{number}": rate for number, rate in enumerate(rates, start=1)}
 
