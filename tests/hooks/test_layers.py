@@ -162,6 +162,27 @@ def test_checkpointed_regions(run: Run, reentrant: bool) -> None:
     assert [one[3] for one in found] == pytest.approx([one[3] for one in expected], rel=1e-5)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_layer_that_is_called_in_several_regions(run: Run, reentrant: bool) -> None:
+    """Each gradient has the index of its own call, however often a layer runs within a region and in how many."""
+    shared = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        shared.weight.fill_(2.0)
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return shared(shared(x))
+
+    def act() -> None:
+        y = torch.ones(1, 1, requires_grad=True)
+        for _ in range(2):
+            y = checkpoint(twice, y, use_reentrant=reentrant)
+        shared(y).sum().backward()
+
+    gradients = of(probed(run, shared, act), "(model)", "gradient")
+    assert [(one.call_index, one.mean) for one in gradients] == [(4, 1.0), (3, 2.0), (2, 4.0), (1, 8.0), (0, 16.0)]
+    assert len(of(run.records(LayerSummaryRecord), "(model)")) == 5
+
+
 def test_frozen_layers(run: Run) -> None:
     """A layer before which nothing is trained has activations and no gradient."""
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))

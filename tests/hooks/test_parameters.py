@@ -159,6 +159,20 @@ def test_an_optimizer_with_a_closure(run: Run) -> None:
     assert all(record.gradient_norm is not None and record.update_norm for record in records)
 
 
+def test_gradients_are_those_that_the_optimizer_is_given(run: Run) -> None:
+    """An optimizer that uses its gradients up in its step is seen with what it was given."""
+
+    class Greedy(torch.optim.Optimizer):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            for parameter in self.param_groups[0]["params"]:
+                parameter -= 0.1 * parameter.grad
+            self.zero_grad()
+
+    model = network()
+    assert all(record.gradient_norm for record in watched(run, model, Greedy(model.parameters(), {})))
+
+
 def test_the_state_of_the_optimizer(run: Run) -> None:
     """On demand the norms of the optimizer's own tensors are in the metadata."""
     model = nn.Linear(3, 1)

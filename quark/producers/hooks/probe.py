@@ -29,11 +29,20 @@ def _nothing() -> Any:
     return nullcontext().__exit__
 
 
+class Repeat:
+    """A call that a checkpointed region makes again; which one it is tells the first gradient that comes after it."""
+
+    __slots__ = ("call",)
+
+    def __init__(self) -> None:
+        self.call: int | None = None
+
+
 class Layer:
     """A watched module; while a probe lasts it is the module's own forward hook."""
 
     __slots__ = (
-        "_hook_id", "calls", "limits", "module", "name", "plans", "probe", "spatial", "unhooked",
+        "_hook_id", "calls", "limits", "module", "name", "plans", "probe", "repeats", "spatial", "unhooked",
     )  # fmt: skip
 
     def __init__(self, name: str, module: Any, config: "HookEngineConfig") -> None:
@@ -46,6 +55,7 @@ class Layer:
         self.probe: Probe | None = None
         self.calls = 0
         self.unhooked: list[int] = []
+        self.repeats: list[Repeat] = []
         self.plans: dict[Any, tuple[Wanted, Units | None]] = {}
         self._hook_id = RemovableHandle(module._forward_hooks).id
 
@@ -54,6 +64,7 @@ class Layer:
         self.probe = probe
         self.calls = 0
         self.unhooked.clear()
+        self.repeats.clear()
         self.module._forward_hooks[self._hook_id] = self
 
     def disarm(self) -> None:
@@ -69,6 +80,20 @@ class Layer:
             probe.forward(self, output)
         except Exception as error:  # noqa: BLE001  whatever a foreign tensor raises must not reach the training
             probe.failed("hook_forward", error)
+
+    def number(self, repeat: Repeat) -> int:
+        """Which call a repeated one is.
+
+        Regions run again from the last to the first, the calls within one in their own order: all that were repeated
+        before a gradient came are one region, and the last ones that still had none.
+        """
+        if repeat.call is None:
+            again = len(self.repeats)
+            for one, call in zip(self.repeats, self.unhooked[-again:], strict=False):
+                one.call = call
+            del self.unhooked[-again:]
+            self.repeats.clear()
+        return repeat.call or 0
 
     def __reduce__(self) -> Any:
         return _nothing().__reduce__()
@@ -167,12 +192,13 @@ class Probe:
         """
         if not self._backward or not layer.unhooked:
             return
-        call = layer.unhooked.pop()
+        repeat = Repeat()
+        layer.repeats.append(repeat)
         for path, tensor in tensors_in(output):
             if tensor.requires_grad:
-                self._watch_gradient(layer, call, path, tensor, layer.module.training)
+                self._watch_gradient(layer, repeat, path, tensor, layer.module.training)
 
-    def _watch_gradient(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
+    def _watch_gradient(self, layer: Layer, call: int | Repeat, path: str, tensor: Any, training: bool) -> None:
         """A hook on the tensor and not on the module: module hooks forbid in-place layers and miss nested outputs."""
 
         def on_gradient(gradient: Any) -> None:
@@ -183,7 +209,8 @@ class Probe:
                     self.scale.look(self)
                 measured = self._measure(gradient, MOMENTS, None)
                 if measured is not None:
-                    self.sightings.append((layer, BACKWARD, call, path, gradient.shape, measured, training))
+                    number = call if type(call) is int else layer.number(call)
+                    self.sightings.append((layer, BACKWARD, number, path, gradient.shape, measured, training))
             except Exception as error:  # noqa: BLE001  nor the backward pass
                 self.failed("hook_backward", error)
 
