@@ -76,6 +76,10 @@ WAYS = {
     "early stopping": ({"max_epochs": 9}, (EarlyStopping,), None, None, "completed", "criterion_met"),
     "time": ({"max_epochs": 10**6}, (Timer,), None, None, "completed", "stopped"),
     "should_stop": ({}, (), stop_trainer, None, "completed", "stopped"),
+    "should_stop in the last epoch": ({"max_epochs": 1}, (), stop_trainer, None, "completed", "stopped"),
+    "should_stop in the last step": (
+        {"max_epochs": 1, "limit_train_batches": 4}, (), stop_trainer, None, "completed", "completed"
+    ),
     "stop of the run": ({}, (), stop_run, None, "completed", "stopped"),
     "exception": ({}, (), raise_(ValueError("boom")), ValueError, "failed", "error"),
     "Ctrl-C": ({}, (), raise_(KeyboardInterrupt()), SystemExit, "interrupted", "interrupted"),
@@ -111,6 +115,8 @@ def test_every_way_out_has_its_status_and_reason(tmp_path, way, attached):
     else:
         with pytest.raises(error):
             fitter.fit(module, loader())
+    if act in (stop_trainer, stop_run):
+        assert fitter.global_step == 4
     with quark.open(tmp_path) as store:
         (run,) = store.runs()
         assert (run.status, run.reason, ends.reasons) == (status, reason, [reason])

@@ -281,7 +281,7 @@ def fit(way: str, store: str, diary: str) -> None:
     if way == "criterion met":
         callbacks.append(EarlyStopping("loss", stopping_threshold=1e9, check_on_train_epoch_end=True))
     trainer = pl.Trainer(
-        max_epochs=2, accelerator="cpu", devices=1, logger=False, callbacks=callbacks,  # it stops at the end of one
+        max_epochs=1, accelerator="cpu", devices=1, logger=False, callbacks=callbacks,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=store,
     )  # fmt: skip
     trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(STEPS, 1)))  # type: ignore[arg-type]

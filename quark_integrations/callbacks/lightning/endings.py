@@ -13,9 +13,14 @@ def reason_of(trainer: Any, run: Any) -> str:
         return "criterion_met"
     if trainer.max_steps not in (-1, None) and trainer.global_step >= trainer.max_steps:
         return "max_steps"
-    if trainer.max_epochs not in (-1, None) and trainer.fit_loop.epoch_progress.current.processed >= trainer.max_epochs:
-        return "completed"
-    return "stopped" if trainer.should_stop else "completed"
+    return "stopped" if trainer.should_stop and not _went_through(trainer) else "completed"
+
+
+def _went_through(trainer: Any) -> bool:
+    """Whether all epochs were trained; the last one counts as processed even if it was broken off."""
+    if trainer.max_epochs in (-1, None) or trainer.fit_loop.epoch_progress.current.processed < trainer.max_epochs:
+        return False
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 def early_stopping(trainer: Any) -> Any:
