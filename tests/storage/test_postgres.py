@@ -217,6 +217,7 @@ def test_connections_that_were_lost_are_replaced(store: SqlStore, postgres_url: 
 def test_a_connection_lost_in_a_transaction(store: SqlStore, postgres_url: str, monkeypatch) -> None:
     """The append says ``unavailable`` and leaves nothing, not even in memory; the sender's next try is taken."""
     store.append(make_batch(ORIGIN, metric_lines(2)))
+    store._appender.forget = lambda run_id: None  # another thread's batch may come before this one forgets
     original = postgres.PostgresConnection.execute
 
     def lose(self: Any, sql: str, *rest: Any) -> Any:
