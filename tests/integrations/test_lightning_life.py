@@ -85,7 +85,7 @@ WAYS = {
     "Ctrl-C": ({}, (), raise_(KeyboardInterrupt()), SystemExit, "interrupted", "interrupted"),
     "sys.exit": ({}, (), raise_(SystemExit(3)), SystemExit, "interrupted", "interrupted"),
     "nothing to train": ({"limit_train_batches": 0}, (), None, None, "completed", "completed"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture
