@@ -11,7 +11,7 @@ MACHINE_EVERY_NS = 1_000_000_000
 
 
 class Pace:
-    """Measures the steps of a training between ``asked`` (for data), ``begins`` and ``ends``.
+    """Measures the steps of a training between ``asked`` (for data), ``begins`` and ``ends``, until ``close``.
 
     Args:
         run: the session; a SystemTelemetry that its user attached measures by itself, and nothing is measured twice.
@@ -27,6 +27,12 @@ class Pace:
         self._due = 0
         self._window_ns = self._window_samples = 0
         self._within = False
+
+    def close(self) -> None:
+        """The training is over: what else goes on in the run measures its steps itself."""
+        if self._telemetry is not None:
+            self._telemetry.measures_steps = False
+            self._telemetry = None
 
     def asked(self) -> None:
         """The next batch is asked for from now on."""
@@ -91,6 +97,12 @@ def samples_in(batch: Any, depth: int = 3) -> int:
 
 
 def _telemetry_of(run: Any, primary: bool) -> Any:
-    gpus = bool(run.manifest.environment.get("gpus"))
-    config = quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=primary)
-    return quark.SystemTelemetry(run, config=config)
+    """The telemetry of a run, which several trainings in it use one after another."""
+    telemetry = next((producer for producer in run.attached if getattr(producer, "serves_a_pace", False)), None)
+    if telemetry is None:
+        gpus = bool(run.manifest.environment.get("gpus"))
+        config = quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=primary)
+        telemetry = quark.SystemTelemetry(run, config=config)
+        telemetry.serves_a_pace = True  # type: ignore[attr-defined]  # read above
+    telemetry.measures_steps = True
+    return telemetry

@@ -406,6 +406,7 @@ def test_a_run_of_the_users_holds_everything(tmp_path):
         assert run.status == "running"
     view = only(tmp_path)
     assert {"train/loss", "test/loss"} <= set(view.all)
+    assert len(view.all["system/runtime/step_time_ms"].steps) == 6 + 8  # those of both fits
     assert view.seen["fit_started"].payload["config"]["optimizer"]["class"] == "SGD"
     assert view.reason == "completed"
 

@@ -50,6 +50,8 @@ class TrainerEvents:
             handle.remove()
         self._handles, self._of_the_run = [], []
         self._checkpoints.remove()
+        if self._pace is not None:
+            self._pace.close()
         self._pace = self._engine = None
 
     def _started(self) -> None:

@@ -21,6 +21,9 @@ from .calls import Call, calls, listen
 from .recording import Recording, number
 from .taps import Taps
 
+VALUES_WAIT_S = 0.5
+"""A fit that is broken off waits this long for the values of its last steps."""
+
 
 class QuarkCallback(keras.callbacks.Callback):
     """Records the training of a Keras model on the torch backend in a Quark run.
@@ -165,10 +168,13 @@ class QuarkCallback(keras.callbacks.Callback):
             self._taps.remove()
         pace, recording = self._pace, self._recording
         if pace is not None and recording.primary:
+            self._wait_for_values()
             self._record_arrived(complete=True)
             rate = pace.throughput()
             if rate and recording.last_step is not None:
                 recording.run.log_values(rate, step=recording.last_step, epoch=self._epoch)
+        if pace is not None:
+            pace.close()
         self._forget()
 
     @property
@@ -238,12 +244,18 @@ class QuarkCallback(keras.callbacks.Callback):
         """
         recording = self._recording
         while self._due in self._values or (complete and (self._values or self._done)):
-            step = min(self._values.keys() | self._done.keys()) if complete else self._due
+            step = min([*self._values, *self._done]) if complete else self._due
             values, row = self._values.pop(step, {}), self._done.pop(step, {})
             self._due = step + 1
             recording.last_step = step
             if recording.primary and self._every is not None and (step + 1) % self._every == 0:
                 recording.run.step(step, {**row, **recording.keyed(values, "batch")}, epoch=self._epoch)
+
+    def _wait_for_values(self) -> None:
+        """After an exception Keras waits for its other threads no more, and they may be a step behind."""
+        until = time.monotonic() + VALUES_WAIT_S
+        while set(self._done) - set(self._values) and time.monotonic() < until:
+            time.sleep(0.001)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """The values of the epoch, those of its validation too; they are those of Keras' ``History``."""
