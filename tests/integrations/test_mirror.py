@@ -122,6 +122,8 @@ def test_the_position_moves_with_what_was_taken(tmp_path: Path) -> None:
         sink.write(batch)
     assert sink.position("w") == 0
     sink.write(batch)
+    sink.write(make_batch(ORIGIN, metric_lines(3)))
+    assert len(backend["values"]) == 3
     later = Twin(backend)
     later.on_start(manifest(tmp_path))
     assert (later.position("w"), later.position("other")) == (3, 0)
@@ -213,6 +215,15 @@ def test_series_are_the_metrics_of_every_rank() -> None:
     assert [point.key for point in points] == ["train/loss", "train/loss", "train/lr"]
     second = list(series_of(make_batch(Origin("run-1", "v", rank=1), metric_lines(1, epoch=2)), LayerSeries()))
     assert [(point.key, point.step, point.epoch) for point in second] == [("rank_1/train/loss", 0, 2)]
+
+
+def test_what_is_not_finite_is_a_point_where_a_backend_takes_it() -> None:
+    """A NaN was kept as an event; it is a point of its series for those who ask, and other events are none."""
+    lost = event_line("metric_nonfinite", "error", {"key": "train/loss", "value": "nan"}, step=3)
+    batch = make_batch(ORIGIN, [lost, event_line("saved")])
+    (point,) = series_of(batch, LayerSeries(), nonfinite=True)
+    assert (point.key, point.step, math.isnan(point.value), point.sequence) == ("train/loss", 3, True, 0)
+    assert list(series_of(batch, LayerSeries())) == []
 
 
 def test_layers_are_drawn_by_name() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
+
 from quark import LayerSummaryRecord, ParameterSummaryRecord, Record, RecordBatch
 
 from .naming import rank_prefix
@@ -14,13 +16,14 @@ PARAMETER_FIELDS = ("weight_norm", "gradient_norm", "update_norm", "update_ratio
 
 
 class Point(NamedTuple):
-    """One value of one series; ``time_ns`` is nanoseconds since 1970 UTC."""
+    """One value of one series; ``time_ns`` is nanoseconds since 1970 UTC, ``sequence`` the number of its line."""
 
     key: str
     value: float
     step: int | None
     epoch: int | None
     time_ns: int
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +44,27 @@ class LayerSeries:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.names)
 
 
-def series_of(batch: RecordBatch, layers: LayerSeries) -> Iterator[Point]:
+def series_of(batch: RecordBatch, layers: LayerSeries, *, nonfinite: bool = False) -> Iterator[Point]:
     """All points of a batch in the order of recording, those of other ranks than 0 below ``rank_<n>/``.
 
     Metrics keep their keys; telemetry arrives as metrics below ``system/`` already. A layer gives
     ``quark/layers/<module>/<activation or gradient>/<statistic>``, a parameter ``quark/params/<name>/<statistic>``;
     further calls of a module within the step have ``#<call>`` behind its name. A statistic that is null has no point.
+    A metric that was NaN or infinite was recorded as an event; with ``nonfinite`` it is a point of its series.
     """
     prefix = rank_prefix(batch.origin.rank)
     drawn: dict[int, Record] | None = None
     for line in batch.lines():
         if line.kind == "metric":
             if line.metric_key and line.value is not None:
-                yield Point(prefix + line.metric_key, line.value, line.step, line.epoch, line.time)
+                yield Point(prefix + line.metric_key, line.value, line.step, line.epoch, line.time, line.sequence)
         elif line.kind == "metrics":
             for key, value in (line.values or {}).items():
-                yield Point(prefix + key, value, line.step, line.epoch, line.time)
+                yield Point(prefix + key, value, line.step, line.epoch, line.time, line.sequence)
+        elif nonfinite and line.kind == "event" and line.label == "metric_nonfinite":
+            payload = msgspec.json.decode(line.body).get("payload") or {}
+            if payload.get("value") in ("nan", "inf", "-inf") and isinstance(key := payload.get("key"), str):
+                yield Point(prefix + key, float(payload["value"]), line.step, line.epoch, line.time, line.sequence)
         elif line.kind in ("layer", "parameter") and line.label and layers.wants(line.label):
             if drawn is None:
                 drawn = {r.sequence: r for r in batch.records() if isinstance(r, _DRAWN)}
@@ -77,4 +85,4 @@ def _statistics(record: Any, prefix: str, layers: LayerSeries) -> Iterator[Point
     for name in fields:
         value = getattr(record, name)
         if value is not None:
-            yield Point(f"{prefix}{stem}/{name}", value, record.step, record.epoch, record.time_ns)
+            yield Point(f"{prefix}{stem}/{name}", value, record.step, record.epoch, record.time_ns, record.sequence)

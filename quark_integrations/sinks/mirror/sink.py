@@ -104,8 +104,11 @@ class MirrorSink(Sink):
                 self._end = None
             elif mark.action == "end":
                 self._end = mark
-        self.take(batch)
-        self.link.positions[batch.origin.writer_id] = batch.stop
+        writer_id = batch.origin.writer_id
+        held = self.position(writer_id) or 0
+        if batch.stop > held:
+            self.take(batch.after(held))
+        self.link.positions[writer_id] = max(held, batch.stop)
         self.link.save()
 
     def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
