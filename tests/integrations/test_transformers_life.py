@@ -360,3 +360,22 @@ def test_all_processes_stop_together(tmp_path):
     with quark.open(tmp_path) as store:
         (run,) = store.runs()
         assert (run.status, run.reason) == ("completed", "stopped")
+
+
+def test_a_trainer_that_cannot_be_found(tmp_path, monkeypatch):
+    """Without the Trainer values and ends are recorded still; a training that broke off is failed by the next one."""
+    monkeypatch.setattr("quark_integrations.callbacks.transformers.callback.calling_trainer", lambda: None)
+    callback, leaving = QuarkCallback(storage_dir=tmp_path), Acts(raise_(ValueError("boom")))
+    made = trainer(tmp_path, callback, leaving, save_strategy="epoch")
+    with pytest.raises(ValueError, match="boom"):
+        made.train()
+    leaving.act = None
+    made.train()
+    with quark.open(tmp_path) as store:
+        first, second = sorted(store.runs(), key=lambda run: run.started_at)
+        assert [(run.status, run.reason) for run in (first, second)] == [
+            ("failed", "error"),
+            ("completed", "completed"),
+        ]
+        assert quark_points(second) == history_points(made.state.log_history)
+        assert len(second.events("checkpoint_saved")) == 2
