@@ -2,31 +2,45 @@
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ..records.line import encode
 from .schema import records
 
+# Neither database finds a NUL in JSON: there, and in what is looked for, it is another character.
+_NUL, _STAND_IN = r"\u0000", r"\uf8ff"
+_body = sa.func.replace(records.c.body, _NUL, _STAND_IN)
+
+
+def _as_json(value: Any) -> str:
+    return encode(value).decode().replace(_NUL, _STAND_IN)
+
 
 class SqliteBodies:
     """Values compare as SQLite reads them out of JSON: true is 1."""
 
-    @staticmethod
-    def field_is(name: str, value: Any) -> Any:
+    @classmethod
+    def field_is(cls, name: str, value: Any) -> Any:
         """Whether a field has a value; None for one that is null or missing."""
-        field = sa.func.json_extract(records.c.body, f"$.{name}")
-        return field.is_(None) if value is None else field == value
+        field = sa.func.json_extract(_body, f"$.{name}")
+        return field.is_(None) if value is None else field == cls._wanted(value)
+
+    @classmethod
+    def field_holds(cls, name: str, value: Any) -> Any:
+        """Whether a field is a list that has the value."""
+        items = sa.func.json_each(_body, f"$.{name}").table_valued("value")
+        return sa.exists().where(items.c.value == cls._wanted(value))
 
     @staticmethod
-    def field_holds(name: str, value: Any) -> Any:
-        """Whether a field is a list that has the value."""
-        return sa.exists().where(sa.func.json_each(records.c.body, f"$.{name}").table_valued("value").c.value == value)
+    def _wanted(value: Any) -> Any:
+        """Text and numbers as they are, objects as the text in which they are stored."""
+        text = _as_json(value)
+        return msgspec.json.decode(text) if isinstance(value, str) else text if isinstance(value, dict) else value
 
 
 class PostgresBodies:
-    """Values compare as JSON does. A NUL, which PostgreSQL's JSON refuses, is another character on both sides."""
-
-    _NUL, _STAND_IN = r"\u0000", r"\uf8ff"
+    """Values compare as JSON does."""
 
     @classmethod
     def field_is(cls, name: str, value: Any) -> Any:
@@ -42,19 +56,14 @@ class PostgresBodies:
 
     @classmethod
     def _field(cls, name: str) -> Any:
-        body = cls._json(sa.func.replace(records.c.body, cls._NUL, cls._STAND_IN))
-        return sa.func.jsonb_extract_path(body, name)
+        return sa.func.jsonb_extract_path(cls._json(_body), name)
 
     @classmethod
     def _wanted(cls, value: Any) -> Any:
         """The value as JSON; None for one that no JSON holds."""
         if isinstance(value, float) and value != value:
             return None
-        try:
-            text = encode(value).decode()
-        except UnicodeEncodeError:
-            return None
-        return cls._json(text.replace(cls._NUL, cls._STAND_IN))
+        return cls._json(_as_json(value))
 
     @staticmethod
     def _json(text: Any) -> Any:

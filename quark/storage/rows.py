@@ -84,16 +84,23 @@ def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
 
 
 def _among(value: Any, condition: Any) -> Any:
-    """Equality, or membership for a tuple of values."""
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return sa.or_(sa.false(), *(condition(one) for one in value))
-    return condition(value)
+    """Equality, or membership for a tuple of values; a value that cannot be stored is one that no record has."""
+    values = value if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+    return sa.or_(sa.false(), *(condition(one) for one in values if _storable(one)))
+
+
+def _storable(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _is_number(column: Any, value: Any) -> Any:
     """Equality with a whole number; any other value is no fault, and no record has it."""
-    fits = isinstance(value, int) and -(2**63) <= value < 2**63
-    return sa.type_coerce(column, sa.BigInteger) == value if fits else sa.false()
+    return sa.type_coerce(column, sa.BigInteger) == value if isinstance(value, int) else sa.false()
 
 
 def _has_id(record_id: Any) -> Any:

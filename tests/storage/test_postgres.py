@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import msgspec
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -15,13 +14,12 @@ from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quark import ConfigurationError, RecordFilter, SchemaMigrationError, SessionStoreError
+from quark import ConfigurationError, SchemaMigrationError, SessionStoreError
 from quark.records.base import Origin
-from quark.records.line import Line, encode
 from quark.storage import SqlStore, postgres, postgres_pool
 from quark.storage.postgres_connection import escaped, unescaped
 from quark.storage.schema import metadata
-from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
+from quark.testing import event_line, make_batch, metric_lines, start_line
 
 from ..postgres import Server, database_url, own_server
 
@@ -294,40 +292,3 @@ def test_text_without_nul(text: str) -> None:
     assert "\0" not in escaped(text)
     assert unescaped(escaped(text)) == text
     assert escaped(text) == text or "\0" in text or "\ue000" in text
-
-
-NAMES = ["a\0b", "a\ue0000b", "100%", "a_b", "o'brien", 'say "x"', "\\u0000", "\ue000", "?", "%s", "\U0001f642"]
-
-
-def test_any_name_is_found_again(store: SqlStore) -> None:
-    """Ids, names, tags, keys and fields with NUL, quotes, wildcards and signs of SQL come back, each as itself only."""
-    for name in NAMES:
-        origin = Origin(name, name)
-        start = msgspec.json.decode(start_line(origin, name=name, project=name).body)
-        start["run"]["tags"] = [name]
-        body = {"event_type": name, "severity": "info", "status": name, "payload": {name: name}}
-        event = Line("event", 0, 1, label=name, body=msgspec.Raw(encode(body)))
-        point = Line("metric", 0, 1, 1, None, name, 1.0, description=name)
-        batch = make_batch(origin, [run_line("start", start), *[event] * 10, point])
-        assert (store.append(batch), batch.rejected) == (12, [])
-    for name in NAMES:
-        for where in ({"name": name}, {"project": name}, {"tag": name}):
-            assert [run.id for run in store.runs(**where).items] == [name]  # type: ignore[arg-type]
-        assert (store.keys(name), len(store.series(name, name)), store.position(name, name)) == ([name], 1, 12)
-        assert [record.description for record in store.records(name, "metric")] == [name]  # type: ignore[attr-defined]
-        for field in ("event_type", "status"):
-            found = [len(list(store.records(name, "event", RecordFilter(where={field: other})))) for other in NAMES]
-            assert found == [10 if other == name else 0 for other in NAMES]
-    assert [run.id for run in store.runs(sort="name").items] == sorted(NAMES, key=lambda name: escaped(name).encode())
-
-
-def test_values_that_no_record_has(store: SqlStore) -> None:
-    """A filter by what cannot be there finds nothing and is no fault of the server."""
-    store.append(make_batch(ORIGIN, [start_line(ORIGIN), event_line("a", payload={"x": "\0"})]))
-    for where in (
-        {"severity": "\ud800"}, {"severity": float("nan")}, {"status": 2**70}, {"rank": 2**40}, {"rank": "x"},
-        {"attempt": 1.5}, {"sequence": 2**70}, {"payload": {"x": "y"}},
-    ):  # fmt: skip
-        assert list(store.records("run-1", "event", RecordFilter(where=where))) == []
-    for where in ({"payload": {"x": "\0"}}, {"status": None}, {"rank": 0}, {"sequence": 1}):
-        assert len(list(store.records("run-1", "event", RecordFilter(where=where)))) == 1
