@@ -20,6 +20,7 @@ NOTE = "<!-- Written by docs/generate.py from the code: change the code, then ru
 AREAS = {
     "Sessions": ("session", "loop"),
     "Recording": ("producers",),
+    "Analyzing": ("analysis",),
     "Reading": ("reading", "core.reader", "storage"),
     "Sinks and trackers": ("sinks", "core"),
     "Records": ("records",),

@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 _HOMES: dict[str, str] = {
     "ARTIFACT_STORAGE_LAYOUT": "records.artifact",
     "AlertRecord": "records.analysis",
+    "AnalyzerEngine": "analysis.engine",
     "AnalyzerEngineConfig": "records.thresholds",
+    "AnalyzerResult": "analysis.engine",
     "AnalyzerThresholds": "records.thresholds",
     "ArtifactRecord": "records.artifact",
     "ArtifactStore": "producers.artifacts",

@@ -1,5 +1,7 @@
 __version__: str
 
+from .analysis.engine import AnalyzerEngine as AnalyzerEngine
+from .analysis.engine import AnalyzerResult as AnalyzerResult
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark
 from .core.lifecycle import CriterionManifest as CriterionManifest

@@ -60,6 +60,10 @@ class RunHandle(Protocol):
         """Journal a record of ``cls`` with its own ``fields`` and return it."""
         ...
 
+    def lifecycle(self, action: str, body: Mapping[str, Any]) -> None:
+        """Journal a step of the run's own life, such as ``discard`` of the records of a kind."""
+        ...
+
     def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Journal many metrics of one step as one wide record."""
         ...

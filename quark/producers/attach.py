@@ -4,47 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..core.handle import RunHandle
+from ..core.openruns import forget_handle, register_handle, resolve_handle
 from ..core.reader import RecordFilter
 from ..errors import ClosedError, SchemaValidationError, WrongTypeError
 from ..records.base import Record
 from ..records.grammar import shown
-from ..records.run import RunContext
 
 R = TypeVar("R", bound=Record)
-
-_live: dict[str, RunHandle] = {}
-
-
-def register_handle(handle: RunHandle) -> None:
-    """Let producers that are given a RunContext find the live run behind it."""
-    _live[handle.run_id] = handle
-
-
-def forget_handle(handle: RunHandle) -> None:
-    """The run takes no more records."""
-    if _live.get(handle.run_id) is handle:
-        del _live[handle.run_id]
-
-
-def resolve_handle(session: Any) -> RunHandle:
-    """The run behind a session, or behind the RunContext of a session of this process.
-
-    Raises:
-        WrongTypeError: neither of them.
-        ClosedError: the context's run is not open in this process.
-    """
-    if isinstance(session, RunContext):
-        handle = _live.get(session.run_id)
-        if handle is None:
-            raise ClosedError(
-                f"run {session.run_id} is not open in this process; pass the session that "
-                "start_run or resume_run returned, or read it with quark.open"
-            )
-        return handle
-    if not hasattr(session, "emit") or not hasattr(session, "run_id"):
-        raise WrongTypeError(f"a TrainingSession or RunContext is needed, got {shown(session)}")
-    return session
 
 
 def check_batch_size(batch_size: object) -> int:
@@ -87,3 +53,6 @@ class Attachment:
         wanted = {name: value for name, value in where.items() if value is not None}
         found = self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=wanted))
         return tuple(found)  # type: ignore[arg-type]
+
+
+__all__ = ["Attachment", "check_batch_size", "forget_handle", "register_handle", "resolve_handle"]

@@ -40,6 +40,10 @@ class AlertRecord(Record):
     evidence: Annotated[tuple[EvidenceRecord, ...], Meta(min_length=1, description="the observations, at least one")]
     step_start: Annotated[int | None, says("step of the onset")] = None
     step_end: Annotated[int | None, says("last step with evidence")] = None
+    subject: Annotated[str | None, says("the layer, parameter, rank, metric or shard that it is about")] = None
+    consequence: Annotated[str, says("what comes of it if nothing is done")] = ""
+    actions: Annotated[tuple[str, ...], says("what to do, the best first")] = ()
+    clears: Annotated[str, says("what would show that it is over")] = ""
     step: Step | None = None
     epoch: Epoch | None = None
 

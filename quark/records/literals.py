@@ -15,6 +15,7 @@ PayloadFormat = Literal["json", "text", "bytes"]
 LogIdentifier = Literal["Info", "Warning", "Error"]
 TargetDirection = Literal["at_least", "at_most"]
 ComparisonMode = Literal["pairwise", "baseline"]
+AnalysisMode = Literal["adaptive", "absolute"]
 PhaseName = Literal[
     "initialization_adaptation", "rapid_learning", "stabilization", "stagnation", "overfitting_onset", "divergence"
 ]

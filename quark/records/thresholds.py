@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from .base import frozen
-from .configs import Config
+from .configs import Config, Names
 from .fields import Ratio, Text, says
+from .literals import AnalysisMode
 
 Limit = Annotated[float, Meta(ge=0)]
 Points = Annotated[int, Meta(ge=1)]
@@ -75,6 +76,14 @@ class AnalyzerEngineConfig(Config):
         "system/runtime/compute_time_ms",
         "system/compute_time_ms",
     )
+    train_loss_metric_keys: Annotated[Names, says("metrics with the training loss; empty: told by their names")] = ()
+    validation_loss_metric_keys: Annotated[
+        Names, says("metrics with the validation loss; empty: told by their names")
+    ] = ()
+    mode: Annotated[
+        AnalysisMode, says("adaptive: a default limit may be vetoed by contrary evidence; absolute: limits are literal")
+    ] = "adaptive"
+    silenced_rules: Annotated[Names, says("rules that do not speak")] = ()
 
 
 @frozen

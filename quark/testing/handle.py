@@ -93,6 +93,12 @@ class MemoryRunHandle:
         self.journal.put(number, encode(line) + b"\n")
         return record
 
+    def lifecycle(self, action: str, body: Mapping[str, Any]) -> None:
+        """Keep a step of the run's own life as a line of the kind ``run``."""
+        number = self.journal.next
+        line = Line("run", number, self._now(), label=action, body=msgspec.Raw(encode(dict(body))))
+        self.journal.put(number, encode(line) + b"\n")
+
     def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Keep the finite ones of many metrics as one wide line; the others are refused."""
         finite: dict[str, float] = {}
@@ -155,8 +161,15 @@ class MemoryRunHandle:
         return [record.value for record in self.records(MetricRecord) if record.metric_key == key]
 
     def _all(self) -> Iterator[Record]:
-        for line in self.journal.lines():
-            yield from records_of(line, self.journal.origin)
+        lines = self.journal.lines()
+        discarded = {
+            msgspec.json.decode(line.body)["kind"]: line.sequence
+            for line in lines
+            if line.kind == "run" and line.label == "discard"
+        }
+        for line in lines:
+            if line.sequence >= discarded.get(line.kind, 0):
+                yield from records_of(line, self.journal.origin)
 
 
 class MemoryReader:

@@ -25,7 +25,7 @@ SessionStoreError RunNotFoundError InvalidRunStateError StepTelemetryScope
 """.split()
 
 LATER = """
-AnalyzerEngine AnalyzerResult PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
+PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
 """.split()
 """Documented names whose engines are not built yet."""
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from ...core.handle import RunHandle
 from ...core.reader import RecordFilter
 from ...errors import SchemaValidationError, WrongTypeError
 from ...records.grammar import shown
 from ...records.parameter import ParameterSummaryRecord
+from ..events import log_event
 from ..metrics import log_values
 from .change import Change, ParameterProbe, Watched
 from .config import ParameterDiagnosticsConfig
@@ -19,6 +21,9 @@ from .writing import ParameterBody, put
 
 OFTEN = 10
 """Steps from probe to probe up to which the memory for a copy of the parameters is held in between."""
+
+MOST_NAMES = 500
+"""So many names an event holds; their number is told in full."""
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -51,6 +56,8 @@ class ParameterDiagnostics(Probing):
         self._optimizers = _checked_optimizers(optimizer, self._parameters)
         every = self._config.schedule.every_n_steps
         self._copies = Copies(kept=every is not None and every <= OFTEN)
+        if not self._handle.disabled:
+            _tell_left_out(self._handle, model, self._optimizers)
         self._handle.attach(self)
 
     @property
@@ -89,6 +96,20 @@ class ParameterDiagnostics(Probing):
                 limit=limit,
             ),
         )  # fmt: skip
+
+
+def _tell_left_out(handle: RunHandle, model: Any, optimizers: list[Any]) -> None:
+    """Record which parameters will not change: the frozen ones, and those that no optimizer holds. Exact and free."""
+    trained = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    named = dict(unwrapped(model).named_parameters())
+    left_out = [name for name, one in named.items() if one.requires_grad and id(one) not in trained]
+    frozen = [name for name, one in named.items() if not one.requires_grad]
+    if left_out or frozen:
+        payload = {
+            "parameters": len(named), "not_optimized": left_out[:MOST_NAMES], "not_optimized_count": len(left_out),
+            "frozen": frozen[:MOST_NAMES], "frozen_count": len(frozen),
+        }  # fmt: skip
+        log_event(handle, "parameters_watched", severity="warning" if left_out else "info", payload=payload)
 
 
 def _select(model: Any, config: ParameterDiagnosticsConfig) -> list[Watched]:

@@ -1,0 +1,127 @@
+"""The one body of all rules: frames in, alerts out, live and after the fact alike."""
+
+import math
+
+from ..errors import ConfigurationError
+from ..records.thresholds import AnalyzerEngineConfig
+from . import roles
+from .frames import Frame
+from .roles import Roles
+from .rules import RULES, Finding, Rule, Verdict
+from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, VALIDATION, Seen
+
+_TOPICS = (LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY)
+_BIT = {topic: 1 << place for place, topic in enumerate(_TOPICS)}
+_FIELDS = {
+    roles.LOSS: ("loss", LOSS), roles.VALIDATION_LOSS: ("validation", VALIDATION),
+    roles.TRAIN_EVAL_LOSS: ("train_eval", OTHER), roles.ACCURACY: ("accuracy", OTHER),
+    roles.VALIDATION_ACCURACY: ("validation_accuracy", OTHER), roles.LEARNING_RATE: ("learning_rate", OTHER),
+    roles.GRADIENT_NORM: ("gradient_norm", OTHER), roles.STEP_TIME: ("step_time", TIMING),
+    roles.DATA_TIME: ("data_time", TIMING), roles.COMPUTE_TIME: ("compute_time", TIMING),
+}  # fmt: skip
+_VALUES = tuple(name for name, _ in _FIELDS.values())
+
+
+class Analysis:
+    """All rules over one run.
+
+    Args:
+        config: limits, names of metrics, silenced rules.
+
+    Raises:
+        ConfigurationError: a silenced rule does not exist.
+    """
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        known = [rule.name for rule in RULES]
+        for name in config.silenced_rules:
+            if name not in known:
+                raise ConfigurationError(f"there is no rule {name!r} to silence; the rules are {', '.join(known)}")
+        self.roles = Roles(config)
+        self.rules: list[Rule] = [rule(config) for rule in RULES if rule.name not in config.silenced_rules]
+        self.seen = Seen(self.roles)
+        self._ranks: dict[int, Seen] = {0: self.seen}
+        self._concerned: dict[int, list[Rule]] = {}
+
+    def feed(self, frame: Frame) -> list[Finding]:
+        """Take a frame; the alerts that it gives rise to, in the order of the rules."""
+        seen = self._ranks.get(frame.rank)
+        if seen is None:
+            seen = self._ranks[frame.rank] = Seen(self.roles)
+        topics = self._read(frame, seen)
+        concerned = self._concerned.get(topics)
+        if concerned is None:
+            concerned = self._concerned[topics] = [
+                rule for rule in self.rules if any(topics & _BIT[topic] for topic in rule.topics)
+            ]
+        made: list[Finding] = []
+        for rule in concerned:
+            found = rule.feed(frame, seen)
+            if found:
+                made += found
+                seen.raised.add(rule.name)
+            elif rule.name in seen.raised and not rule._up:
+                seen.raised.discard(rule.name)
+        return made
+
+    def _read(self, frame: Frame, seen: Seen) -> int:
+        """Find the parts that the frame's metrics play; the topics that it holds."""
+        for name in _VALUES:
+            setattr(seen, name, None)
+        topics = _BIT[ANY]
+        if frame.values:
+            topics |= self._metrics(frame, seen)
+        if frame.telemetry:
+            topics |= _BIT[TELEMETRY] | self._times(frame, seen)
+        if frame.layers or frame.parameters:
+            topics |= _BIT[PROBE]
+            seen.has_parameters = seen.has_parameters or bool(frame.parameters)
+        if frame.batches:
+            topics |= _BIT[BATCH]
+        seen.broken = False
+        if frame.events:
+            topics |= _BIT[EVENT]
+            self._breaks(frame, seen)
+        if seen.loss is not None:
+            seen.course.add(seen.loss)
+        if topics & (_BIT[LOSS] | _BIT[PROBE]):
+            seen.steps += 1
+        return topics
+
+    def _metrics(self, frame: Frame, seen: Seen) -> int:
+        topics = 0
+        of = self.roles.of
+        for key, value in frame.values.items():
+            role = of(key)
+            if role is not None and math.isfinite(value):
+                name, topic = _FIELDS[role]
+                setattr(seen, name, value)
+                topics |= _BIT[topic]
+        return topics
+
+    def _times(self, frame: Frame, seen: Seen) -> int:
+        """Times that only a telemetry record holds."""
+        found = 0
+        for one in frame.telemetry:
+            if seen.step_time is None and one.step_time_ms is not None:
+                seen.step_time, seen.data_time, seen.compute_time = (
+                    one.step_time_ms, one.data_time_ms, one.compute_time_ms
+                )  # fmt: skip
+                found = _BIT[TIMING]
+        return found
+
+    def _breaks(self, frame: Frame, seen: Seen) -> None:
+        for event in frame.events:
+            if event.event_type == "metric_nonfinite":
+                key = str(event.payload.get("key", ""))
+                found = roles.role_of(key) if key != self.roles.key(roles.LOSS) else (roles.LOSS, 0)
+                if found is not None and found[0] == roles.LOSS:
+                    seen.broken = True
+
+    def tick(self, now_ns: int) -> list[Finding]:
+        """Time goes by and nothing is recorded."""
+        return [finding for rule in self.rules for finding in rule.tick(now_ns)]
+
+    def result(self) -> list[Verdict]:
+        """What every rule has to say."""
+        return [rule.result() for rule in self.rules]

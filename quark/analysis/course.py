@@ -1,0 +1,91 @@
+"""The course of the training loss: where it began, how low it came, how far the last value is from what is usual."""
+
+import math
+from statistics import median
+
+from .blocks import Blocks
+from .robust import Usual, log_of
+
+FIRST = 5
+LEARNED = 0.9
+"""Below this share of its beginning the loss has begun to fall."""
+
+
+class Course:
+    """The loss on a scale on which noise stays the same while it falls: its logarithm.
+
+    From the first loss that is not positive on the scale is asinh(loss / typical loss), which is the loss itself
+    near zero and its logarithm far from it. All comparisons are differences on this scale; ``ratio`` makes a factor
+    of one.
+
+    Attributes:
+        count: finite losses seen.
+        value: the last loss.
+        level: the last loss on the scale.
+        mean: its exponentially weighted mean over some 20 values.
+        start: the median of the first five.
+        best: the lowest that ``mean`` was.
+        worst: the largest factor above ``best`` among about the last 20.
+        high: consecutive values that are far above all that was reached: more than 2 x best, more than half of the
+            beginning, more than 3 scales above the usual level.
+        usual: level and spread.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.value = math.nan
+        self._scale = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.seen = 0
+        self.level = self.mean = self.start = 0.0
+        self.best = math.inf
+        self.worst = 0.0
+        self.high = 0
+        self.z = 0.0
+        self._first: list[float] = []
+        self.usual = Usual()
+        self.blocks = Blocks()
+
+    def add(self, loss: float) -> None:
+        """Take a finite loss in."""
+        if self._scale == 0.0 and loss <= 0.0:
+            self._scale = max(abs(self.value) if self.count else abs(loss), 1e-9)
+            self._reset()
+        self.count += 1
+        self.value = loss
+        level = self.level = math.asinh(loss / self._scale) if self._scale else log_of(loss)
+        seen = self.seen = self.seen + 1
+        if seen <= FIRST:
+            self._first.append(level)
+            self.start = median(self._first)
+        self.mean = level if seen == 1 else self.mean + max(0.1, 1.0 / seen) * (level - self.mean)
+        self.z = self.usual.z(level)
+        above = level - self.best if seen > 1 else 0.0
+        self.worst = max(self.worst - 0.1, above, 0.0)
+        far = above > 0.69 and level > self.start - 0.69 and (self.z > 3.0 or not self.usual.ready)
+        self.high = self.high + 1 if far else 0
+        self.usual.add(level)
+        self.blocks.add(level)
+        if self.mean < self.best:
+            self.best = self.mean
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a loss to speak of."""
+        return self.seen >= FIRST
+
+    @property
+    def fallen(self) -> float:
+        """How much of its beginning the mean loss is: 1 at the start, 0.1 when it fell to a tenth."""
+        return math.exp(min(self.mean - self.start, 700.0)) if self.known else 1.0
+
+    @property
+    def learning(self) -> bool:
+        """Whether the loss has begun to fall and is not far from the best that it reached."""
+        return self.known and self.fallen < LEARNED and self.mean - self.best < 0.4
+
+    def above_best(self) -> float:
+        """The last loss as a factor of the best mean loss."""
+        return math.exp(min(self.level - self.best, 700.0)) if self.seen else 1.0

@@ -1,0 +1,143 @@
+"""AnalyzerEngine: what is wrong with a recorded run, as alerts and scores that are kept with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.openruns import resolve_handle
+from ..core.reader import RecordFilter
+from ..errors import WrongTypeError
+from ..records.analysis import AlertRecord, HealthScoreRecord
+from ..records.base import Document, Origin
+from ..records.grammar import shown
+from ..records.line import build
+from ..records.thresholds import AnalyzerEngineConfig
+from .health import health_scores
+from .stored import analyze_stored
+from .wording import alert_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalyzerResult(Document):
+    """What an analysis found.
+
+    Attributes:
+        alerts: what is or was wrong, in the order of the rules.
+        health_scores: the whole first, then the categories that had data.
+        abstentions: the rules that could not judge, each with what it lacks.
+    """
+
+    alerts: tuple[AlertRecord, ...] = ()
+    health_scores: tuple[HealthScoreRecord, ...] = ()
+    abstentions: Mapping[str, str] = field(default_factory=dict)
+
+
+AnalyzerResult.__module__ = "quark"
+
+
+class AnalyzerEngine:
+    """Turns what a run recorded into alerts and health scores.
+
+    Args:
+        session: a TrainingSession, or the RunContext of one.
+        config: limits, names of metrics and what happens to earlier outputs; the defaults if omitted.
+
+    Raises:
+        WrongTypeError: an argument is of a wrong type.
+    """
+
+    __module__ = "quark"
+
+    def __init__(self, session: Any, *, config: AnalyzerEngineConfig | None = None) -> None:
+        self._handle = resolve_handle(session)
+        self._config = checked_config(config)
+
+    def analyze(self, *, replace_existing: bool | None = None) -> AnalyzerResult:
+        """Judge the run as it is recorded by now, and keep the outcome with it.
+
+        Args:
+            replace_existing: whether the alerts and scores of earlier analyses go; as configured if omitted.
+
+        The outcome for a run that has ended is returned and not kept: it takes no more records.
+        """
+        handle = self._handle
+        handle.flush()
+        analysis, _ = analyze_stored(handle.reader(), handle.run_id, self._config)
+        replace = self._config.replace_existing_outputs if replace_existing is None else replace_existing
+        keep = not handle.disabled and getattr(handle, "status", "running") == "running"
+        if keep and replace:
+            for cls in (AlertRecord, HealthScoreRecord):
+                handle.lifecycle("discard", {"kind": cls.kind})
+        made = result_of(analysis.result(), handle.emit if keep else _Unkept(handle.run_id))
+        handle.offer()
+        return made
+
+    def read_alerts(
+        self, *, rule_id: str | None = None, category: str | None = None, severity: str | None = None,
+        step: int | None = None, step_min: int | None = None, step_max: int | None = None, limit: int | None = None,
+    ) -> tuple[AlertRecord, ...]:  # fmt: skip
+        """The run's alerts in the order of recording, the first ``limit``; the step of an alert is its onset."""
+        where = {"rule_id": rule_id, "category": category, "severity": severity}
+        return self._read(AlertRecord, where, RecordFilter(step=step, step_min=step_min, step_max=step_max,
+                                                           limit=limit))  # fmt: skip
+
+    def read_health_scores(
+        self, *, score_key: str | None = None, category: str | None = None, limit: int | None = None
+    ) -> tuple[HealthScoreRecord, ...]:
+        """The run's health scores in the order of recording, the first ``limit``."""
+        return self._read(HealthScoreRecord, {"score_key": score_key, "category": category}, RecordFilter(limit=limit))
+
+    def _read(self, cls: Any, where: Mapping[str, Any], bounds: RecordFilter) -> tuple[Any, ...]:
+        from dataclasses import replace
+
+        self._handle.flush()
+        wanted = {name: value for name, value in where.items() if value is not None}
+        return tuple(self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=wanted)))
+
+
+def result_of(verdicts: list[Any], emit: Any) -> AnalyzerResult:
+    """What the rules say as records, each made by ``emit(cls, fields, step=, epoch=)``."""
+    alerts = tuple(
+        emit(AlertRecord, alert_fields(finding), step=finding.step_start, epoch=finding.epoch)
+        for verdict in verdicts
+        for finding in verdict.findings
+    )
+    scores = tuple(emit(HealthScoreRecord, fields) for fields in health_scores(verdicts, alerts))
+    abstained = {verdict.rule_id: verdict.abstained for verdict in verdicts if verdict.abstained}
+    return AnalyzerResult(alerts=alerts, health_scores=scores, abstentions=abstained)
+
+
+class _Unkept:
+    """Makes records that are not journaled."""
+
+    def __init__(self, run_id: str) -> None:
+        self._origin = Origin(run_id, "analysis")
+        self._next = 0
+
+    def __call__(
+        self, cls: Any, fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None
+    ) -> Any:
+        import time
+
+        given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
+        self._next += 1
+        return build(cls, self._origin, self._next - 1, time.time_ns(), given)
+
+
+def analyze_run(reader: Any, run_id: str, config: AnalyzerEngineConfig | None = None) -> AnalyzerResult:
+    """Judge a stored run without keeping the outcome: what ``quark analyze`` does."""
+    analysis, _ = analyze_stored(reader, run_id, checked_config(config))
+    return result_of(analysis.result(), _Unkept(run_id))
+
+
+def checked_config(config: Any) -> AnalyzerEngineConfig:
+    """``config``, or the defaults for None.
+
+    Raises:
+        WrongTypeError: it is something else.
+    """
+    if config is None:
+        return AnalyzerEngineConfig()
+    if not isinstance(config, AnalyzerEngineConfig):
+        raise WrongTypeError(f"config must be an AnalyzerEngineConfig, got {shown(config)}")
+    return config

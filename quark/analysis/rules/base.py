@@ -1,0 +1,249 @@
+"""What a rule is: it is fed frames, holds a few numbers, and says alerts, or why it says nothing."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, get_args
+
+from ...records.analysis import EvidenceRecord
+from ...records.literals import AlertCategory, AlertSeverity
+from ...records.thresholds import AnalyzerEngineConfig, AnalyzerThresholds
+from ..course import Course
+from ..frames import Frame
+from ..roles import Roles
+
+SEVERITIES: tuple[str, ...] = get_args(AlertSeverity)
+_DEFAULTS = AnalyzerThresholds()
+
+LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY = (
+    "loss", "validation", "probe", "timing", "telemetry", "batch", "event", "other", "any"
+)  # fmt: skip
+"""What a frame may hold; a rule is fed only the frames that hold one of its topics."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """An alert before it is a record.
+
+    Attributes:
+        episode: counts the times that the rule spoke up about the subject again after it had cleared.
+        time_ns: when the frame that it rests on was recorded.
+    """
+
+    rule_id: str
+    category: AlertCategory
+    severity: AlertSeverity
+    title: str
+    fact: str
+    inference: str
+    evidence: tuple[EvidenceRecord, ...]
+    consequence: str
+    actions: tuple[str, ...]
+    clears: str
+    subject: str | None = None
+    step_start: int | None = None
+    step_end: int | None = None
+    epoch: int | None = None
+    rank: int = 0
+    topic: str | None = None
+    episode: int = 0
+    time_ns: int = 0
+
+    @property
+    def key(self) -> tuple[str, str | None, int]:
+        """What the alert is about; a later finding of the same key is the same alert, grown worse."""
+        return self.rule_id, self.topic, self.episode
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule has to say at the end.
+
+    Attributes:
+        findings: its alerts, each in its most severe form.
+        abstained: why it could not judge; None if it could.
+    """
+
+    rule_id: str
+    category: AlertCategory
+    findings: tuple[Finding, ...]
+    abstained: str | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """What all rules know of the run so far.
+
+    Attributes:
+        course: of the training loss of rank 0.
+        loss, validation: the finite losses of this frame, None where it has none.
+        train_eval, accuracy, validation_accuracy, learning_rate, gradient_norm: other values of this frame.
+        broken: whether the training loss of this frame is NaN or infinite.
+        steps: frames with a loss or a probe so far: the training steps that were seen.
+        has_parameters: whether summaries of parameters were seen.
+        raised: rules that are up.
+    """
+
+    roles: Roles
+    course: Course = field(default_factory=Course)
+    loss: float | None = None
+    validation: float | None = None
+    train_eval: float | None = None
+    accuracy: float | None = None
+    validation_accuracy: float | None = None
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    step_time: float | None = None
+    data_time: float | None = None
+    compute_time: float | None = None
+    broken: bool = False
+    steps: int = 0
+    has_parameters: bool = False
+    raised: set[str] = field(default_factory=set)
+
+
+class Levels:
+    """A limit in three levels, and whether it is the user's own.
+
+    Args:
+        thresholds: all limits.
+        name: of the limit, with ``{}`` where the level stands.
+        below: a value counts from the limit downwards.
+    """
+
+    __slots__ = ("_below", "_levels", "literal")
+
+    def __init__(self, thresholds: AnalyzerThresholds, name: str, *, below: bool = False) -> None:
+        levels = SEVERITIES[1:]
+        self._levels = [(level, float(getattr(thresholds, name.format(level)))) for level in reversed(levels)]
+        self._below = below
+        self.literal = any(
+            getattr(thresholds, name.format(level)) != getattr(_DEFAULTS, name.format(level)) for level in levels
+        )
+
+    def severity(self, value: float | None) -> AlertSeverity | None:
+        """The most severe level that the value reaches."""
+        return self.reached(value)[0]
+
+    def reached(self, value: float | None) -> tuple[AlertSeverity | None, float]:
+        """The level and its limit; the limit of a warning if none is reached."""
+        if value is not None:
+            for level, limit in self._levels:
+                if value <= limit if self._below else value >= limit:
+                    return level, limit  # type: ignore[return-value]
+        return None, self._levels[-1][1]
+
+
+class Rule:
+    """Watches for one thing that goes wrong. Its class docstring is its page in the documentation.
+
+    A subclass says its ``name``, ``category``, ``topics``, what it ``needs`` to judge, and what to tell of every
+    alert; ``look`` is called with every frame that holds one of its topics. It holds O(1) numbers a series or layer.
+    """
+
+    name: ClassVar[str] = ""
+    category: ClassVar[AlertCategory] = "optimization"
+    topics: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[str] = ""
+    consequence: ClassVar[str] = ""
+    actions: ClassVar[tuple[str, ...]] = ()
+    clears: ClassVar[str] = ""
+    scored: ClassVar[bool] = True
+    """Whether a category is scored because this rule could judge; one that can always judge says nothing of it."""
+
+    every_rank: ClassVar[bool] = False
+    """Whether frames of other ranks than 0 are fed too: under data parallelism all ranks hold the same weights."""
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        self.limits = config.thresholds
+        self.absolute = config.mode == "absolute"
+        self.judged = False
+        self._out: list[Finding] = []
+        self._findings: dict[tuple[str, str | None, int], Finding] = {}
+        self._up: dict[str | None, int] = {}
+        self._episodes: dict[str | None, int] = {}
+
+    def feed(self, frame: Frame, seen: Seen) -> list[Finding]:
+        """Take a frame; the alerts that it gives rise to."""
+        if frame.rank and not self.every_rank:
+            return []
+        self.look(frame, seen)
+        if not self._out:
+            return self._out
+        made, self._out = self._out, []
+        return made
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """Look at a frame and ``alert`` or ``clear``."""
+        raise NotImplementedError
+
+    def tick(self, now_ns: int) -> list[Finding]:
+        """Time goes by and nothing is recorded; alerts that come of that."""
+        return []
+
+    def result(self) -> Verdict:
+        """The alerts so far, or why there cannot be any."""
+        abstained = None if self.judged else f"it needs {self.needs}, and the run has none"
+        return Verdict(self.name, self.category, tuple(self._findings.values()), abstained)
+
+    def alert(
+        self, frame: Frame, severity: AlertSeverity, *, title: str, fact: str, inference: str,
+        evidence: list[EvidenceRecord], subject: str | None = None, since: int | None = None,
+        actions: tuple[str, ...] | None = None, consequence: str | None = None, topic: str | None = None,
+    ) -> None:  # fmt: skip
+        """Say an alert, unless it was said as severely already and has not cleared since.
+
+        Args:
+            topic: what is up, where several alerts of a rule stand beside each other; ``subject`` may change.
+            since: step of the onset.
+        """
+        rank = SEVERITIES.index(severity)
+        if self._up.get(topic, -1) >= rank:
+            return
+        if topic not in self._up:
+            self._episodes[topic] = self._episodes.get(topic, -1) + 1
+        self._up[topic] = rank
+        made = Finding(
+            self.name, self.category, severity, title, fact, inference, tuple(evidence),
+            self.consequence if consequence is None else consequence, self.actions if actions is None else actions,
+            self.clears, subject, frame.step if since is None else since, frame.step, frame.epoch, frame.rank,
+            topic, self._episodes[topic], frame.time_ns,
+        )  # fmt: skip
+        earlier = self._findings.get(made.key)
+        if earlier is not None:
+            made.step_start = earlier.step_start
+        self._findings[made.key] = made
+        self._out.append(made)
+
+    def clear(self, topic: str | None = None) -> None:
+        """It is over: the next time it is an alert of its own."""
+        self._up.pop(topic, None)
+
+    def up(self, topic: str | None = None) -> bool:
+        """Whether an alert stands."""
+        return topic in self._up
+
+
+def evidence(
+    kind: str, source: str, summary: str, observed: float | None = None, threshold: float | None = None,
+    start: int | None = None, end: int | None = None,
+) -> EvidenceRecord:  # fmt: skip
+    """An observation; a number that is not finite is left to the words."""
+    return EvidenceRecord(
+        kind=kind, source=source or "run", summary=summary, observed_value=_finite(observed),
+        threshold_value=_finite(threshold), step_start=start, step_end=end,
+    )  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def worse(first: AlertSeverity | None, second: AlertSeverity | None) -> AlertSeverity | None:
+    """The more severe of two."""
+    if first is None or second is None:
+        return first or second
+    return first if SEVERITIES.index(first) >= SEVERITIES.index(second) else second
+
+
+def number(value: float) -> str:
+    """A number for people."""
+    return f"{value:.3g}"

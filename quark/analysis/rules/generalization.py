@@ -1,0 +1,179 @@
+"""Rules that hold training against validation."""
+
+import math
+from collections import deque
+from statistics import median
+
+from ...records.thresholds import AnalyzerEngineConfig
+from ..frames import Frame
+from ..robust import ratio
+from .base import LOSS, OTHER, SEVERITIES, VALIDATION, Levels, Rule, Seen, evidence, number
+
+
+class OverfittingOnset(Rule):
+    """Validation gets worse while training gets better.
+
+    Sees: training and validation loss, and the validation accuracy if there is one.
+
+    Decides: the weighted mean (0.4) of the validation loss rises above its best by more than 10 % and 2.5 times the
+    median change from one evaluation to the next, while the training loss is 3 % lower than it was at that best and
+    the relative gap (validation - training) / validation is at least .2 (error .4, critical .7); 3 evaluations after
+    the best. With a validation accuracy that does not fall it is overconfidence, a warning at most. A gap alone is
+    no overfitting. Where you have set a gap, the gap alone counts.
+
+    Source: Prechelt, Early stopping: but when?, 1998.
+    """
+
+    name = "overfitting_onset"
+    category = "generalization"
+    topics = frozenset((LOSS, VALIDATION, OTHER))
+    needs = "a training and a validation loss of at least three evaluations"
+    consequence = "From here on training makes the network worse on data that it has not seen."
+    actions = (
+        "Take the checkpoint of the best evaluation.",
+        "Stop early, or regularize: weight decay, dropout, augmentation.",
+        "Get more data, or take a smaller network.",
+    )  # fmt: skip
+    clears = "A validation loss back at its best."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._gaps = Levels(self.limits, "overfitting_{}_gap")
+        self._least = self.limits.overfitting_min_points
+        self._count = 0
+        self._mean = 0.0
+        self._last = 0.0
+        self._best = math.inf
+        self._best_at: int | None = None
+        self._train_then = math.inf
+        self._since_best = 0
+        self._changes: deque[float] = deque(maxlen=31)
+        self._accuracy: float | None = None
+        self._best_accuracy = -math.inf
+        self._train: float | None = None
+        self._gap_run = 0
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.loss is not None:
+            old = self._train
+            rate = max(0.1, 1.0 / min(seen.course.seen, 1000))
+            self._train = seen.loss if old is None else old + rate * (seen.loss - old)
+        if seen.validation_accuracy is not None:
+            self._accuracy = seen.validation_accuracy
+            self._best_accuracy = max(self._best_accuracy, seen.validation_accuracy)
+        if seen.validation is None or self._train is None:
+            return
+        self._count += 1
+        if self._count >= self._least:
+            self.judged = True
+        gap = _gap(seen.validation, self._train)
+        if self.absolute or self._gaps.literal:
+            self._literal(frame, seen, gap)
+        if not self.absolute and seen.validation > 0:
+            self._relative(frame, seen, gap)
+
+    def _relative(self, frame: Frame, seen: Seen, gap: float) -> None:
+        value = seen.validation or 0.0
+        if self._count == 1:
+            self._mean = value
+        else:
+            self._changes.append(abs(math.log(value) - math.log(self._last)) if self._last > 0 else 0.0)
+            self._mean += 0.4 * (value - self._mean)
+        self._last = value
+        train = self._train or 0.0
+        lowest = min(self._mean, value)
+        if lowest < self._best:
+            self._best, self._best_at, self._train_then, self._since_best = lowest, frame.step, train, 0
+            self.clear()
+            return
+        self._since_best += 1
+        rise = ratio(self._mean, self._best) - 1.0
+        needed = max(0.10, 2.5 * median(self._changes) if self._changes else 0.0)
+        falls = train < 0.97 * self._train_then
+        if self._since_best < 2 or self._count < self._least or rise <= needed or not falls or gap < 0.2:
+            return
+        severity, limit = self._gaps.reached(gap)
+        severity = severity or "warning"
+        drop = self._best_accuracy - (self._accuracy if self._accuracy is not None else math.inf)
+        confident = self._accuracy is not None and drop < 0.01 * max(abs(self._best_accuracy), 1e-9)
+        if confident and severity != "warning":
+            severity = "warning"
+        self.alert(
+            frame, severity, since=self._best_at, subject=seen.roles.key("validation_loss"),
+            title="The network overfits: validation got worse while training got better"
+            if not confident else "The network grows overconfident: validation loss rises, accuracy holds",
+            fact=f"The validation loss is {rise:.0%} above its best at step {self._best_at}; the training loss fell "
+            f"from {number(self._train_then)} to {number(train)} since. The relative gap is {gap:.2f}.",
+            inference="It learns what is special about the training data.",
+            evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                               "relative: rise above its best", rise, needed, self._best_at, frame.step),
+                      evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                               "relative gap of validation to training", gap, limit, self._best_at, frame.step)],
+        )  # fmt: skip
+
+    def _literal(self, frame: Frame, seen: Seen, gap: float) -> None:
+        severity, limit = self._gaps.reached(gap)
+        self._gap_run = self._gap_run + 1 if severity else 0
+        if severity is None:
+            self.clear("gap")
+        elif self._count >= self._least:
+            self.alert(
+                frame, severity, topic="gap", subject=seen.roles.key("validation_loss"),
+                title="The gap of validation to training is above your limit",
+                fact=f"The relative gap (validation - training) / validation is {gap:.2f}.",
+                inference="The network does better on the data that it was trained on.",
+                evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                                   "absolute: relative gap", gap, limit, frame.step, frame.step)],
+            )  # fmt: skip
+
+
+def _gap(validation: float, train: float) -> float:
+    return max(-1e6, (validation - train) / abs(validation)) if validation else 0.0
+
+
+class TrainEvalMismatch(Rule):
+    """The same data give another loss in eval mode than in train mode.
+
+    Sees: the training loss, and a loss of training data in eval mode under a name such as `train_eval/loss` or
+    `eval/train_loss`.
+
+    Decides: the loss in eval mode is more than 1.5 times the mean of the training loss in 3 evaluations in a row.
+    Dropout and augmentation make it lower, not higher.
+    """
+
+    name = "train_eval_mismatch"
+    category = "generalization"
+    topics = frozenset((LOSS, OTHER))
+    needs = "a loss of training data in eval mode, such as train_eval/loss"
+    consequence = "Validation and deployment judge another network than the one that is trained."
+    actions = (
+        "Check batch normalization: momentum, small batches, frozen statistics.",
+        "Check that preprocessing and normalization are the same in both modes.",
+    )  # fmt: skip
+    clears = "An evaluation in which both agree."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._run = 0
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        course = seen.course
+        if seen.train_eval is None or not course.known or course.value <= 0:
+            return
+        self.judged = True
+        usual = math.exp(course.mean)
+        times = ratio(seen.train_eval, usual)
+        self._run = self._run + 1 if times > 1.5 else 0
+        if not self._run:
+            self.clear()
+        elif self._run >= 3:
+            self.alert(
+                frame, SEVERITIES[2] if times > 3 else "warning",  # type: ignore[arg-type]
+                subject=seen.roles.key("train_eval_loss"), title="Training data do worse in eval mode",
+                fact=f"In eval mode the loss of training data is {number(times)} times that in train mode.",
+                inference="Layers behave differently in the two modes.",
+                evidence=[evidence("metric", seen.roles.key("train_eval_loss") or "train_eval",
+                                   "relative: loss in eval mode by loss in train mode", times, 1.5, None, frame.step)],
+            )  # fmt: skip

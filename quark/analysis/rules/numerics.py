@@ -1,0 +1,117 @@
+"""Values that are no numbers any more."""
+
+from ...records.thresholds import AnalyzerEngineConfig
+from ..frames import Frame
+from ..roles import LOSS, VALIDATION_LOSS, role_of
+from .base import EVENT, PROBE, TELEMETRY, Rule, Seen, evidence
+from .base import LOSS as LOSS_TOPIC
+
+
+class NonfiniteValues(Rule):
+    """A NaN or an infinity in the loss, an activation, a gradient or a weight.
+
+    Sees: the event `metric_nonfinite` that Quark keeps of every such metric, counts of such elements in summaries of
+    layers, norms of parameters, overflow counts of mixed precision.
+
+    Decides: exact. The first layer in forward order is named, and the first weight. In mixed precision a step that is
+    skipped for an overflow is how loss scaling works; more than one in ten, or gradients that are not finite although
+    nothing was skipped, is a fault. A metric that is not the loss gives information only.
+    """
+
+    name = "nonfinite_values"
+    topics = frozenset((EVENT, PROBE, TELEMETRY, LOSS_TOPIC))
+    needs = "a loss, or summaries of layers or parameters"
+    every_rank = True
+    consequence = "Whatever is computed from a NaN is NaN: after the next step the weights are lost."
+    actions = (
+        "Look at the batch of this step: inputs, targets, lengths of zero.",
+        "Guard log, sqrt, division and softmax with an epsilon; run once under torch.autograd.detect_anomaly.",
+        "Go back to the last checkpoint, and clip gradients or lower the learning rate.",
+    )  # fmt: skip
+    clears = "Fifty steps with finite losses."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._broken = 0
+        self._clean = 0
+        self._scaled = False
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        self.judged = True
+        self._events(frame, seen)
+        self._summaries(frame)
+        self._overflows(frame, seen)
+        if seen.loss is not None and self.up("loss"):
+            self._clean += 1
+            if self._clean >= 50:
+                self._clean = self._broken = 0
+                self.clear("loss")
+
+    def _events(self, frame: Frame, seen: Seen) -> None:
+        for event in frame.events:
+            if event.event_type != "metric_nonfinite":
+                continue
+            key = str(event.payload.get("key", "metric"))
+            value = str(event.payload.get("value", "nan"))
+            found = role_of(key)
+            role = found[0] if found else None
+            if key == seen.roles.key(LOSS) or role in (LOSS, VALIDATION_LOSS):
+                self._broken += 1
+                self._clean = 0
+                severity = "critical" if self._broken >= 3 else "error"
+                topic = "loss"
+            else:
+                severity, topic = "info", key
+            self.alert(
+                frame, severity, subject=key, topic=topic, title=f"{key} is {value}",
+                fact=f"{key} was {value} at step {frame.step}."
+                + (f" It is the {self._broken}th such value." if topic == "loss" and self._broken > 3 else ""),
+                inference="Something in the computation left the range of numbers.",
+                evidence=[evidence("metric", key, f"absolute: value is {value}", None, None, frame.step, frame.step)],
+                consequence=None if topic == "loss" else "The metric has a gap; training need not be affected.",
+            )  # fmt: skip
+
+    def _summaries(self, frame: Frame) -> None:
+        for layer in frame.layers:
+            self._scaled = self._scaled or layer.metadata.loss_scale not in (None, 1.0)
+        activation = next(
+            (one for one in frame.layers if one.metadata.nonfinite_count and one.summary_type == "activation"), None
+        )
+        weight = next((one for one in frame.parameters if "weight" in one.metadata.nonfinite), None)
+        gradient = next((one for one in frame.parameters if "gradient" in one.metadata.nonfinite), None)
+        if activation is not None:
+            self._found(frame, "activations", activation.module_name, activation.metadata.nonfinite_count)
+        if weight is not None:
+            self._found(frame, "weight", weight.parameter_name, None)
+        if gradient is not None and not self._scaled and weight is None:
+            self._found(frame, "gradient", gradient.parameter_name, None)
+
+    def _found(self, frame: Frame, what: str, name: str, count: float | None) -> None:
+        said = f"{int(count)} values" if count else "Values"
+        self.alert(
+            frame, "critical" if what == "weight" else "error", subject=name, topic=what,
+            title=f"The {what} of {name} are not finite" if what != "weight" else f"The weight {name} is not finite",
+            fact=f"{said} of the {what} of {name} were NaN or infinite at step {frame.step}; it is the first in the "
+            "order of the network.",
+            inference="The fault enters here or in what feeds it.",
+            evidence=[evidence("parameter" if what != "activations" else "layer_summary", name,
+                               "absolute: elements that are not finite", count, 0.0, frame.step, frame.step)],
+        )  # fmt: skip
+
+    def _overflows(self, frame: Frame, seen: Seen) -> None:
+        for one in frame.telemetry:
+            count = max(one.overflow_count, one.skipped_step_count)
+            self._scaled = self._scaled or count > 0
+            if count >= 10 and seen.steps >= 50 and count > 0.1 * seen.steps:
+                self.alert(
+                    frame, "warning", topic="overflow", subject="loss scale",
+                    title="More than one in ten steps is skipped for an overflow",
+                    fact=f"{count} of {seen.steps} steps were skipped.",
+                    inference="The loss scale cannot settle: gradients overflow the half-precision range again and "
+                    "again.",
+                    evidence=[evidence("telemetry", "skipped_step_count", "relative: skipped steps", count / seen.steps,
+                                       0.1, None, frame.step)],
+                    consequence="Skipped steps are lost work.",
+                    actions=("Use bfloat16.", "Clip gradients after unscaling.", "Lower the learning rate."),
+                )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Rules that look for what does not come: the next step, the next checkpoint."""
+
+from statistics import median
+
+from ...records.thresholds import AnalyzerEngineConfig
+from ..frames import Frame
+from .base import ANY, EVENT, Finding, Rule, Seen, evidence
+
+
+class Stalled(Rule):
+    """No step comes any more.
+
+    Sees: when steps were recorded; live, the clock.
+
+    Decides: nothing was recorded for more than a minute and for more than ten times the longest of the usual pauses
+    (the median step, evaluations and checkpoints seen so far).
+    """
+
+    name = "stalled"
+    category = "runtime"
+    topics = frozenset((ANY,))
+    needs = "at least ten steps"
+    scored = False
+    consequence = "The run holds its hardware and does nothing."
+    actions = (
+        "Look at the stacks: py-spy dump --pid PID.",
+        "Look for a data worker that died, a collective that one rank did not join, a full disk.",
+    )  # fmt: skip
+    clears = "The next step."
+    LEAST_NS = 60_000_000_000
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._last: Frame | None = None
+        self._pauses: list[int] = []
+        self._longest = 0
+        self._count = 0
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if frame.step is None:
+            return
+        last, self._last = self._last, frame
+        if last is None:
+            return
+        gap = frame.time_ns - last.time_ns
+        if gap < 0:
+            return
+        self._say(last, gap)
+        self.clear()
+        self._count += 1
+        self.judged = self._count >= 10
+        if len(self._pauses) < 200:
+            self._pauses.append(gap)
+        elif gap < self._limit():
+            self._pauses[self._count % 200] = gap
+        if gap < self._limit():
+            self._longest = max(int(self._longest * 0.999), gap)
+
+    def tick(self, now_ns: int) -> list[Finding]:
+        """Nothing comes: is that unusual by now?"""
+        if self._last is None:
+            return []
+        self._say(self._last, now_ns - self._last.time_ns)
+        made, self._out = self._out, []
+        return made
+
+    def _limit(self) -> int:
+        usual = sorted(self._pauses)[len(self._pauses) // 2] if self._pauses else 0
+        return max(self.LEAST_NS, 10 * usual, 3 * self._longest)
+
+    def _say(self, last: Frame, gap: int) -> None:
+        if self._count < 10 or gap <= self._limit():
+            return
+        self.alert(
+            last, "error", subject="steps", title=f"No step since step {last.step}",
+            fact=f"After step {last.step} nothing came for more than {self._limit() / 1e9:.0f} s.",
+            inference="The training hangs, or something outside of the steps takes very long.",
+            evidence=[evidence("time", "steps", "relative: pause in seconds", self._limit() / 1e9,
+                               self._limit() / 1e9, last.step, last.step)],
+        )  # fmt: skip
+
+
+class CheckpointGap(Rule):
+    """No checkpoint for unusually long.
+
+    Sees: events whose type names a checkpoint, such as `checkpoint_saved`.
+
+    Decides: the time since the last one is more than three times the median of the run's own gaps, after at least
+    three checkpoints, and more than ten minutes.
+    """
+
+    name = "checkpoint_gap"
+    category = "runtime"
+    topics = frozenset((ANY, EVENT))
+    needs = "at least three events such as checkpoint_saved"
+    consequence = "All work since the last checkpoint is lost if the run dies."
+    actions = ("Check the disk and the condition that saves checkpoints.", "Save one now.")
+    clears = "The next checkpoint."
+    LEAST_NS = 600_000_000_000
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._last: int | None = None
+        self._step: int | None = None
+        self._gaps: list[int] = []
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        for event in frame.events:
+            if "checkpoint" in event.event_type and event.severity in ("debug", "info"):
+                if self._last is not None:
+                    self._gaps = [*self._gaps[-49:], frame.time_ns - self._last]
+                self._last, self._step = frame.time_ns, frame.step
+                self.clear()
+        if self._last is None or len(self._gaps) < 2:
+            return
+        self.judged = True
+        usual = median(self._gaps)
+        gap = frame.time_ns - self._last
+        if gap > max(3 * usual, self.LEAST_NS):
+            self.alert(
+                frame, "warning", subject="checkpoint", since=self._step, title="No checkpoint for unusually long",
+                fact=f"The last checkpoint was {gap / 60e9:.0f} minutes ago; the usual gap is {usual / 60e9:.0f}.",
+                inference="Saving has stopped, or it fails.",
+                evidence=[evidence("event", "checkpoint", "relative: minutes since the last one", gap / 60e9,
+                                   3 * usual / 60e9, self._step, frame.step)],
+            )  # fmt: skip

@@ -1,0 +1,263 @@
+"""Rules that look at the time of steps: what they wait for, and whether they were faster before."""
+
+from itertools import pairwise
+from statistics import median
+
+from ...records.literals import AlertSeverity
+from ...records.thresholds import AnalyzerEngineConfig
+from ..frames import Frame
+from ..robust import ratio
+from .base import TIMING, Levels, Rule, Seen, evidence
+
+WINDOW = 50
+SKIPPED = 20
+"""Steps at the start that are compilation, caches and workers waking up."""
+
+MATERIAL_MS = 1000.0
+"""Less lost time than this is nobody's problem, however large its share of a tiny step."""
+
+
+class Windows:
+    """The times of the last 50 steps: median, spread and the share spent on data."""
+
+    def __init__(self) -> None:
+        self._skip = SKIPPED
+        self.steps: list[float] = []
+        self.data: list[float] = []
+        self.compute: list[float] = []
+
+    def add(self, step_ms: float, data_ms: float | None, compute_ms: float | None) -> bool:
+        """Take a step in; whether a window is full now."""
+        if self._skip:
+            self._skip -= 1
+            return False
+        if len(self.steps) >= WINDOW:
+            self.steps, self.data, self.compute = [], [], []
+        self.steps.append(step_ms)
+        if data_ms is not None:
+            self.data.append(data_ms)
+        if compute_ms is not None:
+            self.compute.append(compute_ms)
+        return len(self.steps) >= WINDOW
+
+    def middle(self) -> float:
+        """The median step time, ms."""
+        return median(self.steps)
+
+    def data_share(self) -> float | None:
+        """Data time by step time; a step counts as four times the median at most. None without data times."""
+        if len(self.data) < len(self.steps):
+            return None
+        most = 4 * self.middle()
+        total = sum(min(step, most) for step in self.steps)
+        return ratio(sum(min(data, most) for data in self.data), total) if total > 0 else None
+
+    def jitter(self) -> float:
+        """(p90 - p50) / p50 of the part of the steps that is not data."""
+        rest = sorted(
+            max(step - data, 0.0) for step, data in zip(self.steps, self.data or [0.0] * len(self.steps), strict=False)
+        )
+        middle = rest[len(rest) // 2]
+        return ratio(rest[int(len(rest) * 0.9)] - middle, middle) if middle > 0 else 0.0
+
+
+class RuntimeBottleneckRisk(Rule):
+    """The steps wait, for data or for something irregular, and that costs noticeable time.
+
+    Sees: times of steps, of their data and compute part.
+
+    Decides: per window of 50 steps, the first 20 left out, in 3 windows in a row: the share of the step spent on data
+    is at least .4, .6 or .75; or (p90 - p50) / p50 of the rest is at least .25, .5 or .75 and grows no shorter; with
+    at least a second lost in a window and 5 ms a step. Standard deviation over mean is not used: one checkpoint would
+    be an alarm. The documented step times count where you have set them.
+    """
+
+    name = "runtime_bottleneck_risk"
+    category = "runtime"
+    topics = frozenset((TIMING,))
+    needs = "times of at least 70 steps"
+    consequence = "The hardware waits; the run takes longer than it needs to."
+    actions = (
+        "Raise num_workers and prefetch_factor of the loader, pin memory, cache decoded samples.",
+        "Move the work of the loop that is not training (logging, evaluation, saving) out of the steps.",
+        "Profile a dozen steps.",
+    )  # fmt: skip
+    clears = "Three windows of 50 steps below the limits."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._time = Levels(self.limits, "runtime_{}_step_time_ms")
+        self._share = Levels(self.limits, "runtime_{}_data_fraction")
+        self._jitter = Levels(self.limits, "runtime_{}_jitter_ratio")
+        self._windows = Windows()
+        self._runs = {"data": 0, "jitter": 0, "time": 0}
+        self._worst: dict[str, AlertSeverity | None] = {}
+        self._lost = 0.0
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.step_time is None:
+            return
+        if not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
+            return
+        self.judged = True
+        windows = self._windows
+        middle, share, jitter = windows.middle(), windows.data_share(), windows.jitter()
+        waited = sum(windows.data)
+        slack = jitter * middle * WINDOW
+        literal = self.absolute
+        if share is not None:
+            material = waited >= MATERIAL_MS and waited >= 5.0 * WINDOW
+            self._see(frame, "data", share, self._share, literal or self._share.literal or material)
+        material = slack >= MATERIAL_MS and middle >= 5.0
+        self._see(frame, "jitter", jitter, self._jitter, literal or self._jitter.literal or material)
+        self._see(frame, "time", middle, self._time, literal or self._time.literal)
+
+    def _see(self, frame: Frame, what: str, value: float, levels: Levels, counts: bool) -> None:
+        severity, limit = levels.reached(value)
+        if severity is None or not counts:
+            self._runs[what] = 0
+            self._worst.pop(what, None)
+            self.clear(what)
+            return
+        self._runs[what] += 1
+        if self._runs[what] < 3 and not levels.literal:
+            return
+        words = {
+            "data": ("The steps wait for data", f"{value:.0%} of the time of a step is spent on data."),
+            "jitter": ("Step times vary a lot", f"One step in ten takes {1 + value:.1f} times the median or longer."),
+            "time": ("Steps take long", f"The median step takes {value:.0f} ms."),
+        }[what]
+        self.alert(
+            frame, severity, topic=what, subject=what, title=words[0], fact=words[1],
+            inference={"data": "The loader is the bottleneck.", "jitter": "Something irregular stops the steps.",
+                       "time": "The step is above the limit that was set."}[what],
+            evidence=[evidence("telemetry", f"{what} of the steps",
+                               ("absolute" if levels.literal else "relative") + f": {what}", value, limit, None,
+                               frame.step)],
+        )  # fmt: skip
+
+
+class DataloaderStarvation(Rule):
+    """The loader cannot keep up: every k-th batch is late, in the rhythm of its k workers.
+
+    Sees: times of steps and of their data part.
+
+    Decides: in a window of 50 steps the late batches (data time above twice the median and above 5 ms) come in a
+    fixed rhythm k of 2 to 16, in 3 windows, and cost at least a second in all; or the share of data is at least half
+    in 3 windows and more than 5 ms a step.
+    """
+
+    name = "dataloader_starvation"
+    category = "runtime"
+    topics = frozenset((TIMING,))
+    needs = "times of at least 70 steps with their data part"
+    consequence = "The accelerator idles while the next batch is prepared."
+    actions = (
+        "Raise num_workers beyond the rhythm that the alert names, and prefetch_factor.",
+        "Make the slowest part of __getitem__ cheaper: decode once, store ready samples.",
+    )  # fmt: skip
+    clears = "Three windows of 50 steps without waiting."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._windows = Windows()
+        self._run = 0
+        self._lost = 0.0
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.step_time is None or seen.data_time is None:
+            return
+        if not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
+            return
+        self.judged = True
+        data = self._windows.data
+        rhythm = _rhythm(data)
+        share = self._windows.data_share() or 0.0
+        waits = share >= 0.5 and sum(data) >= 5.0 * WINDOW
+        if not (rhythm or waits):
+            self._run, self._lost = 0, 0.0
+            self.clear()
+            return
+        self._run += 1
+        self._lost += sum(data)
+        if self._run < 3 or self._lost < MATERIAL_MS:
+            return
+        every = f", every {rhythm}th batch is late" if rhythm else ""
+        self.alert(
+            frame, "error" if share >= 0.75 else "warning", subject="data loader",
+            title=f"The data loader starves the training{every}",
+            fact=f"{share:.0%} of the time is spent waiting for data{every}; {self._lost / 1000:.1f} s so far.",
+            inference=f"{rhythm} workers are too few." if rhythm else "Batches are made more slowly than used.",
+            evidence=[evidence("telemetry", "data time", "relative: share of the step spent on data", share, 0.5, None,
+                               frame.step)],
+        )  # fmt: skip
+
+
+def _rhythm(data: list[float]) -> int | None:
+    middle = median(data)
+    late = [i for i, value in enumerate(data) if value > max(2.0 * middle, 5.0)]
+    if len(late) < 4:
+        return None
+    gaps = [b - a for a, b in pairwise(late)]
+    usual = sorted(gaps)[len(gaps) // 2]
+    regular = sum(gap == usual for gap in gaps) >= 0.8 * len(gaps)
+    return usual if regular and 2 <= usual <= 16 else None
+
+
+class ThroughputRegression(Rule):
+    """Steps have become slower than they were in this run.
+
+    Sees: times of steps.
+
+    Decides: the median of a window of 50 steps is more than 1.5 times that of the run's first five windows, in 3
+    windows in a row, and at least a second is lost in a window.
+    """
+
+    name = "throughput_regression"
+    category = "runtime"
+    topics = frozenset((TIMING,))
+    needs = "times of at least 400 steps"
+    consequence = "The rest of the run takes longer than its beginning promised."
+    actions = (
+        "Look for what changed at the onset: another job on the machine, thermal limits, a growing list, longer "
+        "sequences.",
+        "Compare data and compute time before and after.",
+    )  # fmt: skip
+    clears = "A window at the former pace."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._windows = Windows()
+        self._first: list[float] = []
+        self._run = 0
+        self._since: int | None = None
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.step_time is None or not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
+            return
+        middle = self._windows.middle()
+        if len(self._first) < 5:
+            self._first.append(middle)
+            return
+        self.judged = True
+        base = median(self._first)
+        if middle <= 1.5 * base or (middle - base) * WINDOW < MATERIAL_MS:
+            self._run = 0
+            self.clear()
+            return
+        self._run += 1
+        if self._run == 1:
+            self._since = frame.step
+        if self._run >= 3:
+            times = ratio(middle, base)
+            self.alert(
+                frame, "error" if times > 3 else "warning", since=self._since, subject="step time",
+                title=f"Steps take {times:.1f} times as long as before",
+                fact=f"The median step takes {middle:.0f} ms; in the run's first windows it took {base:.0f} ms.",
+                inference="Something slows the training down.",
+                evidence=[evidence("telemetry", "step time", "relative: median step time by that of the beginning",
+                                   times, 1.5, self._since, frame.step)],
+            )  # fmt: skip

@@ -1,0 +1,41 @@
+"""The runs that are open in this process: what is given a RunContext finds the live run behind it."""
+
+from typing import Any
+
+from ..errors import ClosedError, WrongTypeError
+from ..records.grammar import shown
+from ..records.run import RunContext
+from .handle import RunHandle
+
+_live: dict[str, RunHandle] = {}
+
+
+def register_handle(handle: RunHandle) -> None:
+    """Let what is given a RunContext find the live run behind it."""
+    _live[handle.run_id] = handle
+
+
+def forget_handle(handle: RunHandle) -> None:
+    """The run takes no more records."""
+    if _live.get(handle.run_id) is handle:
+        del _live[handle.run_id]
+
+
+def resolve_handle(session: Any) -> RunHandle:
+    """The run behind a session, or behind the RunContext of a session of this process.
+
+    Raises:
+        WrongTypeError: neither of them.
+        ClosedError: the context's run is not open in this process.
+    """
+    if isinstance(session, RunContext):
+        handle = _live.get(session.run_id)
+        if handle is None:
+            raise ClosedError(
+                f"run {session.run_id} is not open in this process; pass the session that "
+                "start_run or resume_run returned, or read it with quark.open"
+            )
+        return handle
+    if not hasattr(session, "emit") or not hasattr(session, "run_id"):
+        raise WrongTypeError(f"a TrainingSession or RunContext is needed, got {shown(session)}")
+    return session
