@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Engine, Events, create_supervised_evaluator, create_supervised_trainer
 from ignite.handlers import Checkpoint, DiskSaver, EarlyStopping, TerminateOnNan
 from ignite.handlers.utils import global_step_from_engine
-from ignite.metrics import Loss, MeanAbsoluteError, RunningAverage
+from ignite.metrics import Average, Loss, MeanAbsoluteError, RunningAverage
 from torch import nn
 
 from quark_integrations.callbacks.ignite import OptimizerParamsHandler, OutputHandler, QuarkLogger
@@ -113,6 +113,18 @@ def test_every_value_is_that_of_the_engines(tmp_path):
         assert (series.steps.tolist(), series.epochs.tolist()) == ([6, 12, 18], [1, 2, 3])
     assert (run.status, run.reason, run.project, run.config) == ("completed", "completed", "engines", {"lr": 0.1})
     assert run.seen["fit_started"].payload["max_epochs"] == 3
+
+
+def test_an_epoch_has_its_own_metrics_whatever_was_attached_first(tmp_path):
+    """A metric that is attached later is computed later; its row is that of its own epoch all the same."""
+    trainer = Engine(lambda engine, batch: batch)
+    with QuarkLogger(storage_dir=tmp_path) as logger:
+        logger.attach_trainer(trainer)
+        Average(output_transform=float).attach(trainer, "mean")
+        trainer.run([1.0, 3.0], max_epochs=1)
+        trainer.run([5.0, 7.0], max_epochs=2)
+    series = only(tmp_path).all["train/mean"]
+    assert (series.values.tolist(), series.steps.tolist()) == ([2, 6], [2, 4])
 
 
 def test_handlers_as_those_of_other_loggers(tmp_path):
