@@ -1,0 +1,77 @@
+"""A real MLflow server for tests: its database is migrated once a session, and every server is ended by its group."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "GIT_PYTHON_REFRESH": "quiet",
+}  # fmt: skip
+"""Variables under which MLflow starts no processes of its own and calls nobody."""
+
+
+def environment() -> Mapping[str, str]:
+    """What a process of MLflow is started with."""
+    return {**os.environ, **QUIET}
+
+
+def migrated(path: Path) -> Path:
+    """An empty database with MLflow's tables: making them takes seconds, copying them does not."""
+    script = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
+    made = subprocess.run(
+        [sys.executable, "-c", script], cwd=path.parent, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return path
+
+
+class MlflowServer:
+    """A server on a free port of this machine; ``stop`` and ``start`` bring it down and up again with its data."""
+
+    def __init__(self, directory: Path, template: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy(template, directory / "mlflow.db")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.directory}/mlflow.db",
+            "--artifacts-destination", str(self.directory / "artifacts"),
+        ]  # fmt: skip
+        with open(self.directory / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.directory, env=environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 90
+        while not self._answers():
+            gone = self._process.poll() is not None or time.monotonic() > deadline
+            assert not gone, (self.directory / "log").read_text()[-3000:]
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the server and its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
