@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory() as checkpoints:
     trainer.train()
 
 with quark.open(storage) as store:
-    run = store.run(callback.run_id)
+    run = store.run(str(callback.run_id))
     print(run.status, run.reason)
     print("loss", run.series("eval/loss").values.round(3).tolist())
     print("saved", [event.payload["path"].rpartition("/")[2] for event in run.events("checkpoint_saved")])

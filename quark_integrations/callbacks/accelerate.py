@@ -16,6 +16,11 @@ import quark
 
 from .lightning.settings import plain, without_secrets
 
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
+else:
+    GeneralTracker = object  # the real one comes in when the tracker is asked for
+
 __all__ = ["QuarkGeneralTracker"]
 
 MACHINE_EVERY_S = 1.0
@@ -28,7 +33,7 @@ def __getattr__(name: str) -> Any:
     return _tracker_class()
 
 
-class Tracker:
+class Tracker(GeneralTracker):
     """Records what ``accelerator.log`` is given in a Quark run.
 
     ``init_trackers`` starts the run, of the project and with the configuration that it is given. ``end_training`` ends

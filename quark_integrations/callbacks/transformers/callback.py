@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import quark
 
@@ -14,11 +14,16 @@ from .recording import CARRIED, Recording, anybody
 from .steps import StepClock, epoch_of
 from .trainers import calling_trainer, wrap
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+else:
+    TrainerCallback = object  # the real one comes in when the callback is asked for: see framework
+
 STOP_EVERY = 50
 """In a job of many processes all must agree to stop, which costs a message; they ask each other this often (steps)."""
 
 
-class QuarkCallback:
+class QuarkCallback(TrainerCallback):
     """Records the training of a Transformers Trainer in a Quark run.
 
     Every training is a run of its own: TrainingArguments and the model's configuration, everything that the Trainer
