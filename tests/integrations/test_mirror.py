@@ -25,6 +25,7 @@ from quark.testing import (
 )
 from quark_integrations.sinks.mirror import (
     TABLES,
+    KeptRows,
     LayerSeries,
     Link,
     MirrorSink,
@@ -267,3 +268,39 @@ def test_a_budget_keeps_what_matters(values: list[float | None], budget: int, ma
         if present:
             shown = [values[at] for at in kept if values[at] is not None]
             assert min(present) in shown and max(present) in shown
+
+
+def test_kept_rows_survive_the_process(tmp_path: Path) -> None:
+    """Rows are found again by the next process; what comes again is not twice, a torn last line comes again."""
+    batch = make_batch(ORIGIN, [*metric_lines(3), event_line("a", step=1), alert_line("spike", step=2)])
+    kept = KeptRows(tmp_path / "rows", 10)
+    kept.take(batch)
+    with kept.path.open("a") as file:
+        file.write('["event", "w", 9')
+    again = KeptRows(tmp_path / "rows", 10)
+    again.take(batch)
+    again.take(make_batch(ORIGIN, [event_line("b", step=3)], 5))
+    for rows in (again, KeptRows(tmp_path / "rows", 10)):
+        assert [row[5] for row in rows.of("event")] == ["a", "b"]
+        assert [row[5] for row in rows.of("alert")] == ["spike"]
+
+
+def test_an_analyzer_that_discards_its_records_clears_their_table(tmp_path: Path) -> None:
+    """Behind a discard mark only the new records of the kind are shown, also when all of it comes again."""
+    batch = make_batch(ORIGIN, [alert_line("old"), run_line("discard", {"kind": "alert"}), alert_line("new")])
+    kept = KeptRows(tmp_path / "rows", 10)
+    kept.take(batch)
+    kept.take(batch)
+    assert [row[5] for row in kept.of("alert")] == ["new"]
+    assert [row[5] for row in KeptRows(kept.path, 10).of("alert")] == ["new"]
+
+
+def test_a_long_table_is_thinned_while_it_grows(tmp_path: Path) -> None:
+    """A thousand rows of a budget of 20: bounded on disk too, with every alert, the first, the last and extremes."""
+    lines = [event_line("tick", "error" if step == 333 else "info", step=step) for step in range(1000)]
+    kept = KeptRows(tmp_path / "rows", 20)
+    for at in range(0, 1000, 100):
+        kept.take(make_batch(ORIGIN, lines[at : at + 100], at))
+    steps = [row[0] for row in kept.of("event")]
+    assert {0, 333, 999} <= set(steps) and 18 <= len(steps) <= 20 and steps == sorted(steps)
+    assert len(kept.path.read_text().splitlines()) <= 100

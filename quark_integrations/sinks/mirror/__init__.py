@@ -2,6 +2,7 @@
 
 from .budget import kept_rows
 from .flatten import Flattened, flatten
+from .kept import KeptRows
 from .link import Link
 from .naming import rank_prefix
 from .series import LayerSeries, Point, series_of
@@ -9,6 +10,6 @@ from .sink import MirrorSink, RunFacts
 from .tables import TABLES, Table, row_of
 
 __all__ = [
-    "TABLES", "Flattened", "LayerSeries", "Link", "MirrorSink", "Point", "RunFacts", "Table", "flatten", "kept_rows",
-    "rank_prefix", "row_of", "series_of",
+    "TABLES", "Flattened", "KeptRows", "LayerSeries", "Link", "MirrorSink", "Point", "RunFacts", "Table", "flatten",
+    "kept_rows", "rank_prefix", "row_of", "series_of",
 ]  # fmt: skip
