@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from .tensors import on_host
 
 ROW = 1024
 """Elements after which a row of a shelf ends: each copy in main memory begins with a row of its own."""
+
+Group = tuple[Any, list[int], list[Any]]
+"""Weights of one optimizer, device and type: which these are, their places in the list, the tensors."""
 
 
 class Shelf:
@@ -66,22 +70,22 @@ class Copies:
 
     def keep(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
         """Copy the weights that an optimizer trains; their norms, None for a weight that is None."""
-        found: list[Any] = [None] * len(weights)
-        for key, places, tensors in _groups(owner, weights):
+        groups = _groups(owner, weights)
+        for key, _, tensors in groups:
             shelf = self._shelves.get(key)
             if shelf is None or not shelf.fits(tensors):
-                shelf = self._shelves[key] = Shelf(tensors)
-            sys.modules["torch"]._foreach_copy_(shelf.copies, tensors)
-            for place, norm in zip(places, shelf.norms(norms), strict=True):
-                found[place] = norm
-        return found
+                self._shelves[key] = Shelf(tensors)
+        return self._norms_after(sys.modules["torch"]._foreach_copy_, groups, norms, len(weights))
 
     def changes(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
         """The norms of the differences between weights and their copies, which are used up."""
-        found: list[Any] = [None] * len(weights)
-        for key, places, tensors in _groups(owner, weights):
+        return self._norms_after(sys.modules["torch"]._foreach_sub_, _groups(owner, weights), norms, len(weights))
+
+    def _norms_after(self, act: Callable[..., Any], groups: list[Group], norms: Norms, count: int) -> list[Any]:
+        found: list[Any] = [None] * count
+        for key, places, tensors in groups:
             shelf = self._shelves[key]
-            sys.modules["torch"]._foreach_sub_(shelf.copies, tensors)
+            act(shelf.copies, tensors)
             for place, norm in zip(places, shelf.norms(norms), strict=True):
                 found[place] = norm
         return found
@@ -92,8 +96,7 @@ class Copies:
             self._shelves.clear()
 
 
-def _groups(owner: int, weights: list[Any]) -> list[tuple[Any, list[int], list[Any]]]:
-    """Weights of one optimizer by device and type: (key, places in the list, tensors)."""
+def _groups(owner: int, weights: list[Any]) -> list[Group]:
     groups: dict[Any, tuple[list[int], list[Any]]] = {}
     for place, weight in enumerate(weights):
         if weight is not None:

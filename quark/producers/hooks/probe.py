@@ -209,7 +209,7 @@ class Probe:
                     self.scale.look(self)
                 measured = self._measure(gradient, MOMENTS, None)
                 if measured is not None:
-                    number = call if type(call) is int else layer.number(call)
+                    number = layer.number(call) if isinstance(call, Repeat) else call
                     self.sightings.append((layer, BACKWARD, number, path, gradient.shape, measured, training))
             except Exception as error:  # noqa: BLE001  nor the backward pass
                 self.failed("hook_backward", error)
