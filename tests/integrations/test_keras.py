@@ -321,6 +321,15 @@ def test_a_fit_after_one_that_broke_off_is_a_run_of_its_own(tmp_path):
     assert "test/loss" in evaluated.all
 
 
+def test_a_fit_that_begins_at_a_later_epoch_goes_on_with_the_steps(tmp_path):
+    """Also with a callback that has recorded another fit before."""
+    ours, model = QuarkCallback(storage_dir=tmp_path), network()
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0, callbacks=[ours])
+    model.fit(X, Y, batch_size=4, epochs=4, initial_epoch=3, verbose=0, callbacks=[ours])
+    series = views(tmp_path)[1].all["batch/loss"]
+    assert (series.steps.tolist(), series.epochs.tolist()) == (list(range(18, 24)), [3] * 6)
+
+
 def test_what_fails_within_a_fit_and_is_caught_there_is_no_end_of_it(tmp_path):
     """An evaluation by a callback is a part of the fit, and so is its failure."""
 

@@ -275,7 +275,7 @@ class QuarkCallback(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """A validation within a fit, or ``evaluate`` by itself."""
-        if self._within_fit():
+        if self._stage == "fit":
             self._stage_began = time.perf_counter()
         else:
             self._begin("evaluate")
@@ -293,7 +293,7 @@ class QuarkCallback(keras.callbacks.Callback):
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """A prediction by itself; one within a fit is a part of it."""
-        if not self._within_fit():
+        if self._stage != "fit":
             self._begin("predict")
 
     def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -301,9 +301,6 @@ class QuarkCallback(keras.callbacks.Callback):
         if self._stage == "predict":
             self._took("predict")
             self._end()
-
-    def _within_fit(self) -> bool:
-        return self._stage == "fit" and (self._call is None or self._call in calls())
 
     def _took(self, what: str) -> None:
         recording = self._recording
