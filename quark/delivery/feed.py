@@ -30,6 +30,10 @@ class Feed:
                 self.position = told
             elif self._held is None:
                 self.position = self.place.cursor(self._sink_name)
+            if self.position < (self.tail.next if self._held is None else self._held.first):
+                # a destination may lose what it had taken, as one whose own process died
+                self._held = None
+                self.tail.back_to(self.position)
             self.tail.next = max(self.tail.next, self.position)
             self._unsure = False
         batch, self._held = self._held, None

@@ -94,6 +94,12 @@ class Tail:
                 return self._give(batch)
             return None
 
+    def back_to(self, number: int) -> None:
+        """Give out again what lies from ``number`` on, as far as the quota has left it."""
+        self.next = number
+        self._segment, self._offset, self._in_kept = 0, 0, False
+        self._waiting_since = None
+
     def _give(self, batch: RecordBatch) -> RecordBatch:
         batch = batch.after(self.next)
         batch.first = self.next

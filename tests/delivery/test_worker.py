@@ -188,6 +188,31 @@ def test_a_sink_that_knows_its_position_is_believed(dispatcher):
     assert sink.sequences == list(range(60))
 
 
+def test_a_sink_that_lost_what_it_had_taken_gets_it_again(dispatcher):
+    """A destination that falls back, as one whose own process died, says so and is given all from there on."""
+
+    class Forgetful(Collector):
+        failed = False
+
+        def write(self, batch):
+            if batch.stop > 600 and not self.failed:
+                self.failed = True
+                del self.sequences[100:]
+                raise ConnectionError("gone, with what was not on the disk")
+            super().write(batch)
+
+        def position(self, writer_id):
+            return self.sequences[-1] + 1 if self.sequences else 0
+
+    sink = Forgetful()
+    dispatcher.add_sink(sink)
+    log(dispatcher, 500)
+    assert dispatcher.flush(time.monotonic() + 5)
+    log(dispatcher, 500)
+    assert finish(dispatcher)
+    assert sink.failed and sink.sequences == list(range(1000))
+
+
 def test_a_damaged_line_reaches_quarantine_and_not_the_sinks(dispatcher):
     """A line that no decoder takes is kept aside; the sinks get everything around it."""
     sink = Collector()
