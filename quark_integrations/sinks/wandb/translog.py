@@ -1,0 +1,116 @@
+"""Reads W&B's own file of a run back: which of our rows, alerts and artifacts have really reached it."""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BLOCK = 32768
+HEADER = struct.Struct("<4sHB")
+CHUNK = struct.Struct("<IHB")
+POSITION = "quark/position/"
+MARK = "quark record "
+"""Stands before the id of an alert's record in its text, and names the record in an artifact's metadata."""
+
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_WANTED = (POSITION.encode(), MARK.encode(), b"quark_record")
+
+
+@dataclass(slots=True)
+class Held:
+    """What a file holds: by writer's number the sequence that it lacks next, ids of records, and whether it ended."""
+
+    positions: dict[int, int] = field(default_factory=dict)
+    records: set[str] = field(default_factory=set)
+    ended: bool = False
+
+
+def payloads(path: Path) -> Iterator[bytes]:
+    """The records of a transaction log as bytes, each with its checksum verified.
+
+    The file is a LevelDB log: blocks of 32 KiB, in them chunks with CRC-32, length and type. A killed writer leaves
+    its last record torn: reading ends there.
+
+    Raises:
+        ValueError: the file is no transaction log.
+    """
+    with path.open("rb") as file:
+        data = file.read()
+    if len(data) < HEADER.size:
+        return
+    magic, number, version = HEADER.unpack_from(data)
+    if (magic, number, version) != (b":W&B", 0xBEE1, 0):
+        raise ValueError(f"{path} is no W&B transaction log: it begins with {data[:7]!r}; move it away")
+    at, parts = HEADER.size, b""
+    while at < len(data):
+        left = BLOCK - at % BLOCK
+        if left < CHUNK.size:
+            at += left
+            continue
+        if at + CHUNK.size > len(data):
+            return
+        crc, length, kind = CHUNK.unpack_from(data, at)
+        if not kind and not length:
+            at += left
+            continue
+        content = data[at + CHUNK.size : at + CHUNK.size + length]
+        if len(content) < length or zlib.crc32(content, zlib.crc32(bytes((kind,)))) != crc:
+            return
+        at += CHUNK.size + length
+        parts = content if kind in (_FULL, _FIRST) else parts + content
+        if kind in (_FULL, _LAST):
+            yield parts
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The records of a transaction log as W&B's ``Record`` messages."""
+    decode = _decoder()
+    for payload in payloads(path):
+        yield decode(payload)
+
+
+def held(path: Path) -> Held:
+    """What of ours a transaction log holds; an empty or missing file holds nothing."""
+    found = Held()
+    decode = _decoder()
+    if not path.exists():
+        return found
+    for payload in payloads(path):
+        if len(payload) > 200 and not any(mark in payload for mark in _WANTED):
+            continue
+        record = decode(payload)
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            _note_positions(found, record.history.item)
+        elif kind == "alert":
+            _, marked, record_id = record.alert.text.rpartition(MARK)
+            if marked:
+                found.records.add(record_id)
+        elif kind == "artifact":
+            found.records.update(_artifact_id(record.artifact.metadata))
+        elif kind == "exit":
+            found.ended = True
+    return found
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    from wandb.proto import wandb_internal_pb2
+
+    return wandb_internal_pb2.Record.FromString  # pyright: ignore[reportAttributeAccessIssue]  it is made at import
+
+
+def _note_positions(found: Held, items: Any) -> None:
+    for item in items:
+        name = item.key or "/".join(item.nested_key)
+        if name.startswith(POSITION):
+            writer = int(name[len(POSITION) :])
+            found.positions[writer] = max(found.positions.get(writer, 0), int(float(item.value_json)))
+
+
+def _artifact_id(metadata: str) -> set[str]:
+    import json
+
+    known = json.loads(metadata) if metadata else {}
+    return {known["quark_record"]} if "quark_record" in known else set()
