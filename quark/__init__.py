@@ -40,6 +40,7 @@ _HOMES: dict[str, str] = {
     "JsonlSink": "sinks.jsonl",
     "LayerFilterConfig": "records.configs",
     "LayerSummaryRecord": "records.layer",
+    "LiveAnalyzer": "analysis.live",
     "LogIdentifier": "records.literals",
     "Loop": "loop",
     "LoopSteps": "loop",

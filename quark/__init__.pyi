@@ -2,6 +2,7 @@ __version__: str
 
 from .analysis.engine import AnalyzerEngine as AnalyzerEngine
 from .analysis.engine import AnalyzerResult as AnalyzerResult
+from .analysis.live import LiveAnalyzer as LiveAnalyzer
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark
 from .core.lifecycle import CriterionManifest as CriterionManifest

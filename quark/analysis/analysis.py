@@ -1,6 +1,8 @@
 """The one body of all rules: frames in, alerts out, live and after the fact alike."""
 
+import logging
 import math
+from dataclasses import replace
 
 from ..errors import ConfigurationError
 from ..records.thresholds import AnalyzerEngineConfig
@@ -9,6 +11,8 @@ from .frames import Frame
 from .roles import Roles
 from .rules import RULES, Finding, Rule, Verdict
 from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, VALIDATION, Seen
+
+logger = logging.getLogger("quark")
 
 _TOPICS = (LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY)
 _BIT = {topic: 1 << place for place, topic in enumerate(_TOPICS)}
@@ -40,6 +44,8 @@ class Analysis:
         self.roles = Roles(config)
         self.rules: list[Rule] = [rule(config) for rule in RULES if rule.name not in config.silenced_rules]
         self.seen = Seen(self.roles)
+        self.faults: dict[str, str] = {}
+        self._failed: list[Rule] = []
         self._ranks: dict[int, Seen] = {0: self.seen}
         self._concerned: dict[int, list[Rule]] = {}
 
@@ -56,13 +62,28 @@ class Analysis:
             ]
         made: list[Finding] = []
         for rule in concerned:
-            found = rule.feed(frame, seen)
+            try:
+                found = rule.feed(frame, seen)
+            except Exception as error:  # noqa: BLE001  a defect of one rule must not silence the others
+                self._give_up(rule, error)
+                continue
             if found:
                 made += found
                 seen.raised.add(rule.name)
             elif rule.name in seen.raised and not rule._up:
                 seen.raised.discard(rule.name)
         return made
+
+    def _give_up(self, rule: Rule, error: Exception) -> None:
+        """A rule that failed is asked no more, and says so in its verdict."""
+        if rule.name not in self.faults:
+            self.faults[rule.name] = f"it failed with {type(error).__name__}: {error}; please report it"
+            logger.warning("quark: the rule %s %s", rule.name, self.faults[rule.name])
+        self._concerned = {
+            topics: [one for one in rules if one is not rule] for topics, rules in self._concerned.items()
+        }  # fmt: skip
+        self.rules = [one for one in self.rules if one is not rule]
+        self._failed.append(rule)
 
     def _read(self, frame: Frame, seen: Seen) -> int:
         """Find the parts that the frame's metrics play; the topics that it holds."""
@@ -124,4 +145,5 @@ class Analysis:
 
     def result(self) -> list[Verdict]:
         """What every rule has to say."""
-        return [rule.result() for rule in self.rules]
+        made = [rule.result() for rule in self.rules]
+        return made + [replace(rule.result(), abstained=self.faults[rule.name]) for rule in self._failed]

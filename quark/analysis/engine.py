@@ -68,7 +68,7 @@ class AnalyzerEngine:
         if keep and replace:
             for cls in (AlertRecord, HealthScoreRecord):
                 handle.lifecycle("discard", {"kind": cls.kind})
-        made = result_of(analysis.result(), handle.emit if keep else _Unkept(handle.run_id))
+        made = result_of(analysis.result(), handle.emit if keep else Unkept(handle.run_id))
         handle.offer()
         return made
 
@@ -107,7 +107,7 @@ def result_of(verdicts: list[Any], emit: Any) -> AnalyzerResult:
     return AnalyzerResult(alerts=alerts, health_scores=scores, abstentions=abstained)
 
 
-class _Unkept:
+class Unkept:
     """Makes records that are not journaled."""
 
     def __init__(self, run_id: str) -> None:
@@ -127,7 +127,7 @@ class _Unkept:
 def analyze_run(reader: Any, run_id: str, config: AnalyzerEngineConfig | None = None) -> AnalyzerResult:
     """Judge a stored run without keeping the outcome: what ``quark analyze`` does."""
     analysis, _ = analyze_stored(reader, run_id, checked_config(config))
-    return result_of(analysis.result(), _Unkept(run_id))
+    return result_of(analysis.result(), Unkept(run_id))
 
 
 def checked_config(config: Any) -> AnalyzerEngineConfig:

@@ -24,8 +24,13 @@ def analyze_stored(
     return analysis, made
 
 
-def stored_frames(reader: RecordReader, run_id: str, analysis: Analysis) -> Iterator[Frame]:
-    """The frames of a stored run, writer by writer. Metrics that no rule reads are not even loaded."""
+def stored_frames(
+    reader: RecordReader, run_id: str, analysis: Analysis, *, before: int | None = None
+) -> Iterator[Frame]:  # fmt: skip
+    """The frames of a stored run, writer by writer; with ``before`` only those of earlier attempts.
+
+    Metrics that no rule reads are not even loaded.
+    """
     rows: dict[Writer, list[tuple[int, str, Any]]] = {}
     for kind in BODIES:
         for record in reader.records(run_id, kind):
@@ -35,6 +40,8 @@ def stored_frames(reader: RecordReader, run_id: str, analysis: Analysis) -> Iter
         if analysis.roles.candidate(key):
             _add_series(rows, reader, run_id, key)
     for writer in sorted(rows):
+        if before is not None and writer[0] >= before:
+            continue
         framer = Framer(writer[1])
         own = rows.pop(writer)
         own.sort(key=lambda row: row[0])

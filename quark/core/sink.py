@@ -1,8 +1,10 @@
 """The sink protocol: where records go. A sink is a tracker with one method for data, ``write(batch)``."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .batch import RecordBatch
+from .handle import RunHandle
 from .lifecycle import TrackerBase
 
 
@@ -25,6 +27,16 @@ class Sink(TrackerBase):
     isolates: ClassVar[bool] = False
     """True: the sink sets a record that it cannot take aside by itself, in ``batch.rejected``; no fault of it is a
     record's. False: a batch that keeps failing is written line by line, and what fails alone is set aside."""
+
+    def joined(self, run: RunHandle, settle: Callable[[float], bool]) -> None:
+        """The sink was attached to a live run: for one that writes into the run what it finds in its records.
+
+        ``settle(timeout_s)`` waits until the sink was given everything that is recorded by now. A sink that is given a
+        stored run, as ``quark sync`` does, is not called.
+        """
+
+    def idle(self) -> None:
+        """Nothing new came for a moment (a quarter of a second). Not called while the sink is in trouble."""
 
     def write(self, batch: RecordBatch) -> None:
         """Take a batch. Returning means that it is kept as durably as this sink ever keeps anything."""

@@ -46,6 +46,7 @@ class SinkWorker:
         self._failures = 0
         self._asked_pause = 0.0
         self._unflushed = False
+        self._idle: Callable[[], None] | None = getattr(sink, "idle", None)
         self.thread = threading.Thread(target=self._run, name=f"quark-sink-{name}", daemon=True)
 
     def start(self) -> None:
@@ -119,6 +120,8 @@ class SinkWorker:
             if self._unflushed:
                 self.sink.flush()
                 self._unflushed = False
+            elif self._idle is not None:
+                self._idle()
         except BaseException as error:  # noqa: BLE001  whatever a sink raises must not end its thread, nor the run
             self._failed(error)
             return False

@@ -240,7 +240,7 @@ class _Walk:
         """The loop's body has run through."""
         end = time.perf_counter()
         self._stepper.end_probes()
-        self._bar.update(self._stepper.metrics)
+        self._bar.update(self._stepper.metrics, self._stepper._session.alerts)
         self._stepper.measured(self._number, self._epoch, self._got - self._asked, end - self._got)
         self._stepper.step_now = self._outer
         self._number += 1

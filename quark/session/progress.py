@@ -35,8 +35,8 @@ class Progress:
                 total = None
         return cls(tqdm(total=total, desc=None if epoch is None else f"epoch {epoch}", unit="step", leave=True))
 
-    def update(self, metrics: Mapping[str, Any]) -> None:
-        """One step further; the metrics are drawn twice a second at most."""
+    def update(self, metrics: Mapping[str, Any], alerts: int = 0) -> None:
+        """One step further; the metrics, and how many alerts there are, are drawn twice a second at most."""
         if self._bar is None:
             return
         now = time.monotonic()
@@ -47,7 +47,8 @@ class Progress:
                 for key, value in metrics.items()
                 if isinstance(value, (int, float)) and not key.startswith("system/")
             }
-            self._bar.set_postfix(dict(list(shown.items())[:SHOWN_METRICS]), refresh=False)
+            marks = {"alerts": str(alerts)} if alerts else {}
+            self._bar.set_postfix({**marks, **dict(list(shown.items())[:SHOWN_METRICS])}, refresh=False)
         self._bar.update()
 
     def close(self) -> None:

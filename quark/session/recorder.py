@@ -35,6 +35,7 @@ class Recorder:
         self.attached: list[Any] = []
         self._reader: StoreReader | None = None
         self._forked = False
+        self.alerts = 0
         self.flush_timeout_s = 10.0
         self.journal = delivery.journal
         self.known_keys: set[str] = set()
@@ -69,6 +70,7 @@ class Recorder:
             lambda n: encode(Line(cls.kind, n, now, step, epoch, label=label, body=body)) + b"\n"
         )
         object.__setattr__(record, "sequence", number)
+        self.alerts += cls.kind == "alert"
         object.__delattr__(record, "id")  # it is made from the sequence when it is read
         return record
 

@@ -1,5 +1,6 @@
 """TrainingSession: one run from its start to its end, and the handle that every producer writes through."""
 
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
+from ..delivery.worker import SinkWorker
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_message
 from ..records.configs import HookEngineConfig, HookScheduleConfig
@@ -277,8 +279,15 @@ class TrainingSession(Ending):
             self.refuse(ClosedError("the run has ended; attach trackers while it runs"), what="add_tracker")
         elif isinstance(tracker, Sink) or callable(getattr(tracker, "write", None)):
             if self.rank == 0 or tracker.per_writer:
-                self._delivery.add_sink(tracker, name=name)
+                self._add_sink(tracker, name)
         else:
             self._trackers.add(tracker, self._manifest)
             self._stepper.collecting = True
         return tracker
+
+    def _add_sink(self, sink: Any, name: str | None) -> None:
+        workers: list[SinkWorker] = []
+        joined = getattr(sink, "joined", None)
+        if joined is not None:
+            joined(self, lambda timeout_s: self._delivery.flush(time.monotonic() + timeout_s, workers))
+        workers.append(self._delivery.add_sink(sink, name=name))
