@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+NO_PATHS = ("databricks", "databricks-uc", "uc")
+"""Addresses that look like the name of a file and are none."""
+
 
 class Address(NamedTuple):
     """The tracking URI, and the run to join; None: a run of its own is opened."""
@@ -33,7 +36,7 @@ def absolute(uri: str) -> str:
     """The same address, which another process in another directory understands."""
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute()}"
-    return uri if ":" in uri else Path(uri).absolute().as_uri()
+    return uri if ":" in uri or uri in NO_PATHS else Path(uri).absolute().as_uri()
 
 
 def without_secret(uri: str) -> str:

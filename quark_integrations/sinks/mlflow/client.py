@@ -1,5 +1,6 @@
 """Talks to MLflow: its own client, without its long retries, in requests of the size that it takes."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,19 +16,19 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 1000, 100, 100
 TIMEOUT_S = 30.0
+JSON_BODY = {"Content-Type": "application/json"}
 
 
 class _QuickStore(RestStore):
     """MLflow's REST store with one try for each request: who calls it tries again by himself, and may be stopped."""
 
     def _call_endpoint(self, api: Any, json_body: Any = None, *args: Any, **options: Any) -> Any:
-        import json
-
         endpoint, method = self._METHOD_TO_INFO[api]
-        content = json.loads(json_body) if json_body else None
-        where = {"params": content} if method == "GET" else {"json": content}
+        body: dict[str, Any] = {"data": (json_body or "{}").encode(), "extra_headers": JSON_BODY}
+        if method == "GET":
+            body = {"params": json.loads(json_body or "{}")}
         response = http_request(
-            self.get_host_creds(), endpoint, method, max_retries=0, timeout=TIMEOUT_S, raise_on_status=False, **where
+            self.get_host_creds(), endpoint, method, max_retries=0, timeout=TIMEOUT_S, raise_on_status=False, **body
         )
         made = api.Response()
         parse_dict(json.loads(verify_rest_response(response, endpoint).text), made)
@@ -89,7 +90,7 @@ class Backend:
         return self._send(made, MAX_TAGS, lambda part: self.client.log_batch(self.run_id, tags=part))
 
     def set_status(self, status: str, end_time_ms: int | None = None) -> None:
-        """Set the status. ``MlflowClient.set_terminated`` would print, and shut the user's asynchronous logging down."""
+        """Set the status; ``MlflowClient.set_terminated`` would print, and end the user's asynchronous logging."""
         store = self.client._tracking_client.store
         store.update_run_info(self.run_id, RunStatus.from_string(status), end_time_ms, None)
 

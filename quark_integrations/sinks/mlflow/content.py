@@ -19,6 +19,7 @@ def own_tags(facts: RunFacts, parent: str | None) -> dict[str, str]:
     command = facts.environment.get("command")
     tags = {
         "quark.run_id": facts.run_id, "quark.project": facts.project, "quark.attempt": str(facts.attempt),
+        "quark.status": "running",
         "quark.parent_run_id": facts.parent_run_id, "mlflow.parentRunId": parent,
         "mlflow.source.git.commit": facts.git_commit, "mlflow.source.type": "LOCAL",
         "mlflow.source.name": command[0] if isinstance(command, list) and command else None, "mlflow.user": _user(),

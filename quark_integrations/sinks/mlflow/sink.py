@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,15 +14,18 @@ from quark import MissingDependencyError, RecordBatch, RunManifest
 
 from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts, flatten
 from .address import address_of, without_secret
-from .content import alert_tags, note_of, own_tags, parameters_of, logged_tables, table_text
+from .content import alert_tags, logged_tables, note_of, own_tags, parameters_of, table_text
 from .names import name_for
-from .points import Points
+from .points import SUMMARY, Points
 
 if TYPE_CHECKING:
     from .client import Backend
 
+logger = logging.getLogger("quark")
+
 STATUSES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 TABLES_EVERY_S = 30.0
+SUMMARY_PATH = "quark/summary.json"
 INSTALL = 'pip install "quark-tracker[mlflow]"'
 
 
@@ -115,7 +119,7 @@ class MLflowSink(MirrorSink):
         tags = own_tags(facts, self._parent(facts))
         if not link.owned:
             tags = {key: value for key, value in tags.items() if key.startswith("quark.") or key not in run.data.tags}
-        backend.set_tags(tags)
+        self._warn(backend.set_tags(tags))
         self._log_params(facts.params, run.data.params)
         suffix = "" if facts.attempt == 1 else f"-{facts.attempt}"
         backend.log_text(_json(facts.params), f"quark/config{suffix}.json")
@@ -123,13 +127,14 @@ class MLflowSink(MirrorSink):
 
     def take(self, batch: RecordBatch) -> None:
         """Send the points, keep the rows of the tables, and upload the files of a batch."""
-        points = Points(self.layers, self.link.notes.get("epochs", {}), self.link.notes.get("renamed", {}))
+        points = Points(self.layers, self.link.notes)
         for refused, reason in self.backend.log_points(points.of(batch)):
             batch.rejected.append((repr(dict(refused)).encode(), f"MLflow refused it: {reason}"))
         kinds = {line.kind for line in batch.lines()}
         if not kinds <= {"metric", "metrics"}:
             self._take_records(batch, kinds)
-        self.link.notes |= {"epochs": points.epochs, "renamed": points.renamed}
+        points.renamed |= self.link.notes.get("renamed", {})
+        self.link.notes |= points.notes()
 
     def tag_twin(self, tag: str) -> None:
         """Set it."""
@@ -186,15 +191,22 @@ class MLflowSink(MirrorSink):
         if facts.parent_run_id is None or not facts.run_path:
             return None
         parent = Path(facts.run_path).parent / facts.parent_run_id
-        return Link.load(parent, self.name, self.target()).backend_id
+        try:
+            return Link.load(parent, self.name, self.target()).backend_id
+        except ValueError:
+            return None  # the parent's own sync names the damage
+
+    def _warn(self, refused: list[tuple[Any, str]]) -> None:
+        """What MLflow refuses of the parameters and tags stands in the artifacts of the configuration all the same."""
+        for item, reason in refused:
+            logger.warning("MLflow refused %s: %s; the configuration's artifact has it", item.key, reason)
 
     def _log_params(self, params: Mapping[str, Any], there: Mapping[str, str]) -> None:
         """MLflow's parameters are written once: those that have changed since stand in a tag and in the artifact."""
-        renamed: dict[str, str] = {}
         flat = flatten(params, max_key=10_000, max_value=6000, max_count=2000).values
         named = {name_for(name): (name, value) for name, value in flat.items()}
         renamed = {made: name for made, (name, _) in named.items() if made != name}
-        self.backend.log_params({made: value for made, (_, value) in named.items() if made not in there})
+        self._warn(self.backend.log_params({m: value for m, (_, value) in named.items() if m not in there}))
         changed = [name for made, (name, value) in named.items() if there.get(made, value) != value]
         if changed:
             self.backend.set_tags({"quark.params_changed": ", ".join(changed)[:5000]})
@@ -227,10 +239,15 @@ class MLflowSink(MirrorSink):
             if kind == "alert":
                 tags = alert_tags(rows)
         shown = [f"quark/{TABLES[kind].name}.json" for kind in TABLES if self._kept.of(kind)]
+        shown += [SUMMARY_PATH] if self.link.notes.get("summary") else []
         tags["mlflow.loggedArtifacts"] = logged_tables(backend.check_active().data.tags, shown)
         backend.set_tags(tags)
-        if renamed := self.link.notes.get("renamed"):
+        notes = self.link.notes
+        if renamed := notes.get("renamed"):
             backend.log_text(_json(renamed), "quark/names.json")
+        if summary := notes.get("summary"):
+            rows = [[key, *row] for key, row in summary.items()]
+            backend.log_text(json.dumps({"columns": SUMMARY, "data": rows}, ensure_ascii=False), SUMMARY_PATH)
         self._stale.clear()
 
     def _ended_ms(self) -> int:
