@@ -121,8 +121,8 @@ callback.on_job_end(config=config, job_return=JobReturn(status=JobStatus.COMPLET
 
 def test_a_pickled_callback_has_its_plan_and_neither_run_nor_secret(tmp_path, monkeypatch):
     """As submitit sends it: while it has a run here, the copy opens another one there, of the same group."""
-    monkeypatch.setenv("QUARK_USER_KEY", "very-secret")
-    config = job(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "very-secret")
+    config = job(tmp_path, hub="${oc.env:HF_TOKEN}")
     callback = QuarkCallback(storage_dir=str(tmp_path))
     callback.on_multirun_start(config=config)
     callback.on_job_start(config=config, task_function=None)
