@@ -12,7 +12,7 @@ from ..core.sink import Sink
 from ..delivery.feed import Feed
 from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
-from ..errors import QuarkError, SessionStoreError
+from ..errors import QuarkError, RunNotFoundError, SessionStoreError
 from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..sinks.discovery import sink_from_spec
@@ -116,16 +116,15 @@ def _deliver_run(
                 complete[place.directory] = True
             except (QuarkError, OSError, KeyError) as error:
                 report.problems.append(f"{place.directory}: {type(error).__name__}: {error}")
-        ending = (
-            None
-            if any_alive or not all(complete.get(p.directory) for p in places)
-            else _lost(run_id, places, last_time)
-        )
-        if ending is not None and _is_running(home, run_id):
-            store.write(ending)
-            report.lost.append(run_id)
-        else:
-            ending = None
+        ending = None
+        try:
+            if not any_alive and all(complete.get(p.directory) for p in places) and _is_running(home, run_id):
+                ending = _lost(run_id, places, last_time)
+                store.write(ending)
+                report.lost.append(run_id)
+        except (QuarkError, OSError) as error:
+            report.problems.append(f"{run_id}: {type(error).__name__}: {error}")
+            complete.clear()
     finally:
         store.close()
     for place in places:
@@ -145,6 +144,8 @@ def _is_running(home: Home, run_id: str) -> bool:
     store = home.open()
     try:
         return store.run(run_id).status == "running"
+    except RunNotFoundError:  # its process died before it had recorded anything
+        return False
     finally:
         store.close()
 

@@ -7,7 +7,10 @@ import sys
 import time
 
 import quark
-from quark.session.sync import sync
+from quark.delivery.place import WriterPlace
+from quark.records.base import Origin
+from quark.session.placement import Placement
+from quark.session.sync import leftover_runs, sync
 
 DYING = """
 import os, sys, quark
@@ -168,3 +171,17 @@ def test_a_shared_journal_directory_keeps_stores_apart(tmp_path, monkeypatch):
     assert sync(other).lost == []
     assert sync(one).lost == [run_id]
     assert stored(one, run_id) == LOST
+
+
+def test_a_process_that_died_before_its_first_record(tmp_path):
+    """A journal without a line is no run: it is cleared away, and keeps no other run from being delivered."""
+    placement = Placement(tmp_path)
+    place = WriterPlace(placement.journals("empty") / "w")
+    place.create(Origin("empty", "w"), {"sinks": [], "storage_dir": str(tmp_path)})
+    place.lock.release()
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"loss": 1.0}, step=0)
+    report = sync(tmp_path)
+    assert (report.problems, report.lost, leftover_runs(placement)) == ([], [], [])
+    with quark.open(tmp_path) as store:
+        assert [view.id for view in store.runs()] == [run.run_id]
