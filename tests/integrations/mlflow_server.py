@@ -1,5 +1,6 @@
 """A real MLflow server for tests: its database is migrated once a session, and every server is ended by its group."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,8 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "GIT_PYTHON_REFRESH": "quiet",
@@ -75,3 +79,59 @@ class MlflowServer:
                 return answer.status == 200
         except OSError:
             return False
+
+
+@pytest.fixture
+def mlflow_quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings of the machine, no telemetry, and MLflow's default folder below the test's own."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables in it."""
+    return migrated(tmp_path_factory.mktemp("mlflow") / "template.db")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> Iterator[MlflowServer]:
+    """The server that most tests share; each has runs of its own there."""
+    made = MlflowServer(tmp_path_factory.mktemp("mlflow-server"), mlflow_template)
+    made.start()
+    yield made
+    made.stop()
+
+
+def points(uri: str, run_id: str, key: str) -> list[tuple[int, float]]:
+    """(step, value) of a series, in MLflow's order."""
+    from mlflow import MlflowClient
+
+    return [(metric.step, metric.value) for metric in MlflowClient(uri).get_metric_history(run_id, key)]
+
+
+def files(uri: str, run_id: str, path: str | None = None) -> set[str]:
+    """The paths of all artifacts."""
+    from mlflow import MlflowClient
+
+    made: set[str] = set()
+    for entry in MlflowClient(uri).list_artifacts(run_id, path):
+        made |= files(uri, run_id, entry.path) if entry.is_dir else {entry.path}
+    return made
+
+
+def content(uri: str, run_id: str, path: str, directory: Path) -> Any:
+    """A JSON artifact."""
+    from mlflow import MlflowClient
+
+    found = MlflowClient(uri).download_artifacts(run_id, path, str(directory))
+    return json.loads(Path(found).read_text("utf-8"))
+
+
+def rows(uri: str, run_id: str, name: str, directory: Path) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    found = content(uri, run_id, f"quark/{name}.json", directory)
+    return [dict(zip(found["columns"], row, strict=True)) for row in found["data"]]

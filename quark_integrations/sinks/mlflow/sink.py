@@ -77,10 +77,11 @@ class MLflowSink(MirrorSink):
 
     def spec(self) -> dict[str, Any]:
         """Everything but the password that may stand in the address."""
+        layers = {name: list(value) for name, value in dataclasses.asdict(self.layers).items()}
         return {
             "experiment_name": self.experiment_name, "run_name": self.run_name,
             "tracking_uri": without_secret(self.address.uri), "run_id": self.address.run_id,
-            "layers": dataclasses.asdict(self.layers), "artifacts": self.artifacts, "table_rows": self.table_rows,
+            "layers": layers, "artifacts": self.artifacts, "table_rows": self.table_rows,
             "tables_every_s": self.tables_every_s,
         }  # fmt: skip
 
