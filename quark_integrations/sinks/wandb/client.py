@@ -99,12 +99,11 @@ def send(run: Any, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _hand_over(run: Any, rows: list[Mapping[str, Any]]) -> None:
     door = getattr(run, "_interface", None)
-    parts = [getattr(door, name, None) for name in ("_asyncer", "_client", "_stream_id")]
-    if None in parts or getattr(run, "_is_finished", True):
+    asyncer, client, stream_id = (getattr(door, name, None) for name in ("_asyncer", "_client", "_stream_id"))
+    if asyncer is None or client is None or stream_id is None or getattr(run, "_is_finished", True):
         for row in rows:
             run.log(dict(row))
         return
-    asyncer, client, stream_id = parts
     requests = [_request(row, stream_id) for row in rows]
 
     async def publish() -> None:
@@ -117,7 +116,7 @@ def _hand_over(run: Any, rows: list[Mapping[str, Any]]) -> None:
 def _request(row: Mapping[str, Any], stream_id: str) -> Any:
     from wandb.proto import wandb_server_pb2
 
-    request = wandb_server_pb2.ServerRequest()
+    request = wandb_server_pb2.ServerRequest()  # pyright: ignore[reportAttributeAccessIssue]  made at import
     record = request.record_publish
     record._info.stream_id = stream_id
     record.control.local = True
@@ -142,7 +141,12 @@ _SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 def reset() -> None:
     """Forget a wandb-core that is gone, so that the next ``wandb.init`` starts a new one."""
     import wandb
+    from wandb.sdk import wandb_setup
 
+    connection = getattr(wandb_setup.singleton(), "_connection", None)
     # it is dead already: its complaint about that is no news
     with contextlib.suppress(Exception):
         wandb.teardown()
+    process = getattr(getattr(connection, "_proc", None), "_process", None)
+    if process is not None:
+        process.poll()  # W&B itself would leave a zombie

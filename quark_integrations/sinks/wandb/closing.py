@@ -25,7 +25,7 @@ def log_end(run: Any, kept: KeptRows, whole: dict[str, Any], status: str, reason
     shown: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for kind, table in TABLES.items():
-        rows = kept.of(kind)
+        rows: list[Any] = kept.of(kind)
         counts[kind] = len(rows)
         if rows:
             shown[f"quark/tables/{table.name}"] = wandb.Table(

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,9 @@ EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}
 """W&B knows how a run ended by its exit code: finished, failed, killed."""
 
 GOES_ON = 255
+
+COMPLETE_S = 5.0
+"""How long wandb-core may take to complete its file after the end of a run."""
 
 
 class WandbSink(MirrorSink):
@@ -74,7 +78,7 @@ class WandbSink(MirrorSink):
             "finish_timeout_s": finish_timeout_s,
         }  # fmt: skip
         self._layers = _layer_series(layers)
-        self._run: Any = None
+        self._run: Any = None  # wandb's Run; typed so that wandb stays optional
         self._kept: KeptRows | None = None
         self._known: set[str] = set()
         self._whole: dict[str, Any] = {}
@@ -183,16 +187,21 @@ class WandbSink(MirrorSink):
 
     def close(self) -> None:
         """Let go of a run that was not ended: the next process goes on with it."""
-        run, self._run = self._run, None
-        if run is not None and self._joined is None:
-            run.finish(exit_code=GOES_ON)
+        if self._run is not None and self._joined is None:
+            self._run.finish(exit_code=GOES_ON)
             self._closed()
             self.link.save()
 
     def _closed(self) -> None:
-        """What was sent is in W&B's file as a whole: the positions are true from now on."""
+        """When W&B's file is complete, the positions are true without it; ``finish`` returns before that."""
+        file = getattr(self._run.settings, "sync_file", None)
         self._run = None
         self._opened = False
+        end = time.monotonic() + COMPLETE_S
+        while file and Path(file).exists() and not translog.ended(Path(file)):
+            if time.monotonic() > end:
+                return  # the next process reads the file
+            time.sleep(0.01)
         self.link.notes["open"] = []
         self.link.notes["settled"] = dict(self.link.positions)
 
@@ -270,7 +279,8 @@ class WandbSink(MirrorSink):
             if self._run is None:
                 self.open_twin(self._facts([]))
                 self._opened = True
-            summary = dict(self._run.summary)
+            run: Any = self._run
+            summary = dict(run.summary)
             numbers = [{at: int(summary.get(f"{translog.POSITION}{at}") or 0) for at in range(len(writers))}]
         settled = link.notes.get("settled", {})
         for at, writer_id in enumerate(writers):

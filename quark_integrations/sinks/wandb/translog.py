@@ -20,15 +20,14 @@ _WANTED = (POSITION.encode(), MARK.encode(), b"quark_record")
 
 @dataclass(slots=True)
 class Held:
-    """What a file holds: by writer's number the sequence that it lacks next, ids of records, and whether it ended."""
+    """What a file holds: by writer's number the sequence that it lacks next, and ids of alerts and artifacts."""
 
     positions: dict[int, int] = field(default_factory=dict)
     records: set[str] = field(default_factory=set)
-    ended: bool = False
 
 
-def payloads(path: Path) -> Iterator[bytes]:
-    """The records of a transaction log as bytes, each with its checksum verified.
+def payloads(path: Path, *, first_block: int = 0) -> Iterator[bytes]:
+    """The records of a transaction log as bytes, each with its checksum verified, from a block of 32 KiB on.
 
     The file is a LevelDB log: blocks of 32 KiB, in them chunks with CRC-32, length and type. A killed writer leaves
     its last record torn: reading ends there.
@@ -37,13 +36,15 @@ def payloads(path: Path) -> Iterator[bytes]:
         ValueError: the file is no transaction log.
     """
     with path.open("rb") as file:
+        head = file.read(HEADER.size)
+        file.seek(first_block * BLOCK)
         data = file.read()
-    if len(data) < HEADER.size:
+    if len(head) < HEADER.size:
         return
-    magic, number, version = HEADER.unpack_from(data)
+    magic, number, version = HEADER.unpack(head)
     if (magic, number, version) != (b":W&B", 0xBEE1, 0):
-        raise ValueError(f"{path} is no W&B transaction log: it begins with {data[:7]!r}; move it away")
-    at, parts = HEADER.size, b""
+        raise ValueError(f"{path} is no W&B transaction log: it begins with {head!r}; move it away")
+    at, parts, begun = 0 if first_block else HEADER.size, b"", False
     while at < len(data):
         left = BLOCK - at % BLOCK
         if left < CHUNK.size:
@@ -59,8 +60,9 @@ def payloads(path: Path) -> Iterator[bytes]:
         if len(content) < length or zlib.crc32(content, zlib.crc32(bytes((kind,)))) != crc:
             return
         at += CHUNK.size + length
+        begun |= kind in (_FULL, _FIRST)
         parts = content if kind in (_FULL, _FIRST) else parts + content
-        if kind in (_FULL, _LAST):
+        if kind in (_FULL, _LAST) and begun:
             yield parts
 
 
@@ -69,6 +71,16 @@ def records(path: Path) -> Iterator[Any]:
     decode = _decoder()
     for payload in payloads(path):
         yield decode(payload)
+
+
+def ended(path: Path) -> bool:
+    """Whether the log is complete: its last blocks hold the end of the run."""
+    decode = _decoder()
+    try:
+        last = path.stat().st_size // BLOCK
+        return any(decode(one).HasField("exit") for one in payloads(path, first_block=max(0, last - 2)))
+    except FileNotFoundError:
+        return False
 
 
 def held(path: Path) -> Held:
@@ -90,8 +102,6 @@ def held(path: Path) -> Held:
                 found.records.add(record_id)
         elif kind == "artifact":
             found.records.update(_artifact_id(record.artifact.metadata))
-        elif kind == "exit":
-            found.ended = True
     return found
 
 
