@@ -1,5 +1,7 @@
 """Takes the lines of a writer's journal: all of a batch or nothing, each exactly once."""
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import anyio.to_thread
@@ -9,14 +11,17 @@ from litestar import Request, get, post
 from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError
 from ..records.base import Origin
-from ..records.line import Line, decode_line, records_of
+from ..records.grammar import check_key
+from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
+from ..storage.append import RefusedLineError
 from .access import check_project
 from .bodies import read_body
 from .parameters import Number, RunId, WriterId
 from .problems import ProblemError
-from .runs import project_of
+from .runs import project_of, store_of
 
 _LIMIT = 2**63
+_FAULTS = (ValueError, TypeError, msgspec.MsgspecError, RecursionError)
 
 
 class Taken(msgspec.Struct):
@@ -47,7 +52,7 @@ async def take(
 @get("/api/v1/runs/{run_id:str}/writers/{writer_id:str}", opt={"scope": "write"}, sync_to_thread=True)
 def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId) -> Taken:
     """The number that is expected next of a writer; 0 for one that has sent nothing."""
-    store = request.app.state.namespaces.store(request.headers.get("x-quark-storage-dir"))
+    store = store_of(request)
     project = project_of(store, run_id)
     if project is not None:
         check_project(request.state.key, project)
@@ -57,9 +62,13 @@ def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId
 def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     state = request.app.state
     batch._lines = lines = checked_lines(batch)
-    store = state.namespaces.store(request.headers.get("x-quark-storage-dir"))
+    store = store_of(request)
     _check_project_of(request, store, batch.origin.run_id, lines)
-    mark = store.append(batch)
+    try:
+        mark = store.append(batch, strict=True)
+    except RefusedLineError as error:
+        index = next((at for at, line in _numbered(batch.data) if decode_line(line).sequence == error.sequence), None)
+        raise ProblemError(422, f"line {index}: {error}", index=index) from error
     state.meters.took(len(lines), len(batch.data))
     return mark
 
@@ -70,40 +79,59 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
     Raises:
         ProblemError: 422 with the index of the first line that breaks a rule.
     """
-    lines: list[Line] = []
-    least = batch.first
-    for index, raw in enumerate(batch.data.split(b"\n")):
-        if not raw:
-            continue
-        try:
-            line = decode_line(raw)
-            if not least <= line.sequence < batch.stop:
-                raise SchemaValidationError(f"sequence {line.sequence} is not within [{least}, {batch.stop})")
-            _check(line, batch.origin)
-        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            raise ProblemError(422, f"line {index}: {error}", index=index) from error
-        least = line.sequence + 1
-        lines.append(line)
+    try:
+        lines = decode_lines(batch.data)
+        least = batch.first
+        for line in lines:
+            least = _check(line, batch, least)
+    except _FAULTS:
+        raise _fault_of(batch) from None
     return lines
 
 
-def _check(line: Line, origin: Origin) -> None:
-    for name, number in (("step", line.step), ("epoch", line.epoch)):
-        if number is not None and not 0 <= number < _LIMIT:
-            raise SchemaValidationError(f"{name} must be between 0 and 2**63, got {number}")
+def _fault_of(batch: RecordBatch) -> ProblemError:
+    """Which line is at fault: they are gone through one by one only when one is."""
+    least = batch.first
+    for index, raw in _numbered(batch.data):
+        try:
+            least = _check(decode_line(raw), batch, least)
+        except _FAULTS as error:
+            return ProblemError(422, f"line {index}: {error}", index=index)
+    return ProblemError(422, "the body is not one JSON object a line")
+
+
+def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
+    return ((index, raw) for index, raw in enumerate(data.split(b"\n")) if raw.strip())
+
+
+def _check(line: Line, batch: RecordBatch, least: int) -> int:
+    """Hold a line against the rules of its kind; returns the least number that the next one may have."""
+    if not least <= line.sequence < batch.stop:
+        raise SchemaValidationError(f"sequence {line.sequence} is not within [{least}, {batch.stop})")
     if not 0 <= line.time < _LIMIT:
         raise SchemaValidationError(f"time must be nanoseconds since 1970, got {line.time}")
+    step, epoch = line.step, line.epoch
+    if (step is not None and not 0 <= step < _LIMIT) or (epoch is not None and not 0 <= epoch < _LIMIT):
+        raise SchemaValidationError(f"step and epoch must be between 0 and 2**63, got {step} and {epoch}")
     if line.kind == "metric":
-        if not line.metric_key or line.value is None:
+        if line.metric_key is None or line.value is None:
             raise SchemaValidationError("a metric line has metric_key and value")
-    elif line.kind == "metrics":
-        if not line.values or not all(line.values):
+        _check_metric_key(line.metric_key)
+    elif line.kind == WIDE:
+        if not line.values:
             raise SchemaValidationError("a wide line has values by metric key")
+        for key in line.values:
+            _check_metric_key(key)
     elif line.kind != "run":
-        for _ in records_of(
-            line, origin
-        ):  # held against its class; unknown kinds of later releases are kept as they are
+        for _ in records_of(line, batch.origin):  # kinds of later releases give none, and are kept as they are
             pass
+    return line.sequence + 1
+
+
+@lru_cache(maxsize=16_384)
+def _check_metric_key(key: str) -> None:
+    """A run has few keys and a great many values."""
+    check_key(key)
 
 
 def _check_project_of(request: Request[Any, Any, Any], store: Any, run_id: str, lines: list[Line]) -> None:

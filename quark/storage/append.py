@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from ..core.batch import RecordBatch
-from ..errors import SessionStoreError
+from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import Origin
-from ..records.line import WIDE, Line, encode
+from ..records.line import WIDE, Line, encode, sequence_of
 from .database import Connection
 from .keys import SeriesNumbers
 from .lifecycle import apply, insert_placeholder
@@ -32,6 +32,15 @@ _BROKEN = (ValueError, KeyError, TypeError, OverflowError, msgspec.MsgspecError)
 """What applying a line raises if it is the line's fault, beside the driver's complaints."""
 
 Rejected = list[tuple[bytes, str]]
+
+
+class RefusedLineError(SchemaValidationError):
+    """A line cannot be stored, so nothing of its batch is; ``line`` is the line, ``sequence`` its number."""
+
+    def __init__(self, line: bytes, reason: str) -> None:
+        super().__init__(f"the line cannot be stored: {reason}; mend it or leave it out")
+        self.line = line
+        self.sequence = sequence_of(line) or 0
 
 
 @dataclass(slots=True)
@@ -67,11 +76,12 @@ class Appender:
         self.runs: dict[str, OpenRun] = {}
         self._lock = threading.Lock()
 
-    def append(self, connection: Connection, batch: RecordBatch) -> Appended:
+    def append(self, connection: Connection, batch: RecordBatch, *, strict: bool = False) -> Appended:
         """Store what is new of the batch.
 
         Raises:
             SessionStoreError: code ``sequence_gap``, records before the batch are missing.
+            RefusedLineError: ``strict``, and a line cannot be stored.
         """
         origin = batch.origin
         run_pk = connection.lock_run(origin.run_id)
@@ -97,6 +107,8 @@ class Appender:
             if mark > batch.first:
                 lines = [line for line in lines if line.sequence >= mark]
             _store(connection, work, writer_pk, batch, mark, lines)
+            if strict and work.rejected:
+                raise min((RefusedLineError(*refused) for refused in work.rejected), key=lambda error: error.sequence)
             connection.execute(
                 "UPDATE writers SET next = ?, dropped = dropped + ? WHERE pk = ?",
                 (batch.stop, batch.dropped, writer_pk),

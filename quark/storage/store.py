@@ -10,7 +10,7 @@ from ..core.batch import RecordBatch
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
-from .append import Appender
+from .append import Appender, RefusedLineError
 from .database import open_database
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
@@ -95,10 +95,11 @@ class SqlStore:
 
     # Writing
 
-    def append(self, batch: RecordBatch) -> int:
+    def append(self, batch: RecordBatch, *, strict: bool = False) -> int:
         """Store what is new of a batch, all of it or, if this raises, nothing.
 
-        Lines that cannot be stored are added to ``batch.rejected`` and count as taken.
+        Lines that cannot be stored are added to ``batch.rejected`` and count as taken, unless ``strict``: then the
+        first such line refuses the batch.
 
         Returns:
             The writer's new mark: the number that the store expects next.
@@ -106,11 +107,14 @@ class SqlStore:
         Raises:
             SessionStoreError: code ``sequence_gap`` if earlier records are missing; ``disk_full``, ``busy`` and others
                 if the database refused.
+            RefusedLineError: ``strict``, and a line cannot be stored; ``sequence`` says which.
         """
         batch.lines()  # decoded before the lock is taken
+        if strict and batch.rejected:
+            raise RefusedLineError(*batch.rejected[0])
         try:
             with self._database.writing() as connection:
-                work = self._appender.append(connection, batch)
+                work = self._appender.append(connection, batch, strict=strict)
         except BaseException:
             self._appender.forget(batch.origin.run_id)
             raise

@@ -56,7 +56,12 @@ def test_a_batch_that_comes_again_changes_nothing(served: Served) -> None:
         b'{"kind":"metric","sequence":6,"time":1,"step":-1,"metric_key":"a","value":1.0}',
         b'{"kind":"metric","sequence":99,"time":1,"metric_key":"a","value":1.0}',
         b'{"kind":"event","sequence":6,"time":1,"label":"x","body":{"severity":"huge"}}', b"\xff",
-        b"[" * 100_000,
+        b"[" * 100_000, b'{"kind":"metric","sequence":6,"time":1,"step":1,"metric_key":"a b","value":1.0}',
+        b'{"kind":"metrics","sequence":6,"time":1,"step":1,"values":{"../etc":1.0}}',
+        b'{"kind":"metric","sequence":6,"time":1,"step":1,"metric_key":"a","value":1e999}',
+        b'{"sequence":6,"kind":"run","time":1,"label":"end","body":{}}',
+        b'{"kind":"run","sequence":6,"time":1,"label":"discard","body":{"kind":"metric"}}',
+        b'{"kind":"event","sequence":6,"time":1,"label":"x","body":{"event_type":"x","payload":{"a":"\\ud800"}}}',
     ],
 )  # fmt: skip
 def test_a_bad_line_refuses_its_batch(served: Served, line: bytes) -> None:
