@@ -17,6 +17,7 @@ EXPECTED = {
     "ignite_trainer": ("ignite-digits", {"train/loss", "optimizer/lr", "val/accuracy", "system/runtime/data_time_ms"}),
     "keras_fit": ("keras-digits", {"batch/loss", "train/loss", "val/accuracy", "optimizer/lr"}),
     "lightning_digits": ("digits", {"train/loss", "val/accuracy", "optimizer/lr", "optimizer/grad_norm"}),
+    "mirror_to_mlflow": ("mirrored", {"train/loss", "train/accuracy"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
     "tracked_loop": ("tracked-loop", {"n_measured", "uncertainty", "val/mse", "system/tasks/training_ms"}),
     "transformers_trainer": ("counting", {"train/loss", "eval/loss", "optimizer/lr", "system/throughput/tokens_per_s"}),

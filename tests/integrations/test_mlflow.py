@@ -116,7 +116,8 @@ class Found:
             *metric_lines(3, epoch=2),
             Line("metric", 0, 1, None, 7, "val/loss", 0.25),
             event_line("metric_nonfinite", "error", {"key": "bad", "value": "inf"}, step=1),
-            event_line("loop_started", payload=tasks), alert_line("spike", "error", step=3), run_line("tag", {"tag": "late"}),
+            event_line("loop_started", payload=tasks), alert_line("spike", "error", step=3),
+            run_line("tag", {"tag": "late"}),
             line("artifact", artifact, "a"),
             *(line(kind, body, body.get("module_name") or body.get("parameter_name")) for kind, body in BODIES.items()),
         ]  # fmt: skip

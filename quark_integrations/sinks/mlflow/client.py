@@ -1,6 +1,7 @@
 """Talks to MLflow: its own client, without its long retries, in requests of the size that it takes."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -51,6 +52,8 @@ class Backend:
     """One run in MLflow, by explicit id: nothing of the process-wide state of MLflow is read or changed."""
 
     def __init__(self, uri: str) -> None:
+        # MLflow's tables warn under SQLAlchemy 2.1; where warnings are errors they could never be used again.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
         self.client = MlflowClient(tracking_uri=uri)
         if uri.startswith(("http://", "https://")):
             self.client._tracking_client = _QuickService(uri)

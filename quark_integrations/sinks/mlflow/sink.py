@@ -1,5 +1,6 @@
 """MLflowSink: a run becomes a run in MLflow, complete, while it trains, after a crash, or long afterwards."""
 
+import concurrent.futures.thread  # noqa: F401  it registers for the exit; MLflow's import is too late at the exit itself
 import dataclasses
 import importlib.util
 import json
