@@ -23,12 +23,13 @@ class Course:
         value: the last loss.
         level: the last loss on the scale.
         mean: its exponentially weighted mean over some 20 values.
-        start: the median of the first five.
+        start: the median of the first five, or the first one if the loss ran away from it at once.
         best: the lowest that ``mean`` was.
         worst: the largest factor above ``best`` among about the last 20.
         high: consecutive values that are far above all that was reached: more than 2 x best, more than half of the
             beginning, more than 3 scales above the usual level.
         usual: level and spread.
+        noise: the spread while nothing unusual went on.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Course:
         self.worst = 0.0
         self.high = 0
         self.z = 0.0
+        self.noise = 0.0
         self._first: list[float] = []
         self.usual = Usual()
         self.blocks = Blocks()
@@ -51,7 +53,7 @@ class Course:
     def add(self, loss: float) -> None:
         """Take a finite loss in."""
         if self._scale == 0.0 and loss <= 0.0:
-            self._scale = max(abs(self.value) if self.count else abs(loss), 1e-9)
+            self._scale = max(abs(self.value) if self.count else 0.0, abs(loss)) or 1.0
             self._reset()
         self.count += 1
         self.value = loss
@@ -59,22 +61,36 @@ class Course:
         seen = self.seen = self.seen + 1
         if seen <= FIRST:
             self._first.append(level)
-            self.start = median(self._first)
+            self.start = self._beginning()
         self.mean = level if seen == 1 else self.mean + max(0.1, 1.0 / seen) * (level - self.mean)
         self.z = self.usual.z(level)
         above = level - self.best if seen > 1 else 0.0
         self.worst = max(self.worst - 0.1, above, 0.0)
         far = above > 0.69 and level > self.start - 0.69 and (self.z > 3.0 or not self.usual.ready)
         self.high = self.high + 1 if far else 0
+        if self.z <= 3.0:
+            self.noise = self.usual.scale
         self.usual.add(level)
         self.blocks.add(level)
         if self.mean < self.best:
             self.best = self.mean
 
+    def _beginning(self) -> float:
+        """The median of the first losses; the very first where the loss ran away from it at once."""
+        first = self._first
+        middle = median(first)
+        ran_away = len(first) >= 3 and first[0] < first[1] < first[2] and middle - first[0] > 0.69
+        return first[0] if ran_away else middle
+
     @property
     def known(self) -> bool:
         """Whether there is a loss to speak of."""
         return self.seen >= FIRST
+
+    @property
+    def positive(self) -> bool:
+        """Whether the loss has always been above zero, so that shares of its beginning mean something."""
+        return self._scale == 0.0
 
     @property
     def fallen(self) -> float:

@@ -16,9 +16,10 @@ class OverfittingOnset(Rule):
     Sees: training and validation loss, and the validation accuracy if there is one.
 
     Decides: the weighted mean (0.4) of the validation loss rises above its best by more than 10 % and 2.5 times the
-    median change from one evaluation to the next, while the training loss is 3 % lower than it was at that best and
-    the relative gap (validation - training) / validation is at least .2 (error .4, critical .7); 3 evaluations after
-    the best. With a validation accuracy that does not fall it is overconfidence, a warning at most. A gap alone is
+    median change from one evaluation to the next, and by twice as much as long as only two evaluations say so, while
+    the training loss is 3 % lower than it was at that best and the relative gap (validation - training) / validation
+    is at least .2 (error .4, critical .7). A rise by less than 2 % of the first validation loss is that of a run that
+    has converged. With a validation accuracy that does not fall it is overconfidence, a warning at most. A gap alone is
     no overfitting. Where you have set a gap, the gap alone counts.
 
     Source: Prechelt, Early stopping: but when?, 1998.
@@ -42,7 +43,7 @@ class OverfittingOnset(Rule):
         self._least = self.limits.overfitting_min_points
         self._count = 0
         self._mean = 0.0
-        self._last = 0.0
+        self._last = self._first = 0.0
         self._best = math.inf
         self._best_at: int | None = None
         self._train_then = math.inf
@@ -76,7 +77,7 @@ class OverfittingOnset(Rule):
     def _relative(self, frame: Frame, seen: Seen, gap: float) -> None:
         value = seen.validation or 0.0
         if self._count == 1:
-            self._mean = value
+            self._mean = self._first = value
         else:
             self._changes.append(abs(math.log(value) - math.log(self._last)) if self._last > 0 else 0.0)
             self._mean += 0.4 * (value - self._mean)
@@ -89,8 +90,9 @@ class OverfittingOnset(Rule):
             return
         self._since_best += 1
         rise = ratio(self._mean, self._best) - 1.0
-        needed = max(0.10, 2.5 * median(self._changes) if self._changes else 0.0)
+        needed = max(0.10, 2.5 * median(self._changes)) * (1.0 + 2.0 / max(self._since_best, 2))
         falls = train < 0.97 * self._train_then
+        falls = falls and self._mean - self._best > 0.02 * self._first
         if self._since_best < 2 or self._count < self._least or rise <= needed or not falls or gap < 0.2:
             return
         severity, limit = self._gaps.reached(gap)

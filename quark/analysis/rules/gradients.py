@@ -296,7 +296,7 @@ class VanishingGradients(Rule):
             return False
         if one.update_norm is None or (course.known and course.fallen > 0.95):
             return True
-        fastest = max(ratio(w.update_norm or 0.0, w.weight_norm or 0.0) for w in weights if w.weight_norm)
+        fastest = max((ratio(w.update_norm or 0.0, w.weight_norm) for w in weights if w.weight_norm), default=0.0)
         return ratio(one.update_norm, one.weight_norm or 0.0) < 1e-2 * fastest
 
     def _literal(self, frame: Frame, layers: list[Layer]) -> None:

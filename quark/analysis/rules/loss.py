@@ -120,7 +120,8 @@ class LearningRateTooHigh(Rule):
 
     Decides: the exponentially weighted mean of |dw|/|w| over all weights is above 3 % a step while the loss is above
     0.9 of its beginning, in 8 of 10 looks and after 20 steps; or the mean loss stands above 1.5 times its beginning,
-    or above three times its best and above half of its beginning, for 20 steps.
+    or above three times its best and above half of its beginning, for 20 steps, and by more than its noise explains.
+    Losses that are not positive have no such shares: there only the updates are judged.
     """
 
     name = "lr_too_high"
@@ -146,11 +147,12 @@ class LearningRateTooHigh(Rule):
         course = seen.course
         if frame.parameters:
             self._updates(frame, seen)
-        if seen.loss is None or not course.known:
+        if seen.loss is None or not course.known or not course.positive:
             return
         self.judged = True
         over = course.mean - course.start
-        far = over > 0.405 or (course.mean - course.best > 1.1 and over > -0.69)
+        noise = course.noise
+        far = over > 0.405 + 2.0 * noise or (course.mean - course.best > 1.1 + noise and over > -0.69)
         if not far:
             self._high = 0
             if course.learning:
@@ -196,7 +198,7 @@ class LearningRateTooLow(Rule):
     Sees: norms of updates and weights, the training loss, the learning rate if it is logged.
 
     Decides: the weighted mean of |dw|/|w| over all weights is below 1e-5 while the loss is above 0.9 of its
-    beginning after 50 steps, in 5 of 6 looks. While the learning rate still rises it is a warm-up.
+    beginning after 25 steps, in 4 of 5 looks. While the learning rate still rises it is a warm-up.
     """
 
     name = "lr_too_low"
@@ -212,7 +214,7 @@ class LearningRateTooLow(Rule):
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
         self._moved: float | None = None
-        self._slow = Latch(5, 6, 3)
+        self._slow = Latch(4, 5, 3)
         self._rate: float | None = None
         self._rising = False
 
@@ -230,7 +232,7 @@ class LearningRateTooLow(Rule):
         weight = norm_of([one.weight_norm for one in frame.parameters if one.weight_norm is not None])
         moved = ratio(norm_of(updates), weight)
         self._moved = moved if self._moved is None else 0.7 * self._moved + 0.3 * moved
-        hit = self._moved < 1e-5 and course.known and course.fallen > 0.9 and not self._rising and course.seen >= 50
+        hit = self._moved < 1e-5 and course.known and course.fallen > 0.9 and not self._rising and course.seen >= 25
         if self._slow.see(hit) and hit:
             self.alert(
                 frame, "warning", subject="learning rate", title="Tiny steps, and the loss does not fall",
@@ -249,21 +251,23 @@ class NoLearning(Rule):
 
     Sees: the training loss, and an accuracy if there is one.
 
-    Decides: after 100 losses and an epoch the mean loss is still above 0.9 of its beginning, and a line through the
-    block means of its logarithm has no significant downward slope (t > -3). Silent when an accuracy says that the
+    Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is within 1 % of
+    ln C, which is what guessing among C classes costs, for C up to 12), and since the first 15 % of the
+    run, in which the last layer learns how frequent the classes are, it has no significant downward slope (t > -3 of
+    a line through the block means of its logarithm) and fell by less than 3 %. Silent when an accuracy says that the
     network can do the task already, and when another rule knows the cause.
     """
 
     name = "no_learning"
     topics = frozenset((LOSS,))
-    needs = "a training loss of at least 100 points"
+    needs = "a positive training loss of at least 100 points"
     consequence = "The run ends where it began."
     actions = (
         "Check that inputs and targets belong together: a shuffle of one of them is the classic.",
         "Overfit a single batch; if that fails too, look at the loss function and the graph.",
         "Vary the learning rate by factors of 10.",
     )  # fmt: skip
-    clears = "A mean loss below 0.9 of its beginning, or a significant fall."
+    clears = "A mean loss below 0.8 of its beginning, or a significant fall."
     AFTER = 100
     CAUSES = frozenset((
         "lr_too_high", "lr_too_low", "vanishing_gradients", "exploding_gradients", "nonfinite_values",
@@ -284,28 +288,43 @@ class NoLearning(Rule):
         for accuracy in (seen.accuracy, seen.validation_accuracy):
             if accuracy is not None:
                 self._accuracy = accuracy / 100.0 if accuracy > 1.0 else accuracy
-        if seen.loss is None or course.seen < self._due:
+        if seen.loss is None or course.seen < self._due or not course.positive:
             return
         self._due = course.seen + max(10, course.seen // 10)
         self.judged = True
-        if course.fallen < 0.9:
+        chance = _chance(course.value, course.mean) if course.fallen > 0.6 else None
+        if course.fallen < 0.8 and chance is None:
             self.clear()
             return
         if len(self._epochs) == 1 and course.seen < 1000:
             return
-        _, t = line_through(course.blocks.values)
-        if t < -3.0 or self._accuracy > 0.8 or seen.raised & self.CAUSES:
+        values = course.blocks.values
+        later = values[max(1, int(0.15 * len(values))) :]
+        _, t = line_through(later)
+        third = len(later) // 3
+        fell = (math.fsum(later[:third]) - math.fsum(later[-third:])) / max(third, 1)
+        if t < -3.0 or fell > 0.03:
+            self.clear()
+            return
+        if self._accuracy > 0.8 or seen.raised & self.CAUSES:
             return
         self.alert(
             frame, "warning", subject=seen.roles.key("loss"), title="The loss does not fall",
             fact=f"After {course.seen} losses the mean is at {course.fallen:.0%} of its beginning and has no "
             f"significant slope (t = {number(t)}).",
-            inference="The network does not find anything to learn: data, targets, loss function or learning rate.",
+            inference="The network does not find anything to learn: data, targets, loss function or learning rate."
+            + (f" The loss is that of guessing among {chance} classes." if chance else ""),
             evidence=[evidence("metric", seen.roles.key("loss") or "loss", "relative: mean loss by its beginning",
-                               course.fallen, 0.9, 0, frame.step),
+                               course.fallen, 0.8, 0, frame.step),
                       evidence("metric", seen.roles.key("loss") or "loss", "slope in standard errors", t, -3.0, 0,
                                frame.step)],
         )  # fmt: skip
+
+
+def _chance(value: float, mean: float) -> int | None:
+    """The number of classes, up to twelve, among which a network guesses whose mean log loss is ``mean``."""
+    loss = math.exp(mean) if value > 0 and mean < 700 else 0.0
+    return next((classes for classes in range(2, 13) if abs(loss / math.log(classes) - 1.0) < 0.01), None)
 
 
 class Plateau(Rule):
