@@ -2,16 +2,17 @@
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..errors import ConfigurationError, InvalidRunStateError, RunNotFoundError, SessionStoreError
+from ..errors import ConfigurationError, SessionStoreError
 from ..records.grammar import shown
 from ..settings import setting
+from .refusals import RefusedError, ServiceUnavailableError, json_of, refusal
 
 if TYPE_CHECKING:
     import httpx
@@ -19,30 +20,11 @@ if TYPE_CHECKING:
 AUTH_MODES = ("header", "bearer")
 DEFAULT_NAMESPACE = "default"
 TRIES = 4
-LONGEST_WAIT_S = 60.0
 MOST_ANSWER = 256 << 20
 """Bytes of one answer that are taken; a service that sends more is not ours."""
 
-_TRANSIENT = frozenset((408, 425, 429, 500, 502, 503, 504))
-_BY_CODE = {"run_not_found": RunNotFoundError, "invalid_run_state": InvalidRunStateError}
-
-
-class ServiceUnavailableError(SessionStoreError):
-    """The service could not be reached or asks to be asked later; ``retry_after_s`` says when."""
-
-    def __init__(self, message: str, *, status: int | None = None, retry_after_s: float = 0.0) -> None:
-        super().__init__(message, status=status, code="unavailable")
-        self.retry_after_s = retry_after_s
-
-
-class RefusedError(SessionStoreError):
-    """The service does not take what was sent; ``field`` and ``index`` say what of it, ``detail`` all that was told."""
-
-    def __init__(self, message: str, *, status: int, code: str, detail: Mapping[str, Any]) -> None:
-        super().__init__(message, status=status, code=code)
-        self.detail = dict(detail)
-        self.field: str | None = detail.get("field")
-        self.index: int | None = detail.get("index")
+SLOWEST = 64 << 10
+"""Bytes a second that an answer has to bring once its time is over: a trickle holds no thread for ever."""
 
 
 def service_is_configured() -> bool:
@@ -72,6 +54,7 @@ class Connection:
         user_key: the key; QUARK_USER_KEY if None.
         auth_mode: ``header`` (X-Quark-API-Key) or ``bearer``; QUARK_PERSISTENCE_AUTH_MODE if None.
         timeout_s: seconds that a request may take; QUARK_PERSISTENCE_TIMEOUT_SECONDS if None.
+        tries: how often a request that may be repeated is sent at most.
         namespace: the storage namespace.
         transport, clock, rng: for tests: an httpx transport, the clock, the source of randomness.
 
@@ -81,11 +64,12 @@ class Connection:
 
     def __init__(
         self, url: str | None = None, *, user_key: str | None = None, auth_mode: str | None = None,
-        timeout_s: float | None = None, namespace: str = DEFAULT_NAMESPACE, transport: Any = None, clock: Any = time,
-        rng: random.Random | None = None,
+        timeout_s: float | None = None, namespace: str = DEFAULT_NAMESPACE, tries: int = TRIES, transport: Any = None,
+        clock: Any = time, rng: random.Random | None = None,
     ) -> None:  # fmt: skip
         self.url = _checked_url(url or setting("QUARK_PERSISTENCE_URL"))
         self.namespace = namespace
+        self._tries = tries
         self._key = user_key if user_key is not None else setting("QUARK_USER_KEY")
         self._mode = auth_mode or setting("QUARK_PERSISTENCE_AUTH_MODE")
         if self._mode not in AUTH_MODES:
@@ -94,16 +78,25 @@ class Connection:
         if not 0 < self._timeout_s < 1e6:
             raise ConfigurationError(f"timeout_s must be above 0 seconds, got {shown(timeout_s)}")
         self._transport = transport
-        self._clock = clock
-        self._rng = rng or random.Random()
+        self.clock = clock
+        self.rng = rng or random.Random()
+        self._opening = threading.Lock()
         self._client: httpx.Client | None = None
 
     def __repr__(self) -> str:
         return f"Connection({self.url!r}, namespace={self.namespace!r})"
 
+    def twin(self) -> "Connection":
+        """The same service, with connections of its own."""
+        return Connection(
+            self.url, user_key=self._key, auth_mode=self._mode, timeout_s=self._timeout_s, namespace=self.namespace,
+            tries=self._tries, transport=self._transport, clock=self.clock, rng=self.rng,
+        )  # fmt: skip
+
     def close(self) -> None:
         """Close what is open; a later request opens it again."""
-        client, self._client = self._client, None
+        with self._opening:
+            client, self._client = self._client, None
         if client is not None:
             client.close()
 
@@ -114,7 +107,7 @@ class Connection:
             ServiceUnavailableError: it cannot be reached, or does not want to be asked now.
             RunNotFoundError, InvalidRunStateError, SessionStoreError: it refuses, with its status and code.
         """
-        return orjson.loads(self._patiently(lambda: self.send("GET", path, query)))
+        return json_of(self._patiently(lambda: self.send("GET", path, query)), self.url)
 
     def bytes_of(self, path: str, **query: Any) -> bytes:
         """The raw answer of a GET."""
@@ -124,7 +117,7 @@ class Connection:
         """The JSON answer of a request that may be repeated without harm."""
         body = None if content is None else orjson.dumps(content)
         found = self._patiently(lambda: self.send(method, path, query, body, {"Content-Type": "application/json"}))
-        return orjson.loads(found) if found else None
+        return json_of(found, self.url) if found else None
 
     def send(
         self, method: str, path: str, query: Mapping[str, Any] | None = None, body: bytes | None = None,
@@ -142,7 +135,7 @@ class Connection:
             with self._opened().stream(
                 method, f"/api/v1{path}", params=wanted, content=body, headers={**self._headers(), **(headers or {})}
             ) as response:
-                found = _body(response)
+                found = self._body(response)
         except httpx.HTTPError as error:
             raise ServiceUnavailableError(
                 f"the Quark service at {self.url} could not be asked ({type(error).__name__}: {error}); is it running, "
@@ -150,29 +143,46 @@ class Connection:
             ) from error
         if response.status_code < 300:
             return found
-        raise _refusal(response, found, self.url)
+        raise refusal(response.status_code, response.headers, found, self.url)
 
     def _patiently(self, ask: Callable[[], bytes]) -> bytes:
-        for left in range(TRIES - 1, -1, -1):
+        for left in range(self._tries - 1, -1, -1):
             try:
                 return ask()
             except ServiceUnavailableError as error:
                 if not left:
                     raise
-                ceiling = 0.2 * 2 ** (TRIES - left)
-                self._clock.sleep(max(min(error.retry_after_s, 5.0), self._rng.uniform(0, ceiling)))
+                ceiling = 0.2 * 2 ** (self._tries - left)
+                self.clock.sleep(max(min(error.retry_after_s, 5.0), self.rng.uniform(0, ceiling)))
         raise AssertionError  # pragma: no cover  the loop returns or raises
 
-    def _opened(self) -> "httpx.Client":
-        if self._client is None:
-            import httpx
+    def _body(self, response: "httpx.Response") -> bytes:
+        made = bytearray()
+        begun = self.clock.monotonic()
+        for piece in response.iter_bytes():
+            made += piece
+            if len(made) > MOST_ANSWER:
+                raise SessionStoreError(
+                    f"the answer of {response.url} is larger than {MOST_ANSWER} bytes; is it a Quark service?"
+                )
+            if self.clock.monotonic() - begun > self._timeout_s + len(made) / SLOWEST:
+                raise ServiceUnavailableError(
+                    f"the answer of the Quark service at {self.url} did not arrive within {self._timeout_s:g} s; raise "
+                    "QUARK_PERSISTENCE_TIMEOUT_SECONDS if it is only slow"
+                )
+        return bytes(made)
 
-            timeout = httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s))
-            self._client = httpx.Client(
-                base_url=self.url, timeout=timeout, follow_redirects=False, transport=self._transport,
-                limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=30.0),
-            )  # fmt: skip
-        return self._client
+    def _opened(self) -> "httpx.Client":
+        with self._opening:
+            if self._client is None:
+                import httpx
+
+                self._client = httpx.Client(
+                    base_url=self.url, timeout=httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s)),
+                    follow_redirects=False, transport=self._transport, trust_env=not _is_here(self.url),
+                    limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=20.0),
+                )  # fmt: skip
+            return self._client
 
     def _headers(self) -> dict[str, str]:
         made = {"X-Quark-Storage-Dir": self.namespace.encode("utf-8").decode("latin-1")}
@@ -181,52 +191,6 @@ class Connection:
         elif self._key:
             made["X-Quark-API-Key"] = self._key
         return made
-
-
-def _body(response: "httpx.Response") -> bytes:
-    made = bytearray()
-    for piece in response.iter_bytes():
-        made += piece
-        if len(made) > MOST_ANSWER:
-            raise SessionStoreError(
-                f"the answer of {response.url} is larger than {MOST_ANSWER} bytes; is it a Quark service?"
-            )
-    return bytes(made)
-
-
-def _refusal(response: "httpx.Response", body: bytes, url: str) -> SessionStoreError:
-    status = response.status_code
-    try:
-        detail = orjson.loads(body)["error"]
-        message, code = str(detail["message"]), str(detail["code"])
-    except (ValueError, KeyError, TypeError):
-        detail, message, code = {}, f"no Quark service answers there (status {status})", "not_quark"
-    told = f"the Quark service at {url} said {status}: {_printable(message)}"
-    if status in _TRANSIENT:
-        return ServiceUnavailableError(
-            told, status=status, retry_after_s=retry_after_s(response.headers.get("retry-after"))
-        )
-    if code in _BY_CODE:
-        return _BY_CODE[code](_printable(message), status=status, code=code)
-    return RefusedError(told, status=status, code=code, detail=detail if isinstance(detail, dict) else {})
-
-
-def retry_after_s(text: str | None) -> float:
-    """Seconds that a ``Retry-After`` asks for, as number or date, within 0 and 60; 0 where it says nothing sensible."""
-    if not text:
-        return 0.0
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT_S) if seconds == seconds else 0.0
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:500]
 
 
 def _query(value: Any) -> str:
@@ -251,3 +215,14 @@ def _checked_url(url: str) -> str:
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is of this machine: no proxy of the environment leads there."""
+    from urllib.parse import urlsplit
+
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+__all__ = ["Connection", "RefusedError", "ServiceUnavailableError", "namespace_of", "service_is_configured"]

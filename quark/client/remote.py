@@ -44,7 +44,7 @@ class RemoteStore:
 
     def run(self, run_id: str) -> RunRecord:
         """The run; RunNotFoundError if there is none."""
-        return msgspec.convert(self.connection.get(_run(run_id)), RunRecord)
+        return _run_record(self.connection.get(_run(run_id)))
 
     def runs(
         self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
@@ -61,7 +61,7 @@ class RemoteStore:
                 "/runs", project=project, status=status, tag=tag, name=name, config=dict(config) if config else None,
                 started_after=started_after, started_before=started_before, sort=sort, limit=wanted, after=after,
             )  # fmt: skip
-            found += [msgspec.convert(run, RunRecord) for run in answer["runs"]]
+            found += [_run_record(told) for told in answer["runs"]]
             after = answer["next"]
             if after is None:
                 return Page(found, None)
@@ -156,6 +156,11 @@ class RemoteStore:
 
 def _run(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _run_record(told: dict[str, Any]) -> RunRecord:
+    """A run as a service tells of it; what some services call active is running."""
+    return msgspec.convert({**told, "status": "running"} if told["status"] == "active" else told, RunRecord)
 
 
 def _record(kind: str, run_id: str, told: dict[str, Any]) -> Record:

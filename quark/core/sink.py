@@ -35,6 +35,13 @@ class Sink(TrackerBase):
         stored run, as ``quark sync`` does, is not called.
         """
 
+    def companion(self) -> "Sink | None":
+        """A second sink, with a worker and a cursor of its own, for what would hold up this one; None for most."""
+        return None
+
+    def interrupt(self) -> None:
+        """The time for the end is over: a ``write`` that takes long should raise soon. Called from another thread."""
+
     def idle(self) -> None:
         """Nothing new came for a moment (a quarter of a second). Not called while the sink is in trouble."""
 

@@ -81,6 +81,9 @@ class Dispatcher:
         self._cache.size = 4 if len(self.workers) > 1 else 0  # one reader alone decodes nothing twice
         self.place.describe(self.journal.origin, self._content())
         worker.start()
+        companion = getattr(sink, "companion", None)
+        if companion is not None and (other := companion()) is not None:
+            self.add_sink(other, name=f"{unique}-files")
         return worker
 
     def flush(self, deadline: float, workers: list[SinkWorker] | None = None) -> bool:

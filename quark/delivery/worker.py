@@ -78,6 +78,9 @@ class SinkWorker:
         """The time for the end is over: stop at the next chance; what is left stays in the journal."""
         self._abandoned = True
         self._wake.set()
+        interrupt = getattr(self.sink, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     def _run(self) -> None:
         try:

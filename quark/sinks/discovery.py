@@ -16,6 +16,7 @@ _OWN: dict[str, tuple[str, str]] = {
     "jsonl": (".jsonl", "JsonlSink"),
     "memory": (".memory", "MemorySink"),
     "service": (".service", "ServiceSink"),
+    "service-files": (".uploads", "ServiceFilesSink"),
     "store": (".store", "StoreSink"),
     "webhook": (".webhook", "WebhookSink"),
 }

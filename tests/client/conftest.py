@@ -61,6 +61,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
     made = Service(tmp_path / "service")
     monkeypatch.setenv("QUARK_PERSISTENCE_URL", made.url)
     monkeypatch.setenv("QUARK_USER_KEY", made.key)
+    monkeypatch.chdir(tmp_path)
     try:
         yield made
     finally:
