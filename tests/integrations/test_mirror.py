@@ -113,6 +113,19 @@ def test_after_a_crash_the_first_line_tells_of_the_run(tmp_path: Path) -> None:
     assert backend["ends"] == [("failed", "lost")]
 
 
+def test_an_end_that_was_read_is_not_forgotten(tmp_path: Path) -> None:
+    """A process that dies between the last record and the end leaves the next one the true status."""
+    backend: dict[str, Any] = {}
+    first = Twin(backend)
+    first.on_start(manifest(tmp_path))
+    end = run_line("end", {"status": "completed", "reason": "max_steps"})
+    first.write(make_batch(ORIGIN, [*metric_lines(1), end]))
+    second = Twin(backend)
+    second.on_start(manifest(tmp_path))
+    second.on_stop(None, "interrupted")
+    assert backend["ends"] == [("completed", "max_steps")]
+
+
 def test_the_position_moves_with_what_was_taken(tmp_path: Path) -> None:
     """A batch that failed is expected again, one that was taken is not, also by the next process."""
     backend: dict[str, Any] = {"broken": True}

@@ -11,6 +11,9 @@ from .link import Link
 STATUSES = {"error": "failed", "lost": "failed", "interrupted": "interrupted"}
 """The status that a stop reason means; every other reason is a completed run."""
 
+END = "end"
+"""The note of a link that keeps the run's own end: the process that reads it may die before it has told the backend."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
@@ -41,7 +44,6 @@ class MirrorSink(Sink):
         self._manifest: RunManifest | None = None
         self._link: Link | None = None
         self._opened = False
-        self._end: RunMark | None = None
 
     # What a subclass says
 
@@ -79,6 +81,11 @@ class MirrorSink(Sink):
             raise RuntimeError(f"{type(self).__name__} has no run yet; add it to a run with add_tracker")
         return self._link
 
+    @property
+    def stated_end(self) -> Mapping[str, Any]:
+        """What the run's own end says (``status``, ``reason``, ``ended_at``), also if an earlier process was told."""
+        return self.link.notes.get(END, {})
+
     def on_start(self, manifest: RunManifest) -> None:
         """Connect, and find the twin that an earlier process left."""
         self._manifest = manifest
@@ -101,9 +108,9 @@ class MirrorSink(Sink):
             if mark.action == "tag" and isinstance(tag := mark.content.get("tag"), str):
                 self.tag_twin(tag)
             elif mark.action in ("start", "resume"):
-                self._end = None
+                self.link.notes.pop(END, None)
             elif mark.action == "end":
-                self._end = mark
+                self.link.notes[END] = dict(mark.content)
         writer_id = batch.origin.writer_id
         held = self.position(writer_id) or 0
         if batch.stop > held:
@@ -113,7 +120,7 @@ class MirrorSink(Sink):
 
     def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
         """End the twin with the status that the run's own end states, else with that of ``reason``."""
-        stated = self._end.content if self._end is not None else {}
+        stated = self.stated_end
         why = str(stated.get("reason") or reason)
         status = str(stated.get("status") or STATUSES.get(why, "completed"))
         if not self._opened:

@@ -1,4 +1,4 @@
-"""What everything that Quark records becomes in MLflow; the documentation shows this table, and a test finds each row."""
+"""What everything that Quark records becomes in MLflow: the documentation shows it, and a test finds each row."""
 
 MEANING: dict[str, str] = {
     "config": "parameters, nested names joined by dots; whole in `quark/config.json`",
@@ -15,8 +15,8 @@ MEANING: dict[str, str] = {
     "parameter": "series `quark/params/<name>/<statistic>`, chosen by `layers`, and the table `quark/parameters.json`",
     "batch": "the table `quark/batches.json`",
     "event": "the table `quark/events.json`",
-    "alert": "the table `quark/alerts.json`, all rows; tags `quark.alerts` (count) and `quark.worst_alert`; the last 20 "
-    "in the description",
+    "alert": "the table `quark/alerts.json`, all rows; tags `quark.alerts` (count) and `quark.worst_alert`; the last "
+    "20 in the description",
     "health": "the table `quark/health.json`",
     "phase": "the table `quark/phases.json`",
     "artifact": "the file, below `artifacts/` as it lies in the run's directory; `artifacts=False` leaves it out",

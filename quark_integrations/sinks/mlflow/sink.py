@@ -253,7 +253,7 @@ class MLflowSink(MirrorSink):
         self._stale.clear()
 
     def _ended_ms(self) -> int:
-        told = self._end.content.get("ended_at") if self._end is not None else None
+        told = self.stated_end.get("ended_at")
         return _started_ms(told if isinstance(told, str) else "") or time.time_ns() // 1_000_000
 
 
