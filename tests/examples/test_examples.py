@@ -1,5 +1,6 @@
 """The examples run as they are, in seconds, and record what they promise."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ EXPECTED = {
     "keras_fit": ("keras-digits", {"batch/loss", "train/loss", "val/accuracy", "optimizer/lr"}),
     "lightning_digits": ("digits", {"train/loss", "val/accuracy", "optimizer/lr", "optimizer/grad_norm"}),
     "mirror_to_mlflow": ("mirrored", {"train/loss", "train/accuracy"}),
+    "mirror_to_wandb": ("mirror-to-wandb", {"train/loss", "val/loss", "optimizer/lr"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
     "tracked_loop": ("tracked-loop", {"n_measured", "uncertainty", "val/mse", "system/tasks/training_ms"}),
     "transformers_trainer": ("counting", {"train/loss", "eval/loss", "optimizer/lr", "system/throughput/tokens_per_s"}),
@@ -30,7 +32,10 @@ EXPECTED = {
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path: Path, tmp_path: Path) -> None:
     """It ends well, without a warning, with its runs completed and their metrics in the store."""
-    done = subprocess.run([sys.executable, path, tmp_path], capture_output=True, text=True, check=False)
+    outside = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
+    done = subprocess.run(
+        [sys.executable, path, tmp_path], capture_output=True, text=True, check=False, env={**os.environ, **outside}
+    )
     assert (done.returncode, done.stderr) == (0, "")
     project, keys = EXPECTED[path.stem]
     with quark.open(tmp_path) as store:
