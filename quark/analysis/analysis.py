@@ -23,7 +23,6 @@ _FIELDS = {
     roles.GRADIENT_NORM: ("gradient_norm", OTHER), roles.STEP_TIME: ("step_time", TIMING),
     roles.DATA_TIME: ("data_time", TIMING), roles.COMPUTE_TIME: ("compute_time", TIMING),
 }  # fmt: skip
-_VALUES = tuple(name for name, _ in _FIELDS.values())
 
 
 class Analysis:
@@ -87,8 +86,9 @@ class Analysis:
 
     def _read(self, frame: Frame, seen: Seen) -> int:
         """Find the parts that the frame's metrics play; the topics that it holds."""
-        for name in _VALUES:
+        for name in seen.filled:
             setattr(seen, name, None)
+        seen.filled.clear()
         topics = _BIT[ANY]
         if frame.values:
             topics |= self._metrics(frame, seen)
@@ -117,6 +117,7 @@ class Analysis:
             if role is not None and math.isfinite(value):
                 name, topic = _FIELDS[role]
                 setattr(seen, name, value)
+                seen.filled.append(name)
                 topics |= _BIT[topic]
         return topics
 
@@ -128,6 +129,7 @@ class Analysis:
                 seen.step_time, seen.data_time, seen.compute_time = (
                     one.step_time_ms, one.data_time_ms, one.compute_time_ms
                 )  # fmt: skip
+                seen.filled += ("step_time", "data_time", "compute_time")
                 found = _BIT[TIMING]
         return found
 

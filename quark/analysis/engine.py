@@ -1,7 +1,8 @@
 """AnalyzerEngine: what is wrong with a recorded run, as alerts and scores that are kept with it."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.openruns import resolve_handle
@@ -13,7 +14,7 @@ from ..records.grammar import shown
 from ..records.line import build
 from ..records.thresholds import AnalyzerEngineConfig
 from .health import health_scores
-from .stored import analyze_stored
+from .stored import RunOfReader, analyze_stored
 from .wording import alert_fields
 
 
@@ -39,7 +40,8 @@ class AnalyzerEngine:
     """Turns what a run recorded into alerts and health scores.
 
     Args:
-        session: a TrainingSession, or the RunContext of one.
+        session: a TrainingSession, or the RunContext of one; or the RunView of a stored run, whose outcome is then
+            returned and not kept.
         config: limits, names of metrics and what happens to earlier outputs; the defaults if omitted.
 
     Raises:
@@ -49,7 +51,8 @@ class AnalyzerEngine:
     __module__ = "quark"
 
     def __init__(self, session: Any, *, config: AnalyzerEngineConfig | None = None) -> None:
-        self._handle = resolve_handle(session)
+        self._view: Any = None if hasattr(session, "emit") or not hasattr(session, "series") else session
+        self._handle: Any = None if self._view is not None else resolve_handle(session)
         self._config = checked_config(config)
 
     def analyze(self, *, replace_existing: bool | None = None) -> AnalyzerResult:
@@ -60,12 +63,14 @@ class AnalyzerEngine:
 
         The outcome for a run that has ended is returned and not kept: it takes no more records.
         """
+        if self._view is not None:
+            return result_of(analyze_stored(self._view, self._config)[0].result(), Unkept(self._view.id))
         handle = self._handle
         handle.flush()
-        analysis, _ = analyze_stored(handle.reader(), handle.run_id, self._config)
-        replace = self._config.replace_existing_outputs if replace_existing is None else replace_existing
+        analysis, _ = analyze_stored(RunOfReader(handle.reader(), handle.run_id), self._config)
+        replaced = self._config.replace_existing_outputs if replace_existing is None else replace_existing
         keep = not handle.disabled and getattr(handle, "status", "running") == "running"
-        if keep and replace:
+        if keep and replaced:
             for cls in (AlertRecord, HealthScoreRecord):
                 handle.lifecycle("discard", {"kind": cls.kind})
         made = result_of(analysis.result(), handle.emit if keep else Unkept(handle.run_id))
@@ -88,10 +93,10 @@ class AnalyzerEngine:
         return self._read(HealthScoreRecord, {"score_key": score_key, "category": category}, RecordFilter(limit=limit))
 
     def _read(self, cls: Any, where: Mapping[str, Any], bounds: RecordFilter) -> tuple[Any, ...]:
-        from dataclasses import replace
-
-        self._handle.flush()
         wanted = {name: value for name, value in where.items() if value is not None}
+        if self._view is not None:
+            return tuple(self._view.records(cls.kind, replace(bounds, where=wanted)))
+        self._handle.flush()
         return tuple(self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=wanted)))
 
 
@@ -117,17 +122,9 @@ class Unkept:
     def __call__(
         self, cls: Any, fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None
     ) -> Any:
-        import time
-
         given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
         self._next += 1
         return build(cls, self._origin, self._next - 1, time.time_ns(), given)
-
-
-def analyze_run(reader: Any, run_id: str, config: AnalyzerEngineConfig | None = None) -> AnalyzerResult:
-    """Judge a stored run without keeping the outcome: what ``quark analyze`` does."""
-    analysis, _ = analyze_stored(reader, run_id, checked_config(config))
-    return result_of(analysis.result(), Unkept(run_id))
 
 
 def checked_config(config: Any) -> AnalyzerEngineConfig:

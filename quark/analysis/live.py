@@ -24,7 +24,7 @@ from .frames import Frame, Framer
 from .health import health_scores
 from .rules import Finding
 from .rules.base import SEVERITIES
-from .stored import stored_frames
+from .stored import RunOfReader, stored_frames
 from .wording import alert_fields
 
 logger = logging.getLogger("quark")
@@ -110,7 +110,7 @@ class LiveAnalyzer(Sink):
         for record in reader.records(run.run_id, AlertRecord.kind):
             if isinstance(record, AlertRecord):
                 self._told.add((record.rule_id, record.step_start, record.severity))
-        for frame in stored_frames(reader, run.run_id, self._analysis, before=self._attempt):
+        for frame in stored_frames(RunOfReader(reader, run.run_id), self._analysis, before=self._attempt):
             self._feed(frame)
 
     def position(self, writer_id: str) -> int:

@@ -1,72 +1,104 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
 from collections.abc import Iterator
-from typing import Any
+from operator import itemgetter
+from typing import Any, Protocol
 
-from ..core.reader import RecordReader
+from ..core.reader import RecordReader, Series
+from ..records.base import Record
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
 from .frames import BODIES, Frame, Framer
 from .rules import Finding
 
+Row = tuple[int, str, Any]
+"""Sequence number, kind or metric key, and the record or point."""
+
 Writer = tuple[int, int]
 """Attempt and rank: who wrote a record, and in which order the writers are read."""
 
 
-def analyze_stored(
-    reader: RecordReader, run_id: str, config: AnalyzerEngineConfig
-) -> tuple[Analysis, list[Finding]]:  # fmt: skip
+class StoredRun(Protocol):
+    """What the rules need of a stored run; a RunView is one."""
+
+    def keys(self) -> list[str]:
+        """The metric keys."""
+        ...
+
+    def series(self, key: str, /) -> Series:
+        """A metric as arrays."""
+        ...
+
+    def records(self, kind: str, /) -> Iterator[Record]:
+        """The records of a kind, in the order of arrival."""
+        ...
+
+
+class RunOfReader:
+    """One run of a reader."""
+
+    def __init__(self, reader: RecordReader, run_id: str) -> None:
+        self._reader = reader
+        self._run_id = run_id
+
+    def keys(self) -> list[str]:
+        """The metric keys."""
+        return self._reader.keys(self._run_id)
+
+    def series(self, key: str, /) -> Series:
+        """A metric as arrays."""
+        return self._reader.series(self._run_id, key)
+
+    def records(self, kind: str, /) -> Iterator[Record]:
+        """The records of a kind, in the order of arrival."""
+        return self._reader.records(self._run_id, kind)
+
+
+def analyze_stored(run: StoredRun, config: AnalyzerEngineConfig) -> tuple[Analysis, list[Finding]]:
     """All rules over all of a stored run: the analysis, and its alerts as they would have been raised live."""
     analysis = Analysis(config)
     made: list[Finding] = []
-    for frame in stored_frames(reader, run_id, analysis):
+    for frame in stored_frames(run, analysis):
         made += analysis.feed(frame)
     return analysis, made
 
 
-def stored_frames(
-    reader: RecordReader, run_id: str, analysis: Analysis, *, before: int | None = None
-) -> Iterator[Frame]:  # fmt: skip
+def stored_frames(run: StoredRun, analysis: Analysis, *, before: int | None = None) -> Iterator[Frame]:
     """The frames of a stored run, writer by writer; with ``before`` only those of earlier attempts.
 
     Metrics that no rule reads are not even loaded.
     """
-    rows: dict[Writer, list[tuple[int, str, Any]]] = {}
+    rows: dict[Writer, list[Row]] = {}
     for kind in BODIES:
-        for record in reader.records(run_id, kind):
+        for record in run.records(kind):
             origin = record.origin
             rows.setdefault((origin.attempt, origin.rank), []).append((record.sequence, kind, record))
-    for key in reader.keys(run_id):
+    for key in run.keys():  # noqa: SIM118  it is no dictionary
         if analysis.roles.candidate(key):
-            _add_series(rows, reader, run_id, key)
+            _add_series(rows, run.series(key))
     for writer in sorted(rows):
         if before is not None and writer[0] >= before:
             continue
-        framer = Framer(writer[1])
         own = rows.pop(writer)
-        own.sort(key=lambda row: row[0])
-        yield from _frames(framer, own)
+        own.sort(key=itemgetter(0))
+        yield from _frames(Framer(writer[1]), own)
 
 
-def _add_series(rows: dict[Writer, list[tuple[int, str, Any]]], reader: RecordReader, run_id: str, key: str) -> None:
-    series = reader.series(run_id, key)
-    columns = (series.sequences, series.steps, series.epochs, series.values, series.timestamps)
-    several = len(series) and (
-        series.attempts.min() != series.attempts.max() or series.ranks.min() != series.ranks.max()
-    )
-    if not several:
-        if len(series):
-            writer = (int(series.attempts[0]), int(series.ranks[0]))
-            own = rows.setdefault(writer, [])
-            own += [(n, key, point) for n, *point in zip(*(column.tolist() for column in columns), strict=True)]
+def _add_series(rows: dict[Writer, list[Row]], series: Series) -> None:
+    if not len(series):
         return
-    attempts, ranks = series.attempts.tolist(), series.ranks.tolist()
-    plain = zip(*(column.tolist() for column in columns), strict=True)
-    for attempt, rank, (n, *point) in zip(attempts, ranks, plain, strict=True):
-        rows.setdefault((attempt, rank), []).append((n, key, point))
+    columns = (series.sequences, series.steps, series.epochs, series.values, series.timestamps)
+    points = zip(*(column.tolist() for column in columns), strict=True)
+    if all(column.min() == column.max() for column in (series.attempts, series.ranks)):
+        writer = (int(series.attempts[0]), int(series.ranks[0]))
+        rows.setdefault(writer, []).extend((n, series.key, point) for n, *point in points)
+        return
+    writers = zip(series.attempts.tolist(), series.ranks.tolist(), strict=True)
+    for writer, (n, *point) in zip(writers, points, strict=True):
+        rows.setdefault(writer, []).append((n, series.key, point))
 
 
-def _frames(framer: Framer, rows: list[tuple[int, str, Any]]) -> Iterator[Frame]:
+def _frames(framer: Framer, rows: list[Row]) -> Iterator[Frame]:
     values: dict[str, float] = {}
     number = -1
     place: tuple[Any, ...] = (None, None, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quark import AnalyzerEngineConfig
 from quark.analysis.analysis import Analysis
 from quark.analysis.frames import Frame, Layer, LayerDetails, Parameter, Telemetry
-from quark.analysis.stored import analyze_stored
+from quark.analysis.stored import RunOfReader, analyze_stored
 from quark.testing import MemoryRunHandle
 
 from .runs import alerts, analyzed, falling, losses
@@ -113,7 +113,7 @@ def test_the_stored_and_the_live_order_agree() -> None:
         run.log_values({"lr": 1e-3}, step=step)
         if step % 50 == 49:
             run.log_values({"val/loss": 3.0 + step}, epoch=step // 100)
-    _, stored = analyze_stored(run.reader(), run.run_id, AnalyzerEngineConfig())
+    _, stored = analyze_stored(RunOfReader(run.reader(), run.run_id), AnalyzerEngineConfig())
     analysis = Analysis(AnalyzerEngineConfig())
     live = [finding for frame in frames_of(iter(run.journal.lines())) for finding in analysis.feed(frame)]
     assert len(live) >= 2

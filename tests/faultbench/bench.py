@@ -73,8 +73,7 @@ def run_case(scenario: Scenario, seed: int, directory: Path) -> Case:
 def judged(name: str, seed: int, plan: Plan, outcome: Outcome, directory: Path) -> Case:
     """Ask the rules about a recorded run, and hindsight about its fault."""
     with quark.open(directory) as store:
-        reader = store.run(outcome.run_id)._reader
-        _, findings = analyze_stored(reader, outcome.run_id, AnalyzerEngineConfig())
+        _, findings = analyze_stored(store.run(outcome.run_id), AnalyzerEngineConfig())
     said: dict[str, int] = {}
     first: dict[str, Finding] = {}
     for finding in findings:

@@ -224,7 +224,7 @@ def corrupt_batch(rng: random.Random) -> Plan:
     return Plan(
         rng.choice((mlp, regression))(rng), lr=1e-3, onset=at, accepted=DIVERGED,
         expected=frozenset(("loss_spike", "exploding_gradients")),
-        change_batch=lambda step, x, y: (x * times if step == at else x, y),
+        change_batch=lambda step, x, y: (x * times, y[torch.randperm(len(y))]) if step == at else (x, y),
         manifest=lambda losses, _: losses[at] > 3 * max(losses[at - 20 : at]) and losses[at] > 0.4 * losses[0],
     )  # fmt: skip
 

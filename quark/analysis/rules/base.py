@@ -80,6 +80,7 @@ class Seen:
         steps: frames with a loss or a probe so far: the training steps that were seen.
         has_parameters: whether summaries of parameters were seen.
         raised: rules that are up.
+        filled: which values this frame has.
     """
 
     roles: Roles
@@ -98,6 +99,7 @@ class Seen:
     steps: int = 0
     has_parameters: bool = False
     raised: set[str] = field(default_factory=set)
+    filled: list[str] = field(default_factory=list)
 
 
 class Levels:

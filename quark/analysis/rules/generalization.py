@@ -17,10 +17,10 @@ class OverfittingOnset(Rule):
 
     Decides: the weighted mean (0.4) of the validation loss rises above its best by more than 10 % and 2.5 times the
     median change from one evaluation to the next, and by twice as much as long as only two evaluations say so, while
-    the training loss is 3 % lower than it was at that best and the relative gap (validation - training) / validation
-    is at least .2 (error .4, critical .7). A rise by less than 2 % of the first validation loss is that of a run that
-    has converged. With a validation accuracy that does not fall it is overconfidence, a warning at most. A gap alone is
-    no overfitting. Where you have set a gap, the gap alone counts.
+    the training loss is 3 % and more than its noise lower than it was at that best and the relative gap (validation -
+    training) / validation is at least .2 (error .4, critical .7). A rise by less than 5 % of the first validation loss
+    is that of a run that has converged. With a validation accuracy that does not fall it is overconfidence, a warning
+    at most. A gap alone is no overfitting. Where you have set a gap, the gap alone counts.
 
     Source: Prechelt, Early stopping: but when?, 1998.
     """
@@ -91,9 +91,9 @@ class OverfittingOnset(Rule):
         self._since_best += 1
         rise = ratio(self._mean, self._best) - 1.0
         needed = max(0.10, 2.5 * median(self._changes)) * (1.0 + 2.0 / max(self._since_best, 2))
-        falls = train < 0.97 * self._train_then
-        falls = falls and self._mean - self._best > 0.02 * self._first
-        if self._since_best < 2 or self._count < self._least or rise <= needed or not falls or gap < 0.2:
+        falls = train < math.exp(-0.03 - 0.5 * seen.course.noise) * self._train_then
+        material = self._mean - self._best > 0.05 * self._first
+        if self._since_best < 2 or self._count < self._least or rise <= needed or not (falls and material) or gap < 0.2:
             return
         severity, limit = self._gaps.reached(gap)
         severity = severity or "warning"

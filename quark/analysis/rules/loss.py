@@ -118,8 +118,9 @@ class LearningRateTooHigh(Rule):
 
     Sees: norms of updates and weights, the training loss.
 
-    Decides: the exponentially weighted mean of |dw|/|w| over all weights is above 3 % a step while the loss is above
-    0.9 of its beginning, in 8 of 10 looks and after 20 steps; or the mean loss stands above 1.5 times its beginning,
+    Decides: while the loss is above 0.9 of its beginning, after 20 steps, the exponentially weighted mean of |dw|/|w|
+    over all weights is above 3 % a step in 8 of 10 looks, or the weights have grown to five times their first norm in
+    4 of 6; or the mean loss stands above 1.5 times its beginning,
     or above three times its best and above half of its beginning, for 20 steps, and by more than its noise explains.
     Losses that are not positive have no such shares: there only the updates are judged.
     """
@@ -138,7 +139,9 @@ class LearningRateTooHigh(Rule):
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
         self._moved: float | None = None
+        self._weight = 0.0
         self._fast = Latch(8, 10, 10)
+        self._swollen = Latch(4, 6, 10)
         self._high = 0
         self._since: int | None = None
 
@@ -179,16 +182,22 @@ class LearningRateTooHigh(Rule):
             return
         moved = ratio(norm_of(updates), weight)
         self._moved = moved if self._moved is None else 0.7 * self._moved + 0.3 * moved
+        self._weight = self._weight or weight
         course = seen.course
-        hit = self._moved > 0.03 and course.known and course.fallen > 0.9
-        if self._fast.see(hit) and hit and course.seen >= 20:
+        grown = ratio(weight, self._weight)
+        poor = course.known and course.fallen > 0.9
+        fast = self._fast.see(poor and self._moved > 0.03)
+        swollen = self._swollen.see(poor and grown > 5.0)
+        if (fast or swollen) and poor and course.seen >= 20:
             self.alert(
                 frame, "warning", subject="learning rate", title="Large steps, and the loss does not fall",
-                fact=f"A step changes the weights by {self._moved:.1%} of their norm; the loss is at "
-                f"{course.fallen:.0%} of its beginning.",
+                fact=f"A step changes the weights by {self._moved:.1%} of their norm, which is {number(grown)} times "
+                f"that of the first look; the loss is at {course.fallen:.0%} of its beginning.",
                 inference="The learning rate is too high.",
                 evidence=[evidence("parameter", "all parameters", "relative: norm of the update by that of the weights",
-                                   self._moved, 0.03, None, frame.step)],
+                                   self._moved, 0.03, None, frame.step),
+                          evidence("parameter", "all parameters", "relative: norm of the weights by the first one",
+                                   grown, 5.0, None, frame.step)],
             )  # fmt: skip
 
 

@@ -39,9 +39,12 @@ class NonfiniteValues(Rule):
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
         self.judged = True
-        self._events(frame, seen)
-        self._summaries(frame)
-        self._overflows(frame, seen)
+        if frame.events:
+            self._events(frame, seen)
+        if frame.layers or frame.parameters:
+            self._summaries(frame)
+        if frame.telemetry:
+            self._overflows(frame, seen)
         if seen.loss is not None and self.up("loss"):
             self._clean += 1
             if self._clean >= 50:

@@ -41,27 +41,32 @@ class Stalled(Rule):
         if frame.step is None:
             return
         last, self._last = self._last, frame
-        if last is None:
+        gap = frame.time_ns - last.time_ns if last is not None else -1
+        if last is None or gap < 0:
             return
-        gap = frame.time_ns - last.time_ns
-        if gap < 0:
+        usual = gap <= self.LEAST_NS or gap <= self._limit()
+        if not usual:
+            self._say(last)
+        if self._up:
+            self.clear()
+        count = self._count = self._count + 1
+        self.judged = count >= 10
+        if not usual:
             return
-        self._say(last, gap)
-        self.clear()
-        self._count += 1
-        self.judged = self._count >= 10
         if len(self._pauses) < 200:
             self._pauses.append(gap)
-        elif gap < self._limit():
-            self._pauses[self._count % 200] = gap
-        if gap < self._limit():
-            self._longest = max(int(self._longest * 0.999), gap)
+        else:
+            self._pauses[count % 200] = gap
+        if gap > self._longest:
+            self._longest = gap
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Nothing comes: is that unusual by now?"""
         if self._last is None:
             return []
-        self._say(self._last, now_ns - self._last.time_ns)
+        gap = now_ns - self._last.time_ns
+        if gap > self.LEAST_NS and gap > self._limit():
+            self._say(self._last)
         made, self._out = self._out, []
         return made
 
@@ -69,8 +74,8 @@ class Stalled(Rule):
         usual = sorted(self._pauses)[len(self._pauses) // 2] if self._pauses else 0
         return max(self.LEAST_NS, 10 * usual, 3 * self._longest)
 
-    def _say(self, last: Frame, gap: int) -> None:
-        if self._count < 10 or gap <= self._limit():
+    def _say(self, last: Frame) -> None:
+        if self._count < 10:
             return
         self.alert(
             last, "error", subject="steps", title=f"No step since step {last.step}",

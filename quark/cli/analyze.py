@@ -1,0 +1,76 @@
+"""`quark analyze`: what is or was wrong with a recorded run."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import AsJson, RunId, StorageDir
+from .output import SEVERITIES, console, print_json, table, text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..analysis.engine import AnalyzerResult
+    from ..reading import RunView
+
+SCORES = {"healthy": "green", "watch": "yellow", "degraded": "red", "critical": "bold red"}
+
+
+def analyze(
+    run: RunId = None,
+    storage_dir: StorageDir = None,
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take the documented limits literally, whatever speaks against it.")
+    ] = False,
+    silence: Annotated[
+        list[str] | None, typer.Option("--silence", metavar="RULE", help="A rule that does not speak; may be repeated.")
+    ] = None,
+    abstained: Annotated[
+        bool, typer.Option("--abstained", help="Also what could not be judged, and why.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Analyze a run: its alerts with their evidence, and health scores. Nothing is written to it."""
+    from ..analysis.engine import AnalyzerEngine
+    from ..records.thresholds import AnalyzerEngineConfig
+    from .choosing import chosen, opened
+
+    config = AnalyzerEngineConfig(
+        mode="absolute" if absolute else "adaptive", silenced_rules=tuple(silence or ())
+    )  # fmt: skip
+    with opened(storage_dir) as store:
+        view = chosen(store, run)
+        result = AnalyzerEngine(view, config=config).analyze()
+        if as_json:
+            print_json({"run": view.id, **_document(result)})
+        else:
+            _print(view, result, console(), abstained)
+
+
+def _document(result: "AnalyzerResult") -> dict[str, Any]:
+    """The result without the fields that only records of a journal have."""
+    plain = result.to_dict()
+    for record in (*plain["alerts"], *plain["health_scores"]):
+        for name in ("sequence", "timestamp", "schema_version", "run_id"):
+            del record[name]
+    return plain
+
+
+def _print(view: "RunView", result: "AnalyzerResult", out: "Console", abstained: bool) -> None:
+    out.print(text(f"{view.name or view.id}: {len(result.alerts)} alerts", "bold"))
+    if result.health_scores:
+        scores = table("health", "score", "", right=("score",))
+        for score in result.health_scores:
+            scores.add_row(text(score.score_key), text(f"{score.score:.0f}"), text(score.status, SCORES[score.status]))
+        out.print(scores)
+    for alert in result.alerts:
+        at = "" if alert.step_start is None else f", since step {alert.step_start}"
+        out.print()
+        out.print(text(f"{alert.severity}: {alert.title}", SEVERITIES.get(alert.severity, "")), soft_wrap=True)
+        out.print(text(f"  {alert.rule_id}{at}", "dim"), soft_wrap=True)
+        for line in (alert.fact, alert.inference, alert.consequence, *(f"- {action}" for action in alert.actions)):
+            out.print(text(f"  {line}"), soft_wrap=True)
+    if abstained:
+        out.print()
+        for rule, reason in result.abstentions.items():
+            out.print(text(f"{rule} could not judge: {reason}", "dim"), soft_wrap=True)
