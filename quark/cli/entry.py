@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuarkError
-from . import demo, doctor, export, keys, runs, serve, show, sync, tail, version
+from . import analyze, demo, doctor, export, keys, runs, serve, show, sync, tail, version
 from .output import print_json
 
 USAGE = 2
@@ -25,6 +25,7 @@ app = typer.Typer(
 for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
+    (analyze.analyze, "analyze"),
 ):  # fmt: skip
     app.command(name)(command)
 app.add_typer(keys.app, name="keys")
