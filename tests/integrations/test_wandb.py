@@ -125,6 +125,24 @@ def test_a_joined_run_stays_the_users(tmp_path: Path) -> None:
     )
 
 
+def test_a_joined_run_that_its_user_finishes_first(tmp_path: Path) -> None:
+    """What comes later goes on in the same W&B run, and nothing is there twice."""
+    with wandb.init(project="theirs", name="mine", mode="offline", dir=tmp_path) as theirs:
+        run = quark.start_run(
+            project="p", name="other", storage_dir=tmp_path / "q", trackers=[WandbSink(mode="offline", dir=tmp_path)]
+        )
+        for step in range(500):
+            run.log({"loss": float(step)}, step=step)
+        wait_until(lambda: run.health()["sinks"]["wandb"]["pending"] == 0)
+    for step in range(500, 600):
+        run.log({"loss": float(step)}, step=step)
+    run.finish("completed")
+    found = written(tmp_path)
+    assert sorted(found.points()) == [("loss", step, float(step)) for step in range(600)]
+    assert {record.run_id for record in found.runs} == {theirs.id} and len(files(tmp_path)) == 2
+    assert {record.display_name for record in found.runs} <= {"mine", ""}
+
+
 def test_a_resumed_run_goes_on_in_its_twin(tmp_path: Path) -> None:
     """The second attempt has the same id in W&B and sends nothing twice; the last end counts."""
     with quark.start_run(project="p", run_id="r", storage_dir=tmp_path / "q", trackers=[offline(tmp_path)]) as run:

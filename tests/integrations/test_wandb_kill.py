@@ -27,7 +27,7 @@ sink = WandbSink(mode="offline", dir=folder)
 if moment == "close":
     finish = sink.end_twin
     sink.end_twin = lambda *told: (finish(*told), os.kill(os.getpid(), 9))
-run = quark.start_run(project="p", run_id="r", config={"lr": 0.1}, storage_dir=folder + "/q", trackers=[sink])
+run = quark.start_run(project="p", run_id="r", name="n", config={"lr": 0.1}, storage_dir=folder + "/q", trackers=[sink])
 for step in range(2000):
     run.log({"loss": float(step), "acc": step / 7}, step=step)
     if step == 900 and moment in ("middle", "late"):
@@ -79,7 +79,8 @@ def test_what_a_killed_trainer_left_is_delivered_once(tmp_path: Path, moment: st
     assert not report.problems, report.problems
     found = written(tmp_path)
     assert points(found) == EXPECTED
-    assert {run.run_id for run in found.runs} == {"r"} and found.config["lr"] == 0.1
+    assert {run.run_id for run in found.runs} == {"r"} and {run.display_name for run in found.runs} <= {"n", ""}
+    assert found.config["lr"] == 0.1 and found.config["quark"]["environment"]["python"]
     with quark.open(tmp_path / "q", sync=False) as store:
         run = store.run("r")
         assert found.exits[-1] == {"failed": 1, "interrupted": 255}[run.status]
@@ -145,7 +146,11 @@ sys.exit(5)
 @pytest.mark.slow
 @pytest.mark.parametrize(("way", "code", "exit_code"), [("exit", 5, 0), ("error", 1, 1), ("term", -15, 255)])
 def test_the_trainers_exit_code_is_its_own(tmp_path: Path, way: str, code: int, exit_code: int) -> None:
-    """W&B's hooks at exit change nothing: the process ends as it would without, and the twin as the run did."""
+    """W&B's hooks at exit change nothing: the process ends as it would without, and the twin as the run did.
+
+    A process that is told to end does so in time: where W&B takes longer to open the run, quark sync ends it.
+    """
     done = subprocess.run([sys.executable, "-c", EXITS, str(tmp_path), way], capture_output=True, text=True)
     assert done.returncode in (code, 128 - code), done.stderr
+    assert not sync(tmp_path / "q").problems
     assert written(tmp_path).exits == [exit_code]

@@ -126,7 +126,10 @@ class WandbSink(MirrorSink):
         """Join the user's run, or open ours: a new one, or again by its id."""
         link = self.link
         joined = self._joined
-        config, self._whole = config_of(facts, joined=joined is not None)
+        config, whole = config_of(facts, joined=joined is not None)
+        self._whole.update(whole)
+        if link.backend_id is not None and not facts.environment and not facts.params:
+            config = {}  # quark sync knows little of the run; what its first process told stays
         tags = tuple(tag[:64] for tag in facts.tags if tag)
         if joined is not None:
             if link.backend_id != joined.id:
@@ -138,7 +141,7 @@ class WandbSink(MirrorSink):
         else:
             self._run = self._opened_run(facts, config, tags)
         self._define()
-        file = getattr(self._run.settings, "sync_file", None)
+        file = _file_of(self._run)
         link.notes["mode"] = self._mode
         link.notes["open"] = [*link.notes.get("open", ()), *([str(file)] if file else ())]
         link.save()
@@ -194,14 +197,11 @@ class WandbSink(MirrorSink):
 
     def _closed(self) -> None:
         """When W&B's file is complete, the positions are true without it; ``finish`` returns before that."""
-        file = getattr(self._run.settings, "sync_file", None)
+        file = _file_of(self._run)
         self._run = None
         self._opened = False
-        end = time.monotonic() + COMPLETE_S
-        while file and Path(file).exists() and not translog.ended(Path(file)):
-            if time.monotonic() > end:
-                return  # the next process reads the file
-            time.sleep(0.01)
+        if file is not None and not _is_completed(file):
+            return  # the next process reads it
         self.link.notes["open"] = []
         self.link.notes["settled"] = dict(self.link.positions)
 
@@ -209,14 +209,15 @@ class WandbSink(MirrorSink):
         import wandb
 
         link, options = self.link, self._options
+        named = (options["name"] or facts.name) if link.owned else None
         if link.backend_id is None:
+            named = named or facts.run_id
             link.backend_id = re.sub(r"[^A-Za-z0-9_-]", "-", facts.run_id)[-64:]
             link.save()  # before it exists there, or a crash in between would open a second one
-        named = options["name"] or facts.name or (facts.run_id if facts.params or facts.started_at else None)
         Path(options["dir"]).mkdir(parents=True, exist_ok=True)
         return wandb.init(
             project=options["project"] or facts.project or None, entity=options["entity"], id=link.backend_id,
-            name=named if link.owned else None, group=options["group"], job_type=options["job_type"],
+            name=named, group=options["group"], job_type=options["job_type"],
             notes=options["notes"], tags=tags or None, config=config, mode=self._mode, dir=options["dir"],
             resume="allow", reinit="create_new",
             settings=client.quiet_settings(options["finish_timeout_s"], owned=link.owned),
@@ -260,6 +261,8 @@ class WandbSink(MirrorSink):
             return
         if not isinstance(error, UsageError):
             client.reset()
+        elif (file := _file_of(self._run)) is not None:
+            _is_completed(file)  # the user finished the run that was joined: its last rows are on their way there
         self._run = self._joined = None
         self._opened = False
         self._unsure = True
@@ -268,12 +271,12 @@ class WandbSink(MirrorSink):
         """Set the positions to what W&B really holds of this run."""
         link = self.link
         writers: list[str] = link.notes.get("writers", [])
+        files = [Path(name) for name in link.notes.get("open", ()) if Path(name).exists()]
+        found = [translog.held(path) for path in files]
+        self._known.update(*(one.records for one in found))
         if self._mode == "offline":
-            files = [Path(name) for name in link.notes.get("open", ()) if Path(name).exists()]
             if not files:
                 return  # synchronised and cleaned away, or never begun
-            found = [translog.held(path) for path in files]
-            self._known = set().union(*(one.records for one in found))
             numbers = [one.positions for one in found]
         else:
             if self._run is None:
@@ -287,6 +290,22 @@ class WandbSink(MirrorSink):
             there = max((positions.get(at, 0) for positions in numbers), default=0)
             link.positions[writer_id] = max(there, settled.get(writer_id, 0))
         link.save()
+
+
+def _file_of(run: Any) -> Path | None:
+    """W&B's own file of a run; a disabled run has none."""
+    name = getattr(run.settings, "sync_file", None)
+    return Path(name) if name and Path(name).exists() else None
+
+
+def _is_completed(file: Path) -> bool:
+    """Wait for wandb-core, which writes on behind ``finish``; False if it takes too long."""
+    end = time.monotonic() + COMPLETE_S
+    while not translog.ended(file):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _check(mode: str | None, table_rows: int, finish_timeout_s: float) -> None:

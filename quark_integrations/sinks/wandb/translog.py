@@ -1,5 +1,7 @@
 """Reads W&B's own file of a run back: which of our rows, alerts and artifacts have really reached it."""
 
+import json
+import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -37,14 +39,17 @@ def payloads(path: Path, *, first_block: int = 0) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         head = file.read(HEADER.size)
-        file.seek(first_block * BLOCK)
-        data = file.read()
-    if len(head) < HEADER.size:
-        return
-    magic, number, version = HEADER.unpack(head)
-    if (magic, number, version) != (b":W&B", 0xBEE1, 0):
-        raise ValueError(f"{path} is no W&B transaction log: it begins with {head!r}; move it away")
-    at, parts, begun = 0 if first_block else HEADER.size, b"", False
+        if len(head) < HEADER.size:
+            return
+        if HEADER.unpack(head) != (b":W&B", 0xBEE1, 0):
+            raise ValueError(f"{path} is no W&B transaction log: it begins with {head!r}; move it away")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield from _chunks(data, max(first_block * BLOCK, HEADER.size))
+
+
+def _chunks(data: mmap.mmap, at: int) -> Iterator[bytes]:
+    """The records from ``at`` on, the start of a block; what began in the block before is passed over."""
+    parts, begun = b"", False
     while at < len(data):
         left = BLOCK - at % BLOCK
         if left < CHUNK.size:
@@ -120,7 +125,5 @@ def _note_positions(found: Held, items: Any) -> None:
 
 
 def _artifact_id(metadata: str) -> set[str]:
-    import json
-
     known = json.loads(metadata) if metadata else {}
     return {known["quark_record"]} if "quark_record" in known else set()
