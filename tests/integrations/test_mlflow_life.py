@@ -25,7 +25,7 @@ from quark.session.sync import sync
 from quark_integrations.sinks.mlflow import MLflowSink
 from quark_integrations.sinks.mlflow.address import absolute, address_of, without_secret
 
-from .mlflow_server import MlflowServer, points, rows
+from .mlflow_server import MlflowServer, content, points, rows
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("mlflow_quiet"),
@@ -115,6 +115,7 @@ def test_a_killed_trainer_is_made_whole(mlflow_server: MlflowServer, tmp_path: P
     assert sync(tmp_path).problems == []
     made = equal_to_the_store(mlflow_server.uri, tmp_path)
     assert (made.info.status, made.data.params) == ("FINISHED" if moment == "end" else "FAILED", {"lr": "1"})
+    assert content(mlflow_server.uri, made.info.run_id, "quark/config.json", tmp_path) == {"lr": 1}
     sync(tmp_path)
     assert equal_to_the_store(mlflow_server.uri, tmp_path).info.end_time == made.info.end_time
 
@@ -243,6 +244,30 @@ def test_replaced_alerts_are_not_shown(database: str, tmp_path: Path) -> None:
     assert [row["rule_id"] for row in rows(database, run_id, "alerts", tmp_path)] == ["new"]
     tags = MlflowClient(database).get_run(run_id).data.tags
     assert (tags["quark.alerts"], tags["quark.worst_alert"]) == ("1", "warning")
+
+
+def test_what_is_refused_costs_nothing_else(database: str, tmp_path: Path) -> None:
+    """One value that MLflow refuses is named with the reason, and all others arrive."""
+    origin = Origin("r", "w")
+    sink = MLflowSink("refused", tracking_uri=database)
+    sink.on_start(make_manifest(origin, run_path=str(tmp_path / "r")))
+    sink.write(make_batch(origin, metric_lines(1)))
+    run_id = str(sink.link.backend_id)
+    given = [(f"k{number}", 1.0, 1, number) for number in range(1500)]
+    ((refused, reason),) = sink.backend.log_points([*given[:700], ("a//b", 1.0, 1, 0), *given[700:]])
+    assert (refused.key, "a//b" in reason) == ("a//b", True)
+    assert len(MlflowClient(database).get_run(run_id).data.metrics) == 1501
+
+
+def test_a_file_that_is_refused_is_named(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    """A file that the server will never take is not sent for ever."""
+    origin = Origin("files", "w")
+    sink = MLflowSink("files", tracking_uri=mlflow_server.uri)
+    sink.on_start(make_manifest(origin, run_path=str(tmp_path / "r")))
+    sink.write(make_batch(origin, metric_lines(1)))
+    (tmp_path / "file").write_text("x")
+    assert sink.backend.upload(str(tmp_path / "file"), "%2e%2e/up") is not None
+    assert sink.backend.upload(str(tmp_path / "file"), "down") is None
 
 
 # Outages

@@ -20,6 +20,10 @@ TIMEOUT_S = 30.0
 JSON_BODY = {"Content-Type": "application/json"}
 
 
+NEVER = (400, 411, 413, 414, 415, 422)
+"""HTTP statuses that say that the content is at fault, so that sending it again is of no use."""
+
+
 class _QuickStore(RestStore):
     """MLflow's REST store with one try for each request: who calls it tries again by himself, and may be stopped."""
 
@@ -101,6 +105,17 @@ class Backend:
         """Store a text as an artifact."""
         self.client.log_text(self.run_id, text, path)
 
+    def upload(self, path: str, folder: str) -> str | None:
+        """Store a file as an artifact; the reason if MLflow will never take it."""
+        try:
+            self.client.log_artifact(self.run_id, path, folder)
+        except Exception as error:
+            if _status_of(error) not in NEVER:
+                raise
+            self.check_active()
+            return str(error)
+        return None
+
     def _send(self, items: list[Any], limit: int, send: Callable[[list[Any]], Any]) -> list[tuple[Any, str]]:
         refused: list[tuple[Any, str]] = []
         for start in range(0, len(items), limit):
@@ -131,3 +146,9 @@ class Backend:
                 f"'mlflow runs restore --run-id {self.run_id}'"
             )
         return run
+
+
+def _status_of(error: Exception) -> int | None:
+    if isinstance(error, MlflowException):
+        return error.get_http_status_code()
+    return getattr(getattr(error, "response", None), "status_code", None)

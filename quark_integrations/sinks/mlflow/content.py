@@ -22,17 +22,18 @@ def own_tags(facts: RunFacts, parent: str | None) -> dict[str, str]:
         "quark.status": "running",
         "quark.parent_run_id": facts.parent_run_id, "mlflow.parentRunId": parent,
         "mlflow.source.git.commit": facts.git_commit, "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": command[0] if isinstance(command, list) and command else None, "mlflow.user": _user(),
+        "mlflow.source.name": command[0] if isinstance(command, list) and command else None,
     }  # fmt: skip
     made = {key: value for key, value in tags.items() if value}
     return made | {name_for(f"quark.tag.{tag}"): tag for tag in facts.tags}
 
 
-def _user() -> str | None:
+def user_tag() -> dict[str, str]:
+    """Who runs this process; empty where the user has no name, as in some containers."""
     try:
-        return getpass.getuser()
+        return {"mlflow.user": getpass.getuser()}
     except (KeyError, OSError):
-        return None  # a container's user needs no name
+        return {}
 
 
 def table_text(kind: str, rows: Sequence[Sequence[Any]]) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +16,7 @@ from quark import MissingDependencyError, RecordBatch, RunManifest
 
 from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts, flatten
 from .address import address_of, without_secret
-from .content import alert_tags, logged_tables, note_of, own_tags, parameters_of, table_text
+from .content import alert_tags, logged_tables, note_of, own_tags, parameters_of, table_text, user_tag
 from .names import name_for
 from .points import SUMMARY, Points
 
@@ -64,7 +65,7 @@ class MLflowSink(MirrorSink):
         super().__init__()
         if strict_mode and importlib.util.find_spec("mlflow") is None:
             raise MissingDependencyError(f"MLflowSink needs the package 'mlflow'; install it with: {INSTALL}")
-        self.experiment_name = experiment_name
+        self.experiment_name = experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME")
         self.run_name = run_name
         self.address = address_of(tracking_uri, run_id)
         self.layers = _layers(layers)
@@ -124,8 +125,9 @@ class MLflowSink(MirrorSink):
         self._warn(backend.set_tags(tags))
         self._log_params(facts.params, run.data.params)
         suffix = "" if facts.attempt == 1 else f"-{facts.attempt}"
-        backend.log_text(_json(facts.params), f"quark/config{suffix}.json")
-        backend.log_text(_json(facts.environment), f"quark/environment{suffix}.json")
+        for name, known in (("config", facts.params), ("environment", facts.environment)):
+            if known:  # the process that goes on after a crash knows neither
+                backend.log_text(_json(known), f"quark/{name}{suffix}.json")
 
     def take(self, batch: RecordBatch) -> None:
         """Send the points, keep the rows of the tables, and upload the files of a batch."""
@@ -176,15 +178,15 @@ class MLflowSink(MirrorSink):
 
     def _made(self, facts: RunFacts) -> str:
         """The id of our run: the one that a process made which died before it wrote the id down, or a new one."""
-        import os
-
-        name = self.experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or facts.project
-        experiment = self.backend.experiment(name)
+        experiment = self.backend.experiment(self.experiment_name or facts.project)
         marks = {"quark.run_id": facts.run_id, "quark.opened": "true"}
         found = self.backend.find(experiment, marks)
         if found is None:
             found = self.backend.client.create_run(
-                experiment, _started_ms(facts.started_at), marks, self.run_name or facts.name or facts.run_id
+                experiment,
+                _started_ms(facts.started_at),
+                marks | user_tag(),
+                self.run_name or facts.name or facts.run_id,
             )
         return found.info.run_id
 
@@ -230,7 +232,8 @@ class MLflowSink(MirrorSink):
         path = Path(self._manifest.run_path if self._manifest is not None else "") / record.payload_relative_path
         if path.is_file():
             folder = "/".join(name_for(part) for part in Path(record.payload_relative_path).parent.parts)
-            self.backend.client.log_artifact(self.backend.run_id, str(path), folder)
+            if (reason := self.backend.upload(str(path), folder)) is not None:
+                logger.warning("MLflow refused the file %s: %s; it stays in the run's directory", path, reason)
 
     def _publish(self) -> None:
         """Upload every table that has changed, and what follows from it."""
