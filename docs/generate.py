@@ -52,7 +52,7 @@ def _same(path: Path, text: str) -> bool:
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    made = {"configuration.md": configuration(), "records.md": records(), "api.md": api()}
+    made = {"configuration.md": configuration(), "records.md": records(), "api.md": api(), "rules.md": rules()}
     commands = command_page()
     if commands is not None:
         made["commands.md"] = commands
@@ -116,6 +116,26 @@ def _field_table(cls: type, *, default: bool = False) -> str:
         given = (f"`{field.default}`" if field.default is not None else "must be given",) if default else ()
         rows.append((f"`{field.name}`", limits, *given, field.meaning))
     return table(("Field", "Type and limits", *(("Default",) if default else ()), "Meaning"), rows)
+
+
+def rules() -> str:
+    """What every rule sees, decides and advises, from its own docstring."""
+    from quark.analysis.rules import RULES
+
+    text = f"""# The rules
+
+{NOTE}
+What each alert means. [Diagnosis](diagnosis.md) tells how to run the rules, how they are configured and how often they
+are right. `silenced_rules` of `AnalyzerEngineConfig` silences a rule by its name.
+"""
+    for rule in RULES:
+        text += f"\n## {rule.name}\n\n{inspect.cleandoc(rule.__doc__ or '')}\n\n"
+        text += f"Category: {rule.category}. It needs {rule.needs}; without it the rule abstains and says so.\n\n"
+        text += f"Consequence: {rule.consequence or 'see the alert'}\n\n"
+        actions = rule.actions or ("The alert names what fits its cause.",)
+        text += "What to do:\n\n" + "".join(f"- {action}\n" for action in actions)
+        text += f"\nIt is over with: {rule.clears[0].lower()}{rule.clears[1:]}\n"
+    return text
 
 
 def api() -> str:

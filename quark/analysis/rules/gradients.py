@@ -37,7 +37,7 @@ class ExplodingGradients(Rule):
     (in logarithms) in 2 of 6 looks, and the loss follows: more than twice its best and more than half of its
     beginning for 4 steps. (c) While there is no past yet: the update is more than half as large as the weights in 3
     of 6 looks while the loss has not fallen; or the elasticity |g||w|/L is above 10 and the predicted change
-    |g||dw|/L above 1. Growth without a consequence is information only. The documented norms 10, 25 and 50 count
+    |g||dw|/L above 1. Growth without a consequence is not reported. The documented norms 10, 25 and 50 count
     where there is neither a loss nor a parameter to contradict them, and where you have set them.
 
     Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, 2013.
