@@ -65,6 +65,7 @@ _HOMES: dict[str, str] = {
     "RecordBatch": "core.batch",
     "RecordFilter": "core.reader",
     "RunContext": "records.run",
+    "RunControl": "core.control",
     "RunManifest": "core.lifecycle",
     "RunMark": "core.batch",
     "RunNotFoundError": "errors",

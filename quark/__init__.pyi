@@ -6,6 +6,7 @@ from .analysis.live import LiveAnalyzer as LiveAnalyzer
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark
 from .core.lifecycle import CriterionManifest as CriterionManifest
+from .core.control import RunControl as RunControl
 from .core.lifecycle import RunManifest as RunManifest
 from .core.lifecycle import StepState as StepState
 from .core.lifecycle import StopReason as StopReason

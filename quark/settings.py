@@ -59,6 +59,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_DISABLE", "1: every call does nothing; no thread, no file, no socket", False, _flag),
         Setting("QUARK_FSYNC_INTERVAL", "seconds between two syncs of the journal to the disk; bounds what a power "
                 "loss costs; 0 turns them off", 1.0, _seconds),
+        Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of requests "
+                "to stop; 0 turns them off", 10.0, _seconds),
         Setting("QUARK_JOIN_RUN_ID", "run that ranks other than 0 join; set by rank 0 for the processes that it starts",
                 None),
         Setting("QUARK_JOURNAL_DIR", "directory of the journals, when the storage directory should not hold them",
@@ -78,6 +80,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for its workers; set by `quark serve`",
                 None),
         Setting("QUARK_SERVICE_DB", "database of a service, for its workers; set by `quark serve`", None),
+        Setting("QUARK_SERVICE_LOST_AFTER", "seconds that a run may read stale before its service closes it as lost",
+                600.0, _seconds),
         Setting("QUARK_STORAGE_DIR", "storage directory of runs that name none; else the working directory", None),
         Setting("QUARK_TRACKERS", "sinks that every run gets, by name, separated by commas", ""),
         Setting("QUARK_USER_KEY", "key of the Quark service; a secret", None),

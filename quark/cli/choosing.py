@@ -21,6 +21,14 @@ def opened(storage_dir: Path | None) -> Store:
     return open(storage_dir)
 
 
+def found(storage_dir: Path | None) -> Store:
+    """The store of a directory, or that of the service when one is configured."""
+    from ..client import service_is_configured
+    from ..reading import connect
+
+    return connect(storage_dir=storage_dir) if service_is_configured() else open(storage_dir)
+
+
 def chosen(store: Store, run: str | None) -> RunView:
     """The run that was named, or the latest one.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuarkError
-from . import analyze, demo, doctor, export, keys, runs, serve, show, sync, tail, version
+from . import analyze, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
 from .output import print_json
 
 USAGE = 2
@@ -24,8 +24,8 @@ app = typer.Typer(
 )  # fmt: skip
 for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
-    (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"), (version.version, "version"),
-    (analyze.analyze, "analyze"),
+    (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
+    (version.version, "version"), (analyze.analyze, "analyze"),
 ):  # fmt: skip
     app.command(name)(command)
 app.add_typer(keys.app, name="keys")

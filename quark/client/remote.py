@@ -14,6 +14,7 @@ from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.line import KINDS, build
 from ..records.run import ProjectRecord, RunRecord
 from .connection import Connection
+from .control import RemoteControls
 
 if TYPE_CHECKING:
     from ..records.artifact import ArtifactRecord
@@ -29,7 +30,7 @@ _CHART_TYPES = {
 _TOLD_BESIDE = ("writer_id", "rank", "attempt", "time_ns")
 
 
-class RemoteStore:
+class RemoteStore(RemoteControls):
     """Reads runs of a service; everything is asked for anew and paged through to its end."""
 
     def __init__(self, connection: Connection) -> None:

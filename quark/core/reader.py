@@ -8,6 +8,7 @@ from ..errors import SchemaValidationError
 from ..records.base import Origin, Record
 from ..records.grammar import check_index
 from ..records.run import ProjectRecord, RunRecord
+from .control import RunControl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +152,18 @@ class StoreReader(RecordReader, Protocol):
         self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = 1000
     ) -> tuple[Sequence[Record], int | None]:
         """Up to ``limit`` records, and the ``RecordFilter.after`` for those behind them; None at the end."""
+        ...
+
+    def control(self, run_id: str) -> RunControl:
+        """Signs of life of a run, and the requests that wait for it."""
+        ...
+
+    def request_stop(self, run_id: str, grace_period_s: float) -> RunControl:
+        """Ask a run to stop; InvalidRunStateError if it has ended."""
+        ...
+
+    def request_restart(self, run_id: str, grace_period_s: float) -> RunControl:
+        """Ask the ``quark run`` that a run was started by to start it anew."""
         ...
 
     def close(self) -> None:

@@ -136,8 +136,9 @@ class LoopSteps:
             return run.context.run.reason or "stopped"
         if worker.met:
             return "criterion_met"
-        if self._control.stop_requested or run.stop_requested:
-            return run.stop_reason if run.stop_requested else "stopped"
+        stopping = run.stops_before(worker.step)
+        if self._control.stop_requested or stopping:
+            return run.stop_reason if stopping else "stopped"
         return "max_steps" if self._max_steps is not None and worker.count >= self._max_steps else None
 
     def _begin_iteration(self, worker: Worker) -> None:

@@ -39,11 +39,15 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
 
     location, payloads = str(placement.storage_dir), _Files(placement)
     if os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
-        return Store(SqlStore(placement.db_path), location=location, payloads=payloads)
+        return Store(SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement))
     copy = _copied(placement)
     try:
         return Store(
-            SqlStore(Path(copy.name) / "quark.db"), location=location, payloads=payloads, on_close=copy.cleanup
+            SqlStore(Path(copy.name) / "quark.db"),
+            location=location,
+            payloads=payloads,
+            on_close=copy.cleanup,
+            alive=_Processes(placement),
         )
     except BaseException:
         copy.cleanup()
@@ -81,6 +85,18 @@ def _deliver_leftovers(placement: Placement) -> None:
             "quark: records that a process left in %s could not be delivered and are not shown: %s",
             placement.journal_root, problem,
         )  # fmt: skip
+
+
+class _Processes:
+    """The processes that write runs, told by the locks of their journals."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    def __call__(self, run_id: str) -> bool:
+        from ..delivery.place import writer_places
+
+        return any(place.alive() for place in writer_places(self._placement.journals(run_id)))
 
 
 class _Files:

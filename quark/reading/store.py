@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from ..core.control import Alive
 from ..core.reader import Page, StoreReader
 from ..errors import RunNotFoundError, WrongTypeError
 from ..records.artifact import ArtifactRecord
@@ -32,17 +33,19 @@ class Store:
         location: the directory or address, for messages.
         payloads: gives the payload of an artifact; by default the file in the run's directory.
         on_close: called once, after the reader is closed.
+        alive: whether a process that writes a run lives, where that can be seen directly; else its heartbeats tell.
     """
 
     __module__ = "quark"
 
     def __init__(
         self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None,
-        on_close: Callable[[], None] | None = None,
+        on_close: Callable[[], None] | None = None, alive: Alive | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._on_close = on_close
         self._payloads = payloads or _payload_of_run
+        self._alive = alive
         self.location = location
 
     def runs(
@@ -136,7 +139,7 @@ class Store:
         return f"<Store {self.location or self._reader!r}>"
 
     def _view(self, record: RunRecord) -> RunView:
-        return RunView(self._reader, record, self._payloads)
+        return RunView(self._reader, record, self._payloads, self._alive)
 
 
 def _payload_of_run(run: RunRecord, artifact: ArtifactRecord) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
+from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
 from ..core.reader import Chart, RecordFilter, Series, StoreReader
 from ..errors import RunNotFoundError, SessionStoreError, WrongTypeError
 from ..producers.payload import decode_payload
@@ -49,9 +50,10 @@ class RunView:
 
     __module__ = "quark"
 
-    def __init__(self, reader: StoreReader, record: RunRecord, payloads: Payloads) -> None:
+    def __init__(self, reader: StoreReader, record: RunRecord, payloads: Payloads, alive: Alive | None = None) -> None:
         self._reader = reader
         self._payloads = payloads
+        self._alive = alive
         self.record = record
 
     # What it is
@@ -114,6 +116,39 @@ class RunView:
     def writers(self) -> tuple[tuple[Origin, int], ...]:
         """The processes that wrote it, in the order of their arrival, each with the sequence number expected next."""
         return tuple(self._reader.writers(self.id))
+
+    # Control from afar
+
+    def control(self) -> RunControl:
+        """Signs of life, and the requests that wait for the run; looked up now."""
+        return self._reader.control(self.id)
+
+    @property
+    def stale(self) -> bool:
+        """Whether it should be running and shows no sign of life: looked up now.
+
+        In a service: no heartbeat for three of its intervals. In a folder: no process holds its journal.
+        """
+        if self.status != "running":
+            return False
+        return not self._alive(self.id) if self._alive is not None else self.control().stale
+
+    @property
+    def last_seen(self) -> str:
+        """When it last showed a sign of life, RFC 3339 in UTC: its last heartbeat, else what was last said of it."""
+        return max(self.control().last_seen or "", self.record.updated_at)
+
+    def stop(self, *, grace_period_s: float = DEFAULT_GRACE_S) -> RunControl:
+        """Ask it to stop after its current step. It hears of it with its next heartbeat.
+
+        Args:
+            grace_period_s: seconds, at least 1, that it has to end by itself; past them ``quark run`` ends the process.
+
+        Raises:
+            InvalidRunStateError: it has ended.
+            SchemaValidationError, WrongTypeError: a grace period that cannot be used.
+        """
+        return self._reader.request_stop(self.id, check_grace(grace_period_s))
 
     # Metrics
 

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from . import administration, blobs, ingest, life, meters, records, runs
+from . import administration, blobs, control, ingest, life, meters, records, runs
 from .access import Failures, require_scope
 from .config import ServiceConfig
 from .keys import KeyStore
@@ -20,6 +20,7 @@ ROUTES: list[Any] = [
     ingest.take, ingest.position, blobs.held, blobs.upload, blobs.download,
     runs.list_runs, runs.read_run, runs.overview, runs.list_projects,
     records.read_records, records.read_series, records.read_chart,
+    control.heartbeat, control.read_control, control.stop, control.restart,
     administration.list_keys, administration.create_key, administration.revoke_key,
 ]  # fmt: skip
 """Every route of the service; the tests of access and of the description go through this list."""

@@ -1,9 +1,10 @@
 """What a service is started with: its database, its data directory, and the limits that it holds everybody to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..settings import setting
 
 MIB = 1 << 20
 
@@ -22,6 +23,7 @@ class ServiceConfig:
         body_timeout_s: a request's body must have arrived after so long.
         failed_keys_per_minute: refused keys from one address, after which it has to wait.
         drain_s: how long a stopping service lets requests finish.
+        lost_after_s: how long a run that sends heartbeats may read stale before it is closed as lost.
     """
 
     db: str
@@ -32,6 +34,7 @@ class ServiceConfig:
     body_timeout_s: float = 30.0
     failed_keys_per_minute: int = 10
     drain_s: float = 10.0
+    lost_after_s: float = field(default_factory=lambda: setting("QUARK_SERVICE_LOST_AFTER"))
 
     @classmethod
     def of(cls, db: str, data_dir: Path | None = None, **limits: float) -> "ServiceConfig":

@@ -11,6 +11,7 @@ from litestar import Litestar, Request, get
 
 from .access import OPEN
 from .problems import ProblemError
+from .watch import Watcher
 
 VERSION = version("quark-tracker")
 
@@ -41,9 +42,12 @@ def readyz(request: Request[Any, Any, Any]) -> Alive:
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
+    watcher = Watcher(app.state.namespaces.every, app.state.config.lost_after_s)
+    watcher.start()
     try:
         yield
     finally:
         app.state.stopping = True
+        await anyio.to_thread.run_sync(watcher.stop)
         await anyio.to_thread.run_sync(app.state.namespaces.close)
         await anyio.to_thread.run_sync(app.state.key_store.close)

@@ -54,6 +54,7 @@ class DisabledSession(TrainingSession):
         self.known_keys = set()
         self.strict = False
         self.stop_requested = False
+        self.stop_step = None
         self._stepper = Stepper(self)
         self._reason = None
         self._signal = None

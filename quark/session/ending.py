@@ -19,6 +19,7 @@ from ..records.base import format_timestamp
 from ..records.grammar import clean_text, one_of
 from ..records.run import RunContext
 from .current import enter, leave
+from .heartbeat import Heartbeat
 from .home import Home
 from .leftovers import Leftovers
 from .loop import Stepper
@@ -54,7 +55,9 @@ class Ending(Recorder):
         self._reason: str | None = None
         self._signal: str | None = None
         self.leftovers: Leftovers | None = None
+        self.heartbeat: Heartbeat | None = None
         self.stop_requested = False
+        self.stop_step: int | None = None
         self.stop_reason = "stopped"
         enter(self)
         delivery.tick = self._devices.drain
@@ -81,7 +84,18 @@ class Ending(Recorder):
 
     def stop(self) -> None:
         """Ask the loop over ``steps`` to end after the current step."""
+        self.stop_step = None
         self.stop_requested = True
+
+    def asked_to_stop(self, before_step: int | None = None) -> None:
+        """Somebody asked from afar that the run stops; ``before_step``: what all ranks of a job agreed on."""
+        self.stop_reason = "stop_requested"
+        self.stop_step = before_step
+        self.stop_requested = True
+
+    def stops_before(self, step: int) -> bool:
+        """Whether a loop is to end before this step."""
+        return self.stop_requested and (self.stop_step is None or step >= self.stop_step)
 
     @property
     def next_step(self) -> int:
@@ -133,6 +147,8 @@ class Ending(Recorder):
             self._reason = reason
         deadline = time.monotonic() + (self._close_timeout_s if timeout_s is None else timeout_s)
         self._stepper.close()
+        if self.heartbeat is not None:
+            self.heartbeat.end()
         self._close_producers()
         self._devices.drain(wait=timeout_s is None)
         final = self._stepper.last_state

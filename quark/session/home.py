@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..client.connection import Connection, namespace_of, service_is_configured
+from ..core.control import Pulse
 from ..core.reader import StoreReader
 from ..core.sink import Sink
 from ..sinks.store import StoreSink
@@ -29,6 +30,10 @@ class Home(Protocol):
         """Whether there may be runs."""
         ...
 
+    def pulse(self) -> Pulse:
+        """Where a live run says that it lives; to be closed."""
+        ...
+
 
 class EmbeddedHome:
     """The embedded store."""
@@ -52,6 +57,13 @@ class EmbeddedHome:
     def exists(self) -> bool:
         """Whether the file is there."""
         return self._placement.db_path.exists()
+
+    def pulse(self) -> Pulse:
+        """Reads what is asked in the store."""
+        from ..storage import SqlStore
+        from .heartbeat import StorePulse
+
+        return StorePulse(SqlStore(self.location))
 
 
 class ServiceHome:
@@ -79,6 +91,12 @@ class ServiceHome:
     def exists(self) -> bool:
         """Nobody knows before asking."""
         return True
+
+    def pulse(self) -> Pulse:
+        """Asks the service."""
+        from ..client.control import RemotePulse
+
+        return RemotePulse(Connection(self.location, namespace=self._namespace))
 
 
 def home_of(placement: Placement, storage_dir: object = None) -> Home:

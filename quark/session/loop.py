@@ -224,7 +224,7 @@ class _Walk:
     def goes_on(self) -> bool:
         """Whether another step may begin."""
         self._asked = time.perf_counter()
-        if self._stepper._session.stop_requested:
+        if self._stepper._session.stops_before(self._number):
             self._stepper.reason = self._stepper._session.stop_reason
             return False
         return True

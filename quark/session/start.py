@@ -24,6 +24,7 @@ from .current import current_run
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
+from .heartbeat import Heartbeat
 from .home import Home, home_of
 from .identity import new_run_id, new_writer_id, project_id
 from .leftovers import Leftovers
@@ -180,6 +181,10 @@ def _open(
     session.leftovers = Leftovers(placement, run.id, delivery.health)
     if job.owns_run:
         session.leftovers.start()
+    interval_s = setting("QUARK_HEARTBEAT_INTERVAL")
+    if interval_s > 0:
+        session.heartbeat = Heartbeat(session, home.pulse, interval_s)
+        session.heartbeat.start()
     return session
 
 

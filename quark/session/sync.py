@@ -118,8 +118,9 @@ def _deliver_run(
                 report.problems.append(f"{place.directory}: {type(error).__name__}: {error}")
         ending = None
         try:
-            if not any_alive and all(complete.get(p.directory) for p in places) and _is_running(home, run_id):
-                ending = _lost(run_id, places, last_time)
+            arrived = report.delivered.get(run_id, 0) > 0
+            if not any_alive and all(complete.get(p.directory) for p in places) and _is_open(home, run_id, arrived):
+                ending = lost_ending(run_id, max(place.origin().attempt for place in places), last_time)
                 store.write(ending)
                 report.lost.append(run_id)
         except (QuarkError, OSError) as error:
@@ -140,10 +141,12 @@ def _contents(places: list[WriterPlace]) -> Iterator[dict[str, Any]]:
             continue  # its drain names the trouble
 
 
-def _is_running(home: Home, run_id: str) -> bool:
+def _is_open(home: Home, run_id: str, arrived: bool) -> bool:
+    """Whether the run lacks its end. A service that closed it as silent takes back what it said when records arrive."""
     store = home.open()
     try:
-        return store.run(run_id).status == "running"
+        run = store.run(run_id)
+        return run.status == "running" or (arrived and run.reason == LOST)
     except RunNotFoundError:  # its process died before it had recorded anything
         return False
     finally:
@@ -202,11 +205,10 @@ def _drain_other(
         sink.close()
 
 
-def _lost(run_id: str, places: list[WriterPlace], last_time: int) -> RecordBatch:
-    """The end that the vanished process could not write: failed, lost, at the time of its last record."""
+def lost_ending(run_id: str, attempt: int, last_time: int, *, by: str = "sync") -> RecordBatch:
+    """The end that a vanished process could not write: failed, lost, at the time (ns) of its last record."""
     now = time.time_ns()
-    attempt = max(place.origin().attempt for place in places)
-    origin = Origin(run_id, f"sync-{new_writer_id(0, attempt)}", 0, attempt)
+    origin = Origin(run_id, f"{by}-{new_writer_id(0, attempt)}", 0, attempt)
     body: dict[str, Any] = {
         "event_type": "run_ended", "severity": "error", "status": "failed", "payload": {"reason": LOST},
     }  # fmt: skip
@@ -224,4 +226,4 @@ def _raw(body: dict[str, Any]) -> Any:
     return msgspec.Raw(encode(body))
 
 
-__all__ = ["SyncReport", "leftover_runs", "sync", "sync_placement", "sync_run"]
+__all__ = ["SyncReport", "leftover_runs", "lost_ending", "sync", "sync_placement", "sync_run"]

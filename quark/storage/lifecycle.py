@@ -10,6 +10,7 @@ from ..records.base import KINDS, Origin, parse_timestamp
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord
+from .control import forget_requests
 from .database import Connection
 
 LOST = "lost"
@@ -92,6 +93,7 @@ def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, bod
     )
     if attempt >= connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]:
         _set_state(connection, run_pk, "running", None, None)
+        forget_requests(connection, run_pk)
         connection.execute("UPDATE runs SET attempt = ? WHERE pk = ?", (attempt, run_pk))
         if body.get("environment"):
             connection.execute("UPDATE runs SET environment = ? WHERE pk = ?", (_text(body["environment"]), run_pk))
@@ -114,6 +116,7 @@ def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
     attempt = connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]
     if origin.attempt >= attempt or reason == LOST:
         _set_state(connection, run_pk, status, reason, ended_at)
+        forget_requests(connection, run_pk)
         connection.execute(
             "UPDATE runs SET updated_at = greatest(updated_at, ?), attempt = greatest(attempt, ?) WHERE pk = ?",
             (ended_at, origin.attempt, run_pk),

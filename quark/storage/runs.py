@@ -29,7 +29,11 @@ SORT_FIELDS = tuple(_SORTS)
 _PAGE = 200
 _MISSING = object()
 
-_everything = sa.select(runs, projects.c.name.label("project_name")).join(projects, projects.c.id == runs.c.project_id)
+_everything = (
+    sa.select(runs, projects.c.name.label("project_name"))
+    .join(projects, projects.c.id == runs.c.project_id)
+    .where(runs.c.deleted_at.is_(None))
+)
 
 
 def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
@@ -46,7 +50,9 @@ def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
 
 def read_projects(connection: sa.Connection) -> list[ProjectRecord]:
     """All projects that have runs, by name."""
-    query = sa.select(projects).where(sa.exists().where(runs.c.project_id == projects.c.id))
+    query = sa.select(projects).where(
+        sa.exists().where(runs.c.project_id == projects.c.id, runs.c.deleted_at.is_(None))
+    )
     return [
         ProjectRecord(
             id=row.id, name=row.name, root_path=row.root_path, created_at=format_timestamp(row.created_at),

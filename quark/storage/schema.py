@@ -64,10 +64,37 @@ runs = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("schema_version", sa.Integer, nullable=False),
     sa.Column("placeholder", sa.Boolean, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
     sa.Index(None, "project_id", "started_at"),
     sa.Index(None, "started_at"),
+    sa.Index(None, "status"),
 )  # fmt: skip
 """``attempt`` is the highest one that spoke; ``placeholder`` marks a run whose start line has not arrived."""
+
+controls = sa.Table(
+    "controls", metadata,
+    _to("runs", primary_key=True),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("interval_s", sa.Double, nullable=False),
+    sa.Column("last_seen", sa.BigInteger),
+    sa.Column("stale", sa.Boolean, nullable=False),
+    sa.Column("reaped", sa.Boolean, nullable=False),
+    sa.Column("marks", sa.BigInteger),
+    sa.Column("stop_at", sa.BigInteger),
+    sa.Column("stop_grace_s", sa.Double),
+    sa.Column("stop_step", sa.BigInteger),
+    sa.Column("restart_at", sa.BigInteger),
+    sa.Column("restart_grace_s", sa.Double),
+)  # fmt: skip
+"""``reaped``: the run was closed because it was silent, when it had ``marks`` records; see ``control.py``."""
+
+blueprints = sa.Table(
+    "blueprints", metadata,
+    sa.Column("project", Text, primary_key=True),
+    sa.Column("content", Text, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)  # fmt: skip
+"""The JSON Schema that the configurations of a project's runs must match."""
 
 run_tags = sa.Table(
     "run_tags", metadata,

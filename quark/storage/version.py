@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import SchemaMigrationError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration in ``migrations/versions``; they are numbered without gaps."""
 
 

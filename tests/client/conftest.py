@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -17,6 +18,8 @@ from quark.service.keys import KeyStore
 
 class Service:
     """A service that can be started, stopped, killed and started again over the same data."""
+
+    settings: ClassVar[dict[str, str]] = {}
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -35,6 +38,7 @@ class Service:
         """Start it, and wait until it is ready."""
         command = [sys.executable, "-m", "quark.cli", "serve", "--db", self.db, "--port", str(self.port)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARK_")}
+        environment.update(self.settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + 60
