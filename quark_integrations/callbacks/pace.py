@@ -19,9 +19,8 @@ class Pace:
     """
 
     def __init__(self, run: Any, *, wanted: bool) -> None:
-        own = any(getattr(producer, "measures_steps", False) for producer in run.attached)
         self._primary = run.rank == 0
-        self._telemetry = _telemetry_of(run, self._primary) if wanted and not own and not run.disabled else None
+        self._telemetry = telemetry_for(run) if wanted else None
         self._asked = self._begun = perf_counter_ns()
         self._data_ns = self._samples = 0
         self._due = 0
@@ -30,9 +29,8 @@ class Pace:
 
     def close(self) -> None:
         """The training is over: what else goes on in the run measures its steps itself."""
-        if self._telemetry is not None:
-            self._telemetry.measures_steps = False
-            self._telemetry = None
+        let_go(self._telemetry)
+        self._telemetry = None
 
     def asked(self) -> None:
         """The next batch is asked for from now on."""
@@ -96,13 +94,24 @@ def samples_in(batch: Any, depth: int = 3) -> int:
     return 0
 
 
-def _telemetry_of(run: Any, primary: bool) -> Any:
-    """The telemetry of a run, which several trainings in it use one after another."""
+def telemetry_for(run: Any) -> Any:
+    """The telemetry that a training measures its steps with; None where the user's own does so, or nothing is recorded.
+
+    Several trainings in one run use the same one, one after another: each lets go of it at its end.
+    """
+    if run.disabled or any(getattr(producer, "measures_steps", False) for producer in run.attached):
+        return None
     telemetry = next((producer for producer in run.attached if getattr(producer, "serves_a_pace", False)), None)
     if telemetry is None:
         gpus = bool(run.manifest.environment.get("gpus"))
-        config = quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=primary)
+        config = quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=run.rank == 0)
         telemetry = quark.SystemTelemetry(run, config=config)
         telemetry.serves_a_pace = True  # type: ignore[attr-defined]  # read above
     telemetry.measures_steps = True
     return telemetry
+
+
+def let_go(telemetry: Any) -> None:
+    """The training is over: what else goes on in the run measures its steps itself."""
+    if telemetry is not None:
+        telemetry.measures_steps = False

@@ -176,6 +176,14 @@ def test_times_throughput_and_the_machine(tmp_path):
     assert run.all["system/throughput/samples_per_s"].values[-1] > 0
 
 
+def test_two_fits_in_one_run_are_both_timed(tmp_path):
+    """The second fit in a run of the user's has the times of its steps as well."""
+    with quark.start_run(project="mine", storage_dir=tmp_path) as run:
+        for _ in range(2):
+            fit(tmp_path, callbacks=[QuarkCallback(run=run)])
+    assert len(only(tmp_path).all["system/runtime/step_time_ms"].values) == 24
+
+
 def test_off_is_off(tmp_path, monkeypatch):
     """Without telemetry and learning rates there are the module's values alone; with QUARK_DISABLE nothing at all."""
     options: dict[str, Any] = {"telemetry": False, "learning_rates": False}

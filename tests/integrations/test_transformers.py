@@ -213,6 +213,16 @@ def test_a_run_of_the_users_own(tmp_path):
     assert (settings["max_steps"], settings["hub_token"]) == (2, "[redacted]")
 
 
+def test_two_trainings_in_one_run_are_both_timed(tmp_path):
+    """The second training in a run of the user's has the times of its steps as well."""
+    with quark.start_run(project="mine", storage_dir=tmp_path) as run:
+        for _ in range(2):
+            trainer(tmp_path, QuarkCallback(run=run), max_steps=2).train()
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        assert len(view.series("system/runtime/step_time_ms").values) == 4
+
+
 def test_a_callback_travels_to_other_processes(tmp_path):
     """It is copied and pickled, also while its run goes on, without the run."""
     callback = QuarkCallback(storage_dir=tmp_path)

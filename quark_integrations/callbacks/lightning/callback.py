@@ -198,6 +198,8 @@ class QuarkCallback(Bridged):
         if substitute is not None:
             trainer.loggers = [logger for logger in trainer.loggers if logger is not substitute]
         recording = self._recording
+        if steps is not None:
+            steps.close()
         if steps is not None and recording.last_step is not None and recording.active:
             rate = steps.throughput()
             if rate:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 
-import quark
-
+from ..pace import let_go, samples_in, telemetry_for
 from .optimizers import LearningRates
 from .recording import Recording
 from .taps import current_step, is_accumulating
@@ -46,8 +45,7 @@ class Steps:
         self._primary = run.rank == 0
         self._every = every
         self._engine = engine
-        own = any(getattr(producer, "measures_steps", False) for producer in run.attached)
-        self._telemetry: Any = _telemetry_of(run, self._primary) if telemetry and not own else None
+        self._telemetry: Any = telemetry_for(run) if telemetry else None
         self._rates = LearningRates() if learning_rates and self._primary else None
         self._row: dict[str, Any] = {}
         self._asked = self._begun = perf_counter_ns()
@@ -56,6 +54,11 @@ class Steps:
         self._window_ns = self._window_samples = 0
         self._epoch = trainer.current_epoch
         self.between = True
+
+    def close(self) -> None:
+        """The training is over."""
+        let_go(self._telemetry)
+        self._telemetry = None
 
     def epoch_begins(self) -> None:
         """The first batch of an epoch is asked for."""
@@ -161,21 +164,3 @@ class Steps:
             stop = self._strategy.reduce_boolean_decision(stop, all=False)
         if stop:
             trainer.should_stop = True
-
-
-def _telemetry_of(run: Any, primary: bool) -> Any:
-    gpus = bool(run.manifest.environment.get("gpus"))
-    config = quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=primary)
-    return quark.SystemTelemetry(run, config=config)
-
-
-def samples_in(batch: Any, depth: int = 3) -> int:
-    """The length of the first tensor of a batch along its first dimension; 0 if there is none."""
-    shape = getattr(batch, "shape", None)
-    if shape is not None:
-        return int(shape[0]) if shape else 0
-    if depth and isinstance(batch, (list, tuple)) and batch:
-        return samples_in(batch[0], depth - 1)
-    if depth and isinstance(batch, Mapping) and batch:
-        return samples_in(next(iter(batch.values())), depth - 1)
-    return 0

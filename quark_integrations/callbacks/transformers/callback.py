@@ -143,6 +143,8 @@ class QuarkCallback(TrainerCallback):
             rate = self._clock.throughput()
             if rate and self._position[0]:
                 self.run.log_values(rate, step=self._position[0], epoch=self._position[1])
+        if self._clock is not None:
+            self._clock.close()
 
     def breakable(self, original: Callable[..., Any], arguments: Any, options: Any) -> Any:
         """Run a part of the training that nobody but an exception breaks off."""

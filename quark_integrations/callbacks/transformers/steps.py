@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import quark
+from ..pace import let_go, telemetry_for
 
 TELEMETRY_EVERY_NS = 1_000_000_000
 """A full record of the machine and a throughput are kept this often; the times of every step are metrics."""
@@ -24,14 +24,18 @@ class StepClock:
 
     def __init__(self, run: Any, *, primary: bool, telemetry: bool, learning_rates: bool) -> None:
         self._primary = primary
-        own = any(getattr(producer, "measures_steps", False) for producer in run.attached)
-        self._telemetry = _telemetry_of(run, primary) if telemetry and not own else None
+        self._telemetry = telemetry_for(run) if telemetry else None
         self._rates = learning_rates and primary
         self._row: dict[str, Any] = {}
         self._asked = self._begun = time.perf_counter_ns()
         self._samples = self._tokens = 0
         self._due = 0
         self._window_ns = self._window_samples = self._window_tokens = 0
+
+    def close(self) -> None:
+        """The training is over."""
+        let_go(self._telemetry)
+        self._telemetry = None
 
     def asks(self) -> None:
         """The data of the next step is asked for from now on."""
@@ -98,11 +102,6 @@ def learning_rates(optimizer: Any) -> dict[str, Any]:
     if not rates or rates.count(rates[0]) == len(rates):  # Transformers makes two groups, with and without decay
         return {"optimizer/lr": rates[0]} if rates else {}
     return {f"optimizer/lr/pg{number}": rate for number, rate in enumerate(rates, start=1)}
-
-
-def _telemetry_of(run: Any, primary: bool) -> Any:
-    gpus = bool(run.manifest.environment.get("gpus"))
-    return quark.SystemTelemetry(run, config=quark.SystemTelemetryConfig(capture_gpu=gpus, emit_scalar_metrics=primary))
 
 
 def epoch_of(state: Any) -> int:
