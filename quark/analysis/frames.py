@@ -24,7 +24,7 @@ class LayerDetails(msgspec.Struct, gc=False):
     loss_scale: float | None = None
 
 
-class Layer(msgspec.Struct):
+class Layer(msgspec.Struct, gc=False):
     """What the rules read of a LayerSummaryRecord."""
 
     module_name: str
@@ -46,7 +46,7 @@ class ParameterDetails(msgspec.Struct, gc=False):
     nonfinite: tuple[str, ...] = ()
 
 
-class Parameter(msgspec.Struct):
+class Parameter(msgspec.Struct, gc=False):
     """What the rules read of a ParameterSummaryRecord."""
 
     parameter_name: str
@@ -58,7 +58,7 @@ class Parameter(msgspec.Struct):
     metadata: ParameterDetails = msgspec.field(default_factory=ParameterDetails)
 
 
-class Telemetry(msgspec.Struct):
+class Telemetry(msgspec.Struct, gc=False):
     """What the rules read of a SystemTelemetryRecord."""
 
     step_time_ms: float | None = None
@@ -76,7 +76,7 @@ class Telemetry(msgspec.Struct):
     skipped_step_count: int = 0
 
 
-class Batch(msgspec.Struct):
+class Batch(msgspec.Struct, gc=False):
     """What the rules read of a BatchDiagnosticRecord."""
 
     loss: float
@@ -84,7 +84,7 @@ class Batch(msgspec.Struct):
     metadata: dict[str, Any] = {}
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """What the rules read of an EventRecord."""
 
     event_type: str
@@ -98,6 +98,11 @@ BODIES: dict[str, type[Any]] = {
 """The kinds of records that rules read beside metrics."""
 
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+
+
+def body_of_record(record: Record) -> Any:
+    """What the rules read of a record that is no metric."""
+    return msgspec.convert(record, BODIES[record.kind], from_attributes=True)
 
 
 class Frame:
@@ -165,15 +170,6 @@ class Framer:
         if decoder is None:
             return None
         return self.item(kind, decoder.decode(line.body), line.step, line.epoch, line.time)
-
-    def record(self, record: Record) -> Frame | None:
-        """Take a record that is no metric, as a reader gives it."""
-        body = BODIES.get(record.kind)
-        if body is None:
-            return None
-        item = msgspec.convert(record, body, from_attributes=True)
-        return self.item(record.kind, item, getattr(record, "step", None), getattr(record, "epoch", None),
-                         record.time_ns)  # fmt: skip
 
     def metrics(self, values: dict[str, float], step: int | None, epoch: int | None, time_ns: int) -> Frame | None:
         """Take metrics that were logged together."""

@@ -1,6 +1,7 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
 from collections.abc import Iterator
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -8,11 +9,12 @@ from ..core.reader import RecordReader, Series
 from ..records.base import Record
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
-from .frames import BODIES, Frame, Framer
+from .frames import BODIES, Frame, Framer, body_of_record
 from .rules import Finding
 
-Row = tuple[int, str, Any]
-"""Sequence number, kind or metric key, and the record or point."""
+Row = tuple[int, str, Any, int | None, int | None, int]
+"""Sequence number, kind or metric key, what the rules read or the value, step, epoch, time. Nothing that the garbage
+collector has to follow: it would cost a third of all time."""
 
 Writer = tuple[int, int]
 """Attempt and rank: who wrote a record, and in which order the writers are read."""
@@ -72,7 +74,9 @@ def stored_frames(run: StoredRun, analysis: Analysis, *, before: int | None = No
     for kind in BODIES:
         for record in run.records(kind):
             origin = record.origin
-            rows.setdefault((origin.attempt, origin.rank), []).append((record.sequence, kind, record))
+            place = (getattr(record, "step", None), getattr(record, "epoch", None), record.time_ns)
+            row = (record.sequence, kind, body_of_record(record), *place)
+            rows.setdefault((origin.attempt, origin.rank), []).append(row)
     for key in run.keys():  # noqa: SIM118  it is no dictionary
         if analysis.roles.candidate(key):
             _add_series(rows, run.series(key))
@@ -87,35 +91,35 @@ def stored_frames(run: StoredRun, analysis: Analysis, *, before: int | None = No
 def _add_series(rows: dict[Writer, list[Row]], series: Series) -> None:
     if not len(series):
         return
-    columns = (series.sequences, series.steps, series.epochs, series.values, series.timestamps)
-    points = zip(*(column.tolist() for column in columns), strict=True)
+    numbers, values, times = series.sequences.tolist(), series.values.tolist(), series.timestamps.tolist()
+    steps = [None if step < 0 else step for step in series.steps.tolist()]
+    epochs = [None if epoch < 0 else epoch for epoch in series.epochs.tolist()]
+    made: Iterator[Row] = zip(numbers, repeat(series.key), values, steps, epochs, times)
     if all(column.min() == column.max() for column in (series.attempts, series.ranks)):
-        writer = (int(series.attempts[0]), int(series.ranks[0]))
-        rows.setdefault(writer, []).extend((n, series.key, point) for n, *point in points)
+        rows.setdefault((int(series.attempts[0]), int(series.ranks[0])), []).extend(made)
         return
     writers = zip(series.attempts.tolist(), series.ranks.tolist(), strict=True)
-    for writer, (n, *point) in zip(writers, points, strict=True):
-        rows.setdefault(writer, []).append((n, series.key, point))
+    for writer, row in zip(writers, made, strict=True):
+        rows.setdefault(writer, []).append(row)
 
 
 def _frames(framer: Framer, rows: list[Row]) -> Iterator[Frame]:
     values: dict[str, float] = {}
     number = -1
-    place: tuple[Any, ...] = (None, None, 0)
-    for sequence, what, item in rows:
+    place: tuple[int | None, int | None, int] = (None, None, 0)
+    for sequence, what, item, step, epoch, time_ns in rows:
         if values and sequence != number:
             done = framer.metrics(values, *place)
             values = {}
             if done is not None:
                 yield done
         if what in BODIES:
-            done = framer.record(item)
+            done = framer.item(what, item, step, epoch, time_ns)
             if done is not None:
                 yield done
             continue
-        step, epoch, value, time_ns = item
-        number, place = sequence, (None if step < 0 else step, None if epoch < 0 else epoch, time_ns)
-        values[what] = value
+        number, place = sequence, (step, epoch, time_ns)
+        values[what] = item
     if values:
         done = framer.metrics(values, *place)
         if done is not None:
