@@ -50,6 +50,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _hook_kernel(text: str) -> str:
+    word = text.strip().lower()
+    if word not in ("auto", "compiled", "plain"):
+        raise ValueError("use auto, compiled or plain")
+    return word
+
+
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -61,6 +68,8 @@ SETTINGS: dict[str, Setting] = {
                 "loss costs; 0 turns them off", 1.0, _seconds),
         Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of requests "
                 "to stop; 0 turns them off", 10.0, _seconds),
+        Setting("QUARK_HOOK_KERNEL", "how statistics of tensors in main memory are taken: auto (compiled where llvmlite is "
+                "installed), compiled (an error where it is not) or plain", "auto", _hook_kernel),
         Setting("QUARK_JOIN_RUN_ID", "run that ranks other than 0 join; set by rank 0 for the processes that it starts",
                 None),
         Setting("QUARK_JOURNAL_DIR", "directory of the journals, when the storage directory should not hold them",
@@ -77,9 +86,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_PROJECT", "project of runs that name none", None),
         Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",
                 None),
-        Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for its workers; set by `quark serve`",
-                None),
-        Setting("QUARK_SERVICE_DB", "database of a service, for its workers; set by `quark serve`", None),
+        Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for `quark serve` and `quark keys`", None),
+        Setting("QUARK_SERVICE_DB", "database of a service, for `quark serve` and `quark keys`; a password in it is not "
+                "in the list of processes then", None),
         Setting("QUARK_SERVICE_LOST_AFTER", "seconds that a run may read stale before its service closes it as lost",
                 600.0, _seconds),
         Setting("QUARK_STORAGE_DIR", "storage directory of runs that name none; else the working directory", None),

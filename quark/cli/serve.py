@@ -6,12 +6,19 @@ from typing import Annotated
 import typer
 
 Database = Annotated[
-    str, typer.Option("--db", metavar="URL", show_default=False, help="sqlite:///FILE or postgresql://USER@HOST/NAME.")
-]
+    str,
+    typer.Option(
+        "--db", metavar="URL", envvar="QUARK_SERVICE_DB", show_default=False, show_envvar=False,
+        help="sqlite:///FILE or postgresql://USER@HOST/NAME; QUARK_SERVICE_DB if omitted.",
+    ),
+]  # fmt: skip
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", show_default=False, help="Directory of artifacts; beside a SQLite file."),
-]
+    typer.Option(
+        "--data", metavar="DIR", envvar="QUARK_SERVICE_DATA", show_default=False, show_envvar=False,
+        help="Directory of artifacts; beside a SQLite file. QUARK_SERVICE_DATA if omitted.",
+    ),
+]  # fmt: skip
 
 
 def serve(
@@ -20,6 +27,12 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8765,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes.")] = 1,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy", metavar="NETWORK", help="A proxy whose X-Forwarded-For is believed; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Serve runs of a team over HTTP.
 
@@ -29,4 +42,5 @@ def serve(
     from ..service.config import ServiceConfig
     from ..service.server import serve as run
 
-    run(ServiceConfig.of(db, data), host=host, port=port, workers=workers)
+    config = ServiceConfig.of(db, data, trusted_proxies=tuple(trusted_proxy or ()))
+    run(config, host=host, port=port, workers=workers)

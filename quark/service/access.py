@@ -1,14 +1,20 @@
 """Who may do what: every route names the scope that it needs, and one that names none is open to nobody."""
 
+import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
+import anyio.to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from .keys import KeyStore, ServiceKey
+from .keys import ServiceKey
 from .problems import ProblemError
+
+Network = IPv4Network | IPv6Network
 
 OPEN = "open"
 """The scope of a route that needs no key, such as the one that says whether the service lives."""
@@ -21,6 +27,7 @@ class Failures:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._lock = threading.Lock()
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
@@ -32,10 +39,11 @@ class Failures:
     def note(self, address: str) -> None:
         """A key from this address was refused."""
         now = time.monotonic()
-        began, count = self._windows.pop(address, (now, 0))
-        self._windows[address] = (now, 1) if now - began > 60.0 else (began, count + 1)
-        while len(self._windows) > MOST_ADDRESSES:
-            self._windows.popitem(last=False)
+        with self._lock:
+            began, count = self._windows.pop(address, (now, 0))
+            self._windows[address] = (now, 1) if now - began > 60.0 else (began, count + 1)
+            while len(self._windows) > MOST_ADDRESSES:
+                self._windows.popitem(last=False)
 
 
 def key_text(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
@@ -47,7 +55,26 @@ def key_text(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     return rest.strip() if scheme.lower() == "bearer" and rest.strip() else None
 
 
-def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def address_of(connection: ASGIConnection[Any, Any, Any, Any], trusted: Sequence[Network]) -> str:
+    """Where a request comes from: its peer, or what trusted proxies say of it; what others say counts for nothing."""
+    address = connection.client.host if connection.client else "unknown"
+    if not trusted:
+        return address
+    said = [part.strip() for part in connection.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    while said and _is_in(address, trusted):
+        address = said.pop()
+    return address
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in network for network in networks)
+
+
+async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """The guard of every route; leaves the key in ``connection.state.key``.
 
     Raises:
@@ -56,20 +83,11 @@ def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseR
     scope = handler.opt.get("scope", "admin")
     if scope == OPEN:
         return
-    state = connection.app.state
-    address = connection.client.host if connection.client else "unknown"
-    failures: Failures = state.failures
-    wait_s = failures.wait_s(address)
-    if wait_s:
-        raise ProblemError(
-            429, "too many keys were refused; wait before the next try", headers={"Retry-After": str(int(wait_s) + 1)}
-        )
     text = key_text(connection)
-    keys: KeyStore = state.key_store
-    key = keys.check(text) if text else None
+    key = connection.app.state.key_store.remembered(text) if text else None
+    if key is None and text:
+        key = await anyio.to_thread.run_sync(_look_up, connection, text)
     if key is None:
-        if text:
-            failures.note(address)
         raise ProblemError(
             401, "this needs a key that is in use: send it as X-Quark-API-Key or as Authorization: Bearer",
             headers={"WWW-Authenticate": "Bearer"},
@@ -77,6 +95,22 @@ def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseR
     if not key.allows(scope):
         raise ProblemError(403, f"this needs a key with the scope {scope}; this one has {', '.join(key.scopes)}")
     connection.state.key = key
+
+
+def _look_up(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> ServiceKey | None:
+    """The key in the database. One that is in use works, whatever else comes from its address."""
+    state = connection.app.state
+    key = state.key_store.check(text)
+    if key is None:
+        address = address_of(connection, state.trusted)
+        wait_s = state.failures.wait_s(address)
+        if wait_s:
+            raise ProblemError(
+                429, "too many keys from this address were refused; wait before the next try",
+                headers={"Retry-After": str(int(wait_s) + 1)},
+            )  # fmt: skip
+        state.failures.note(address)
+    return key
 
 
 def check_project(key: ServiceKey, project: str) -> None:

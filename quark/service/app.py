@@ -1,7 +1,9 @@
 """The service as an ASGI application: its routes, its one error shape, its description as OpenAPI 3.1."""
 
+from ipaddress import ip_network
 from typing import Any
 
+from anyio import CapacityLimiter
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
@@ -11,9 +13,11 @@ from . import administration, blobs, control, ingest, life, meters, records, run
 from .access import Failures, require_scope
 from .config import ServiceConfig
 from .keys import KeyStore
-from .meters import Meters, metered
+from .meters import Meters
 from .namespaces import Namespaces
 from .problems import answer
+from .requests import around
+from .room import Room
 
 ROUTES: list[Any] = [
     life.healthz, life.readyz, meters.prometheus,
@@ -26,19 +30,33 @@ ROUTES: list[Any] = [
 """Every route of the service; the tests of access and of the description go through this list."""
 
 
+WRITERS = 2
+"""Batches that a process decodes and stores at once; the others wait as they were sent, which is small."""
+
+READERS = 2
+"""Whole series that a process holds at once: ten million points are half a gigabyte."""
+
+MOST_JSON = 1 << 20
+"""Bytes of a request's body, except where a route takes records or files, which count for themselves."""
+
+
 def create_app(config: ServiceConfig) -> Litestar:
     """The service for a configuration; serve it with any ASGI server, or with ``quark serve``."""
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = KeyStore(config.keys_url)
     state = State({
         "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
-        "failures": Failures(config.failed_keys_per_minute),
+        "failures": Failures(config.failed_keys_per_minute), "room": Room(config.max_memory),
+        "writers": CapacityLimiter(WRITERS), "readers": CapacityLimiter(READERS),
+        "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
     })  # fmt: skip
-    return Litestar(
-        ROUTES, state=state, guards=[require_scope], middleware=[metered], lifespan=[life.lifespan],
-        exception_handlers={Exception: answer}, request_max_body_size=None, logging_config=None,
+    app = Litestar(
+        ROUTES, state=state, guards=[require_scope], lifespan=[life.lifespan],
+        exception_handlers={Exception: answer}, request_max_body_size=MOST_JSON, logging_config=None,
         openapi_config=OpenAPIConfig(
             title="Quark service", version=life.VERSION, path="/schema",
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
     )  # fmt: skip
+    app.asgi_handler = around(app.asgi_handler, state)
+    return app

@@ -10,33 +10,42 @@ from litestar import Request
 from .config import ServiceConfig
 from .problems import ProblemError
 
-_PIECE = 512
-"""Bytes that are unpacked at once: zstd makes at most 16 MiB of so many, gzip half a mebibyte."""
+_PIECE = 4096
+"""Bytes that are unpacked at once: what they can become is looked at before the next ones are."""
 
 
 async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> bytes:
-    """The whole body, decompressed (gzip or zstd).
+    """The whole body as it was sent, within limits of size and time; its room is taken until the request ends.
 
     Raises:
-        ProblemError: 413 too large, packed or unpacked; 408 too slow; 415 another encoding; 400 damaged.
+        ProblemError: 413 too large; 408 too slow; 503 no room for it now.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    unpack = _unpacker(encoding)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > config.max_body:
         raise _too_large(config.max_body)
+    room = request.app.state.room
     made = bytearray()
-    arrived = 0
     try:
         async with asyncio.timeout(config.body_timeout_s):
             async for piece in request.stream():
-                arrived += len(piece)
-                if arrived > config.max_body:
+                if len(made) + len(piece) > config.max_body:
                     raise _too_large(config.max_body)
-                unpack(piece, made, config.max_inflated)
+                room.take(request.scope, len(piece))
+                made += piece
     except TimeoutError:
         raise ProblemError(408, f"the body did not arrive within {config.body_timeout_s:g} s") from None
-    unpack(b"", made, config.max_inflated)
+    return bytes(made)
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body without its gzip or zstd.
+
+    Raises:
+        ProblemError: 413 too large when unpacked; 415 another encoding; 400 damaged.
+    """
+    unpack = _unpacker(encoding.strip().lower())
+    made = bytearray()
+    unpack(body, made, limit)
     return bytes(made)
 
 
@@ -74,13 +83,13 @@ class _Packed:
             for at in range(0, len(piece), _PIECE):
                 ended = self._decoder.eof
                 made += b"" if ended else self._decoder.decompress(piece[at : at + _PIECE])
-                if ended or self._decoder.unused_data:
-                    raise ProblemError(400, f"the body goes on behind the end of its {self._name} data", code="damaged")
                 if len(made) > limit:
                     raise _too_large(limit)
+                if ended or self._decoder.unused_data:
+                    raise ProblemError(400, f"the body goes on behind the end of its {self._name} data", code="damaged")
         except self._error as error:
             raise ProblemError(400, f"the body is no {self._name} ({error})", code="damaged") from error
-        if not piece and not self._decoder.eof:
+        if not self._decoder.eof:
             raise ProblemError(400, f"the body breaks off within its {self._name} data", code="damaged")
 
 

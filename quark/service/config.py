@@ -1,7 +1,9 @@
 """What a service is started with: its database, its data directory, and the limits that it holds everybody to."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigurationError
 from ..settings import setting
@@ -21,23 +23,40 @@ class ServiceConfig:
         max_inflated: size of a request after decompression.
         max_artifact: size of one artifact.
         body_timeout_s: a request's body must have arrived after so long.
-        failed_keys_per_minute: refused keys from one address, after which it has to wait.
-        drain_s: how long a stopping service lets requests finish.
+        max_memory: what the bodies and answers of all requests of a process may take together.
+        max_namespaces: storage namespaces that clients may make.
+        failed_keys_per_minute: refused keys from one address, after which further wrong ones are answered with 429.
+        trusted_proxies: addresses and networks whose X-Forwarded-For is believed, such as ``10.0.0.0/8``.
+        notice_s: how long a stopping service says so (503 to all new requests) before it stops listening.
+        drain_s: how long it then lets requests finish.
         lost_after_s: how long a run that sends heartbeats may read stale before it is closed as lost.
     """
 
-    db: str
+    db: str = field(repr=False)
     data_dir: Path
     max_body: int = 16 * MIB
-    max_inflated: int = 64 * MIB
+    max_inflated: int = 32 * MIB
     max_artifact: int = 5 * 1024 * MIB
     body_timeout_s: float = 30.0
+    max_memory: int = 256 * MIB
+    max_namespaces: int = 1000
     failed_keys_per_minute: int = 10
+    trusted_proxies: tuple[str, ...] = ()
+    notice_s: float = 1.0
     drain_s: float = 10.0
     lost_after_s: float = field(default_factory=lambda: setting("QUARK_SERVICE_LOST_AFTER"))
 
+    def __post_init__(self) -> None:
+        for network in self.trusted_proxies:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"a trusted proxy is an address or a network such as 10.0.0.0/8, got {network!r} ({error})"
+                ) from error
+
     @classmethod
-    def of(cls, db: str, data_dir: Path | None = None, **limits: float) -> "ServiceConfig":
+    def of(cls, db: str, data_dir: Path | None = None, **limits: Any) -> "ServiceConfig":
         """The configuration for a database URL.
 
         Raises:
@@ -46,13 +65,13 @@ class ServiceConfig:
         scheme, mark, rest = db.partition("://")
         if mark and scheme == "sqlite" and rest.startswith("/") and rest[1:]:
             path = Path(rest[1:]).expanduser().resolve()
-            return cls(f"sqlite:///{path}", data_dir or path.parent, **limits)  # type: ignore[arg-type]
+            return cls(f"sqlite:///{path}", data_dir or path.parent, **limits)
         if mark and scheme in ("postgresql", "postgres"):
             if data_dir is None:
                 raise ConfigurationError(
                     "a service over PostgreSQL keeps artifacts in files; name their directory: data_dir"
                 )
-            return cls(f"postgresql://{rest}", data_dir, **limits)  # type: ignore[arg-type]
+            return cls(f"postgresql://{rest}", data_dir, **limits)
         raise ConfigurationError(f"db must be sqlite:///path or postgresql://..., got {scheme + mark!r}...")
 
     @property

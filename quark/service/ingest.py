@@ -15,7 +15,7 @@ from ..records.grammar import check_key
 from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
 from ..storage.append import RefusedLineError
 from .access import check_project
-from .bodies import read_body
+from .bodies import read_body, unpacked
 from .parameters import Number, RunId, WriterId
 from .problems import ProblemError
 from .runs import project_of, store_of
@@ -30,7 +30,10 @@ class Taken(msgspec.Struct):
     next: int
 
 
-@post("/api/v1/runs/{run_id:str}/writers/{writer_id:str}/records", status_code=200, opt={"scope": "write"})
+@post(
+    "/api/v1/runs/{run_id:str}/writers/{writer_id:str}/records", status_code=200, opt={"scope": "write"},
+    request_max_body_size=None,
+)  # fmt: skip
 async def take(
     request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId, first: Number, stop: Number, rank: Number = 0,
     attempt: Number = 1, dropped: Number = 0,
@@ -45,8 +48,7 @@ async def take(
     state = request.app.state
     body = await read_body(request, state.config)
     batch = RecordBatch(Origin(run_id, writer_id, rank, attempt), first, stop, body, dropped)
-    mark = await anyio.to_thread.run_sync(_store, request, batch)
-    return Taken(mark)
+    return Taken(await anyio.to_thread.run_sync(_store, request, batch, limiter=state.writers))
 
 
 @get("/api/v1/runs/{run_id:str}/writers/{writer_id:str}", opt={"scope": "write"}, sync_to_thread=True)
@@ -61,6 +63,8 @@ def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId
 
 def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     state = request.app.state
+    encoding = request.headers.get("content-encoding", "identity")
+    batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
     batch._lines = lines = checked_lines(batch)
     store = store_of(request)
     _check_project_of(request, store, batch.origin.run_id, lines)

@@ -4,14 +4,16 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
-from ..errors import SchemaValidationError
+from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import format_timestamp
 from ..records.grammar import shown
 
@@ -75,7 +77,8 @@ class KeyStore:
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-        _metadata.create_all(self._engine)
+        with _faults_named():
+            self._make_table()
         self._known: dict[str, _Remembered] = {}
         self._lock = threading.Lock()
 
@@ -98,7 +101,7 @@ class KeyStore:
         now = time.time_ns()
         key_id = secrets.token_hex(4)
         text = f"qk_{key_id}_{secrets.token_urlsafe(32)}"
-        with self._engine.begin() as connection:
+        with _faults_named(), self._engine.begin() as connection:
             connection.execute(_keys.insert().values(
                 id=key_id, name=name, digest=_digest(text), scopes=" ".join(scopes),
                 projects=None if limited is None else msgspec.json.encode(limited).decode(), created_at=now,
@@ -107,12 +110,12 @@ class KeyStore:
 
     def all(self) -> list[ServiceKey]:
         """All keys, revoked ones too, the oldest first."""
-        with self._engine.connect() as connection:
+        with _faults_named(), self._engine.connect() as connection:
             return [_read(row) for row in connection.execute(sa.select(_keys).order_by(_keys.c.created_at, _keys.c.id))]
 
     def revoke(self, key_id: str) -> bool:
         """Make a key useless from now on; False if there is none of this id that was still of use."""
-        with self._engine.begin() as connection:
+        with _faults_named(), self._engine.begin() as connection:
             done = connection.execute(
                 _keys.update()
                 .where(_keys.c.id == key_id, _keys.c.revoked_at.is_(None))
@@ -123,25 +126,53 @@ class KeyStore:
         return done.rowcount > 0
 
     def check(self, text: str) -> ServiceKey | None:
-        """The key that ``text`` is; None if it is none or was revoked. How long it takes tells nothing of the text."""
-        parts = text.split("_", 2)
-        key_id = parts[1] if len(parts) == 3 and parts[0] == "qk" else ""
-        digest = _digest(text)
+        """The key that ``text`` is; None if it is none or was revoked. How long it takes tells nothing of the text.
+
+        Raises:
+            SessionStoreError: code ``unavailable``, the database does not answer.
+        """
         now = time.monotonic()
-        known = self._known.get(key_id)
-        if known is None or known.until < now:
-            known = self._look_up(key_id, now)
-        if not hmac.compare_digest(known.digest if known else _digest(""), digest) or known is None:
-            return None
-        if now - known.noted > USE_NOTED_S:
-            known.noted = now
-            with self._engine.begin() as connection:
-                connection.execute(_keys.update().where(_keys.c.id == key_id).values(last_used_at=time.time_ns()))
+        with _faults_named():
+            known = self._look_up(_id_of(text), now)
+            if not hmac.compare_digest(known.digest if known else _NOBODY, _digest(text)) or known is None:
+                return None
+            if now - known.noted > USE_NOTED_S:
+                known.noted = now
+                with self._engine.begin() as connection:
+                    used = _keys.update().where(_keys.c.id == known.key.id).values(last_used_at=time.time_ns())
+                    connection.execute(used)
         return known.key
+
+    def remembered(self, text: str) -> ServiceKey | None:
+        """The key that ``text`` is, if that was found out a moment ago; None says nothing. Asks no database."""
+        known = self._known.get(_id_of(text))
+        now = time.monotonic()
+        if known is None or known.until < now or now - known.noted > USE_NOTED_S:
+            return None
+        return known.key if hmac.compare_digest(known.digest, _digest(text)) else None
+
+    def answers(self) -> None:
+        """Ask the database for anything.
+
+        Raises:
+            SessionStoreError: code ``unavailable``, it does not answer.
+        """
+        with _faults_named(), self._engine.connect() as connection:
+            connection.execute(sa.select(_keys.c.id).limit(1)).all()
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _make_table(self) -> None:
+        for left in (1, 0):
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(CreateTable(_keys, if_not_exists=True))
+                return
+            except (sa.exc.IntegrityError, sa.exc.ProgrammingError):  # another process makes it at this moment
+                if not left:
+                    raise
 
     def _look_up(self, key_id: str, now: float) -> _Remembered | None:
         with self._engine.connect() as connection:
@@ -157,9 +188,26 @@ class KeyStore:
         return known
 
 
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Turn a database's complaints into SessionStoreError; their text may name hosts and files."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise SessionStoreError(f"the database of the keys cannot be used: {error}", code="unavailable") from error
+
+
+def _id_of(text: str) -> str:
+    parts = text.split("_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == "qk" and len(parts[1]) == 8 and parts[1].isalnum() else ""
+
+
 def _digest(text: str) -> str:
     """A key holds 256 random bits: a plain digest cannot be turned back, and costs next to nothing to check."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_NOBODY = _digest("")
 
 
 def _read(row: sa.Row) -> ServiceKey:

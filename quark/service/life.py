@@ -10,6 +10,7 @@ import msgspec
 from litestar import Litestar, Request, get
 
 from .access import OPEN
+from .packing import Packer
 from .problems import ProblemError
 from .watch import Watcher
 
@@ -35,7 +36,7 @@ def readyz(request: Request[Any, Any, Any]) -> Alive:
     state = request.app.state
     if state.stopping:
         raise ProblemError(503, "the service is stopping", headers={"Retry-After": "5"})
-    state.key_store.check("qk_0_")
+    state.key_store.answers()
     return Alive("ok", VERSION)
 
 
@@ -43,11 +44,14 @@ def readyz(request: Request[Any, Any, Any]) -> Alive:
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
     watcher = Watcher(app.state.namespaces.every, app.state.config.lost_after_s)
+    packer = Packer(app.state.namespaces.every)
     watcher.start()
+    packer.start()
     try:
         yield
     finally:
         app.state.stopping = True
         await anyio.to_thread.run_sync(watcher.stop)
+        await anyio.to_thread.run_sync(packer.stop)
         await anyio.to_thread.run_sync(app.state.namespaces.close)
         await anyio.to_thread.run_sync(app.state.key_store.close)

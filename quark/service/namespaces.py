@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import SessionStoreError
 from .config import ServiceConfig
 from .problems import ProblemError
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from ..storage import SqlStore
 
 DEFAULT = "default"
+EMPTY = "empty"
+"""Stands in for namespaces that are not there: who only reads makes none, and is told what an empty one would say."""
+
 LONGEST = 1024
 
 
@@ -44,22 +48,30 @@ class Namespaces:
 
     def __init__(self, config: ServiceConfig) -> None:
         self._config = config
+        self._directory = config.data_dir / "namespaces"
         self._open: dict[str, SqlStore] = {}
         self._lock = threading.Lock()
 
-    def store(self, text: str | None) -> "SqlStore":
-        """The store of a namespace; it is made if it is new."""
+    def store(self, text: str | None, *, make: bool = True) -> "SqlStore":
+        """The store of a namespace, which is made if it is new; with ``make=False`` an empty one stands in for it.
+
+        Raises:
+            ProblemError: 400 no name of a namespace; 403 there are as many namespaces as there may be.
+        """
         label = namespace_label(text)
         store = self._open.get(label)
         if store is None:
             with self._lock:
-                store = self._open.get(label) or self._make(label)
-                self._open[label] = store
+                store = self._open.get(label)
+                if store is None:
+                    label = self._label_to_open(label, make)
+                    store = self._open.get(label) or self._make(label)
+                    self._open[label] = store
         return store
 
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
-        return self._config.data_dir / "namespaces" / namespace_label(text) / "blobs"
+        return self._directory / namespace_label(text) / "blobs"
 
     def every(self) -> "list[SqlStore]":
         """The stores that are open in this process."""
@@ -72,11 +84,26 @@ class Namespaces:
                 store.close()
             self._open.clear()
 
+    def _label_to_open(self, label: str, make: bool) -> str:
+        if label == namespace_label(DEFAULT):
+            return label
+        known = self._directory / label
+        if known.is_dir() and not known.is_symlink():
+            return label
+        if not make:
+            return EMPTY
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if sum(1 for _ in self._directory.iterdir()) >= self._config.max_namespaces:
+            raise ProblemError(403, f"the service has {self._config.max_namespaces} namespaces, the most that it may")
+        return label
+
     def _make(self, label: str) -> "SqlStore":
         from ..storage import SqlStore
 
-        if not self._config.is_sqlite:
-            return SqlStore(self._config.db, namespace=label)  # type: ignore[call-arg]
-        directory = self._config.data_dir / "namespaces" / label
+        directory = self._directory / label
+        if directory.is_symlink():
+            raise SessionStoreError(f"{directory} is a link; a namespace is a directory", code="damaged")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqlStore(directory / "quark.db")
+        if self._config.is_sqlite:
+            return SqlStore(directory / "quark.db")
+        return SqlStore(self._config.db, namespace=label)

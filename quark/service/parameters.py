@@ -21,6 +21,9 @@ Kind = Annotated[
 Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
 Cursor = Annotated[str | None, QueryParameter(pattern="^[0-9]{1,60}$", description="the ``next`` of the page before")]
+Place = Annotated[
+    str | None, QueryParameter(pattern="^[0-9]{1,19}(-[0-9]{1,19}){3}$", description="the ``next`` of the page before")
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 Text = Annotated[str | None, QueryParameter(max_length=4096)]
 MetricKey = Annotated[str, QueryParameter(min_length=1, max_length=1024, description="key of the metric")]

@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaValidationError, SessionStoreError
+from ..errors import InvalidRunStateError, RunNotFoundError, SchemaValidationError, SessionStoreError, WrongTypeError
 
 logger = logging.getLogger("quark.service")
 
@@ -16,7 +17,10 @@ _CODES = {
     416: "range_not_satisfiable", 422: "invalid", 429: "too_many_requests", 500: "internal", 503: "unavailable",
     507: "disk_full",
 }  # fmt: skip
-_STORE_STATUS = {"sequence_gap": 409, "disk_full": 507, "busy": 503}
+_STORE_STATUS = {
+    "sequence_gap": 409, "disk_full": 507, "busy": 503, "unavailable": 503, "read_only": 503, "disk_error": 503,
+    "cannot_open": 503, "damaged": 500, "database": 500,
+}  # fmt: skip
 
 
 class ProblemError(Exception):
@@ -46,9 +50,13 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(409, str(error), code="invalid_run_state")
     if isinstance(error, SessionStoreError):
         status = error.status or _STORE_STATUS.get(error.code or "", 503)
-        waits = {"Retry-After": "1"} if status == 503 else {}
-        return ProblemError(status, str(error), code=error.code, headers=waits)
-    if isinstance(error, (SchemaValidationError, ValueError)) and isinstance(error, QuarkError):
+        if status >= 500 and error.code != "busy":
+            logger.error("the store failed: %s", error)
+        waits = {"Retry-After": "1"} if status in (503, 507) else {}
+        # Its text names files and databases of ours, which are nobody's business.
+        told = str(error) if status < 500 else f"the store could not do it ({error.code or 'unavailable'}); try again"
+        return ProblemError(status, told, code=error.code, headers=waits)
+    if isinstance(error, (SchemaValidationError, WrongTypeError)):
         return ProblemError(422, str(error))
     if isinstance(error, ValidationException):
         causes = error.extra if isinstance(error.extra, list) else []
@@ -58,6 +66,11 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(error.status_code, error.detail, headers=dict(error.headers or {}))
     logger.exception("quark: a request failed", exc_info=error)
     return ProblemError(500, "the service failed on this request; its log says why")
+
+
+def answer_bytes(problem: ProblemError) -> bytes:
+    """The body of the response to a problem."""
+    return msgspec.json.encode({"error": problem.content})
 
 
 def answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

@@ -3,14 +3,15 @@
 from base64 import b64encode
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 from litestar import Request, get
 
-from ..core.reader import RecordFilter
+from ..core.reader import RecordFilter, Series
 from ..records.base import Record
-from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, Text
+from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Place, Points, RunId, Text
 from .problems import ProblemError
-from .runs import readable_run, store_of
+from .runs import json_object, readable_run, store_of
 
 
 class RecordPage(msgspec.Struct):
@@ -36,7 +37,7 @@ class Columns(msgspec.Struct):
     sequences: str
     attempts: str
     ranks: str
-    next: int | None
+    next: str | None
 
 
 class ChartColumns(msgspec.Struct):
@@ -63,7 +64,7 @@ def read_records(
     ``where`` is a JSON object of a kind's own fields; a list as value means any of them.
     """
     readable_run(request, run_id)
-    fields = msgspec.json.decode(where, type=dict[str, Any]) if where else {}
+    fields = json_object(where, "where")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     wanted = RecordFilter(
         step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
@@ -80,21 +81,51 @@ def _told(record: Record) -> dict[str, Any]:
     return told
 
 
-@get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"}, sync_to_thread=True)
-def read_series(
+@get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"})
+async def read_series(
     request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, all_attempts: Flag = False,
-    limit: Points = POINTS, after: Bound = None,
+    limit: Points = POINTS, after: Place = None,
 ) -> Columns:  # fmt: skip
     """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``."""
+    found = await anyio.to_thread.run_sync(
+        _columns, request, run_id, key, all_attempts, limit, after, limiter=request.app.state.readers
+    )
+    request.app.state.room.take(request.scope, sum(len(text) for text in msgspec.structs.astuple(found)[2:-1]))
+    return found
+
+
+def _columns(
+    request: Request[Any, Any, Any], run_id: str, key: str, all_attempts: bool, limit: int, after: str | None
+) -> Columns:
     readable_run(request, run_id)
     series = store_of(request).series(run_id, key, all_attempts=all_attempts)
-    start = after or 0
+    start = _behind(series, after)
     stop = min(start + limit, len(series))
     columns = {
         name: b64encode(getattr(series, name)[start:stop].tobytes()).decode()
         for name in ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
     }
-    return Columns(key=key, length=max(0, stop - start), next=stop if stop < len(series) else None, **columns)
+    place = None
+    if stop < len(series):
+        last = (getattr(series, name)[stop - 1] for name in ("attempts", "ranks", "sequences"))
+        place = "-".join(str(int(number)) for number in (stop, *last))
+    return Columns(key=key, length=max(0, stop - start), next=place, **columns)
+
+
+def _behind(series: Series, place: str | None) -> int:
+    """The index behind the last point of the page before, which moves when points arrive that belong before it.
+
+    Raises:
+        ProblemError: 409, the point is there no more: a later attempt reached its step.
+    """
+    if place is None:
+        return 0
+    index, attempt, rank, sequence = (int(part) for part in place.split("-"))
+    same = (series.sequences == sequence) & (series.attempts == attempt) & (series.ranks == rank)
+    found = same.nonzero()[0]
+    if not len(found):
+        raise ProblemError(409, "the series has changed since the page before; read it again from its start")
+    return int(found[abs(found - (index - 1)).argmin()]) + 1
 
 
 @get("/api/v1/runs/{run_id:str}/chart", opt={"scope": "read"}, sync_to_thread=True)

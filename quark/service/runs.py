@@ -9,6 +9,7 @@ from ..errors import RunNotFoundError
 from ..records.run import ProjectRecord, RunRecord
 from .access import check_project
 from .parameters import Limit, RunId, Sort, Text
+from .problems import ProblemError
 
 
 class RunPage(msgspec.Struct):
@@ -43,8 +44,9 @@ class Projects(msgspec.Struct):
 
 
 def store_of(request: Request[Any, Any, Any]) -> Any:
-    """The store of the namespace that a request names."""
-    return request.app.state.namespaces.store(request.headers.get("x-quark-storage-dir"))
+    """The store of the namespace that a request names; only one that writes makes a new namespace."""
+    name = request.headers.get("x-quark-storage-dir")
+    return request.app.state.namespaces.store(name, make=request.method != "GET")
 
 
 def readable_run(request: Request[Any, Any, Any], run_id: str) -> RunRecord:
@@ -52,6 +54,18 @@ def readable_run(request: Request[Any, Any, Any], run_id: str) -> RunRecord:
     run = store_of(request).run(run_id)
     check_project(request.state.key, run.project_name)
     return run
+
+
+def json_object(text: str | None, field: str) -> dict[str, Any]:
+    """A JSON object out of a query.
+
+    Raises:
+        ProblemError: 400, it is none, or nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise ProblemError(400, f"{field} must be a JSON object ({error})", field=field) from error
 
 
 def project_of(store: Any, run_id: RunId) -> str | None:
@@ -70,7 +84,7 @@ def list_runs(
 ) -> RunPage:  # fmt: skip
     """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive."""
     key = request.state.key
-    wanted = None if config is None else msgspec.json.decode(config, type=dict[str, Any])
+    wanted = json_object(config, "config") or None
     found: list[RunRecord] = []
     while True:
         page = store_of(request).runs(

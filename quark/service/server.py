@@ -1,41 +1,139 @@
 """Serves the application: one process or several, with limits on what a connection may cost, and an orderly end."""
 
+import asyncio
+import functools
 import logging
+import multiprocessing
 import os
-from pathlib import Path
+import resource
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any
 
-from ..settings import setting
+import uvicorn
+
 from .app import create_app
 from .config import ServiceConfig
+from .connection import GuardedProtocol
+from .logs import log_to_stderr
+from .meters import SHARED
 
-MOST_HEADER = 64 << 10
-LOG_LINE = '{"time":"%(asctime)s","level":"%(levelname)s","message":"%(message)s"}'
-_DB, _DATA = "QUARK_SERVICE_DB", "QUARK_SERVICE_DATA"
+logger = logging.getLogger("quark.service")
+
+REPLACE_S = 0.5
+SWITCH_S = 0.001
+"""How long a thread that stores keeps the interpreter from one that reads: a chart asks for it a dozen times."""
+NOT_MADE = "quark.service:create_app"
+"""Stands for the application until ``Server.run`` has made it."""
 
 
-def app_from_environment() -> object:
-    """The application as a worker process makes it: what to serve comes from the process that started it."""
-    data = setting(_DATA)
-    return create_app(ServiceConfig.of(setting(_DB) or "", Path(data) if data else None))
+class Server(uvicorn.Server):
+    """One process that serves. At SIGTERM or SIGINT it says that it stops, then stops listening, then drains."""
+
+    def __init__(self, config: uvicorn.Config, service: ServiceConfig) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal. The application is made here: with several workers that is another process."""
+        log_to_stderr()
+        sys.setswitchinterval(SWITCH_S)
+        self._app = create_app(self._service)
+        self.config.app = self._app
+        super().run(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal ends in order, a second one at once."""
+        if self._app.state.stopping or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._app.state.stopping = True
+        logger.info("stopping: new requests are answered with 503")
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._service.notice_s, super().handle_exit, sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
 
 
 def serve(config: ServiceConfig, *, host: str, port: int, workers: int = 1, connections: int = 1000) -> None:
-    """Serve until SIGTERM or SIGINT; requests that are being served then have ``drain_s`` to finish.
+    """Serve until SIGTERM or SIGINT; then see ``notice_s`` and ``drain_s`` of the configuration.
 
     Args:
         host, port: where to listen.
         workers: processes.
-        connections: requests that one process serves at once; further ones are answered with 503.
+        connections: connections that one process holds at once; requests on further ones are answered with 503.
     """
-    import uvicorn
+    log_to_stderr()
+    _allow_files()
+    settings = {
+        "host": host, "port": port, "limit_concurrency": connections, "http": GuardedProtocol, "ws": "none",
+        "proxy_headers": False, "timeout_keep_alive": 30, "access_log": False, "server_header": False,
+        "timeout_graceful_shutdown": max(1, round(config.drain_s)), "log_config": None,
+    }  # fmt: skip
+    if workers > 1:
+        _supervise(config, settings, workers)
+        return
+    server = Server(uvicorn.Config(NOT_MADE, **settings), config)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)
 
-    logging.basicConfig(
-        level=logging.INFO, format='{"time":"%(asctime)s","level":"%(levelname)s","message":"%(message)s"}'
-    )
-    os.environ[_DB], os.environ[_DATA] = config.db, str(config.data_dir)
-    uvicorn.run(
-        "quark.service.server:app_from_environment" if workers > 1 else create_app(config), factory=workers > 1,
-        host=host, port=port, workers=workers, limit_concurrency=connections, timeout_keep_alive=30,
-        timeout_graceful_shutdown=int(config.drain_s), h11_max_incomplete_event_size=MOST_HEADER, access_log=False,
-        server_header=False, log_config=None,
-    )  # fmt: skip
+
+def _supervise(config: ServiceConfig, settings: dict[str, Any], workers: int) -> None:
+    """Keep so many processes at work on one socket; one that dies is replaced."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    counts = os.environ[SHARED] = tempfile.mkdtemp(prefix="quark-service-")
+    listening = uvicorn.Config(NOT_MADE, **settings).bind_socket()
+    start = functools.partial(_start, config, settings, listening)
+    children = [start() for _ in range(workers)]
+    try:
+        while not stop.wait(REPLACE_S):
+            for place, child in enumerate(children):
+                if child.exitcode is not None:
+                    logger.error("a worker ended with the exit code %s; another one takes its place", child.exitcode)
+                    children[place] = start()
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(config.notice_s + config.drain_s + 10.0)
+            child.kill()
+        listening.close()
+        shutil.rmtree(counts, ignore_errors=True)
+
+
+def _start(config: ServiceConfig, settings: dict[str, Any], listening: socket.socket) -> SpawnProcess:
+    child = multiprocessing.get_context("spawn").Process(target=_work, args=(config, settings, listening))
+    child.start()
+    return child
+
+
+def _work(config: ServiceConfig, settings: dict[str, Any], listening: socket.socket) -> None:
+    """A worker; it ends when the process that started it does, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    Server(uvicorn.Config(NOT_MADE, **settings), config).run([listening])
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _allow_files() -> None:
+    """As many open files as the system lets us have: connections, and a handful for each namespace."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65_536) if hard != resource.RLIM_INFINITY else 65_536
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

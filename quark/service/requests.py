@@ -1,0 +1,135 @@
+"""What happens around every request: it gets an id, is timed, counted and logged, and has to keep moving."""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import ProblemError, answer_bytes
+
+logger = logging.getLogger("quark.service.requests")
+
+PIECE = 256 << 10
+"""Bytes of an answer that are handed on at once: the rest waits until the client has read them."""
+
+PIECE_S = 30.0
+"""A client that has not read a piece after so long is gone: 9 KiB a second are asked for."""
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_ALWAYS_SERVED = frozenset(("/healthz", "/readyz", "/metrics"))
+encode = msgspec.json.encode
+
+
+class ClientGoneError(Exception):
+    """Nobody reads the answer."""
+
+
+def around(app: ASGIApp, state: Any) -> ASGIApp:
+    """``app`` with everything that happens around a request; outermost, so that refused ones are counted too."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        request = _Request(scope, receive, send, state.config.body_timeout_s)
+        with state.meters.open_requests.track_inprogress():
+            try:
+                if state.stopping and scope["path"] not in _ALWAYS_SERVED:
+                    await request.refuse(ProblemError(503, "the service is stopping", headers={"Retry-After": "1"}))
+                else:
+                    await app(scope, request.receive, request.send)
+            except ClientGoneError:
+                await request.abort()
+            finally:
+                state.room.leave(scope)
+                request.note(state.meters)
+
+    return serve
+
+
+class _Request:
+    """One request on its way."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, idle_s: float) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._idle_s = idle_s
+        self._start = time.perf_counter()
+        self._status = 0
+        self._whole = False
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        self._id = given.decode() if _ID.match(given) else secrets.token_hex(8)
+
+    async def receive(self) -> Any:
+        """The next part of the body; a client that sends nothing for long is refused."""
+        if self._whole:  # what comes now is the end of the connection, however late
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise ProblemError(408, f"nothing arrived for {self._idle_s:g} s") from None
+        self._whole = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer, in pieces: whoever reads slowly costs little memory, and not for ever."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._id.encode())]
+            if not any(name == b"x-content-type-options" for name, _ in headers):
+                headers.append((b"x-content-type-options", b"nosniff"))
+            await self._pass_on({**message, "headers": headers})
+            return
+        body = message.get("body", b"")
+        if len(body) > PIECE:
+            view, more = memoryview(body), message.get("more_body", False)
+            for at in range(0, len(body), PIECE):
+                last = at + PIECE >= len(body)
+                piece = bytes(view[at : at + PIECE])
+                await self._pass_on({"type": "http.response.body", "body": piece, "more_body": more or not last})
+        else:
+            await self._pass_on(message)
+
+    async def refuse(self, problem: ProblemError) -> None:
+        """Answer with a problem, without the application."""
+        body = answer_bytes(problem)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+        headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})  # type: ignore[typeddict-item]
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def abort(self) -> None:
+        """Cut the connection, what it has not read included."""
+        abort: Callable[[], None] | None = (self._scope.get("extensions") or {}).get("quark.abort", {}).get("abort")
+        if abort is not None:
+            abort()
+            await asyncio.sleep(0)  # the server hears of it before it looks for an answer
+
+    def note(self, meters: Any) -> None:
+        """Count the request, and write its line: which route it was, never what it held."""
+        seconds = time.perf_counter() - self._start
+        route = str(self._scope.get("path_template") or "other")
+        method = self._scope["method"] if len(self._scope["method"]) < 10 else "other"  # type: ignore[typeddict-item]
+        meters.served(route, method, self._status, seconds)
+        if logger.isEnabledFor(logging.INFO):
+            key = (self._scope.get("state") or {}).get("key")
+            logger.info("request", extra={"quark": {
+                "id": self._id, "method": method, "route": route, "status": self._status,
+                "ms": round(seconds * 1e3, 2), "key": getattr(key, "id", None),
+            }})  # fmt: skip
+
+    async def _pass_on(self, message: Any) -> None:
+        try:
+            async with asyncio.timeout(PIECE_S):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGoneError from None

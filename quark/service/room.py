@@ -1,0 +1,36 @@
+"""How much memory requests may hold all together: what does not fit is refused, to come again later."""
+
+import threading
+from typing import Any
+
+from .problems import ProblemError
+
+
+class Room:
+    """Bytes that the bodies and answers of all requests of this process may take at once."""
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._lock = threading.Lock()
+        self._taken: dict[int, int] = {}
+
+    def take(self, scope: Any, size: int) -> None:
+        """Take room for a request until it ends.
+
+        Raises:
+            ProblemError: 503, there is none; the client comes again.
+        """
+        with self._lock:
+            if size <= self.free:
+                self.free -= size
+                self._taken[id(scope)] = self._taken.get(id(scope), 0) + size
+                return
+        raise ProblemError(
+            503, "the requests that are being served take all the memory that they may; try again",
+            code="busy", headers={"Retry-After": "1"},
+        )  # fmt: skip
+
+    def leave(self, scope: Any) -> None:
+        """The request has ended."""
+        with self._lock:
+            self.free += self._taken.pop(id(scope), 0)
