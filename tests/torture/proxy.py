@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 FAULTS: dict[str, float] = {
     "refused": 0.04, "too_many": 0.04, "internal_before": 0.03, "internal_after": 0.05, "unavailable": 0.03,
     "answer_lost": 0.05, "answer_cut": 0.03, "request_cut": 0.03, "html": 0.02, "late": 0.01, "delayed": 0.05,
-    "twice": 0.03,
+    "twice": 0.08,
 }  # fmt: skip
 """Each fault with the share of requests that it befalls."""
 

@@ -1,6 +1,7 @@
 """A service under torture, and builds of it with a planted fault that the accounts must notice."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
@@ -16,11 +17,16 @@ def live(db: str, data: str, port: int, mutant: str | None) -> None:
     serve(ServiceConfig.of(db, Path(data)), host="127.0.0.1", port=port)
 
 
-def _with_appends(changed: Callable[[Any, Any, Any, Any], Any]) -> None:
+def _with_appends(changed: Callable[[Callable[[], Any], Any, Any], Any]) -> None:
+    """Put ``changed(append, connection, batch)`` in the place of every append."""
     from quark.storage.append import Appender
 
     true = Appender.append
-    Appender.append = lambda self, connection, batch: changed(true, self, connection, batch)  # type: ignore[method-assign]
+
+    def append(self: Any, connection: Any, batch: Any, **options: Any) -> Any:
+        return changed(partial(true, self, connection, batch, **options), connection, batch)
+
+    Appender.append = append  # type: ignore[method-assign]
 
 
 def _set_mark(connection: Any, batch: Any, mark: int) -> None:
@@ -34,9 +40,9 @@ def _set_mark(connection: Any, batch: Any, mark: int) -> None:
 def stores_again() -> None:
     """Deduplication is off: a batch that comes again is stored again."""
 
-    def changed(true: Any, store: Any, connection: Any, batch: Any) -> Any:
+    def changed(append: Callable[[], Any], connection: Any, batch: Any) -> Any:
         _set_mark(connection, batch, batch.first)
-        return true(store, connection, batch)
+        return append()
 
     _with_appends(changed)
 
@@ -45,9 +51,9 @@ def marks_too_far() -> None:
     """The mark moves a record further than the rows, for a batch in five."""
     count = 0
 
-    def changed(true: Any, store: Any, connection: Any, batch: Any) -> Any:
+    def changed(append: Callable[[], Any], connection: Any, batch: Any) -> Any:
         nonlocal count
-        work = true(store, connection, batch)
+        work = append()
         count += 1
         if count % 5 == 0:
             work.mark += 1
