@@ -66,6 +66,7 @@ _HOMES: dict[str, str] = {
     "RecordFilter": "core.reader",
     "RunContext": "records.run",
     "RunControl": "core.control",
+    "RunGroup": "session.groups",
     "RunManifest": "core.lifecycle",
     "RunMark": "core.batch",
     "RunNotFoundError": "errors",
@@ -93,12 +94,15 @@ _HOMES: dict[str, str] = {
     "add_tag": "session",
     "connect": "reading",
     "current_run": "session",
+    "derive_run_id": "session.groups",
     "dump_record": "records.validation",
     "end_run": "session",
     "migrate_store": "storage.migrate",
     "open": "reading",
     "resume_run": "session",
+    "run_group": "session.groups",
     "start_run": "session",
+    "store_files": "session.folders",
     "validate_record": "records.validation",
 }
 """The module of each public name. ``__init__.pyi`` says the same to type checkers; a test holds the two equal."""

@@ -5,8 +5,8 @@ from .analysis.engine import AnalyzerResult as AnalyzerResult
 from .analysis.live import LiveAnalyzer as LiveAnalyzer
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark
-from .core.lifecycle import CriterionManifest as CriterionManifest
 from .core.control import RunControl as RunControl
+from .core.lifecycle import CriterionManifest as CriterionManifest
 from .core.lifecycle import RunManifest as RunManifest
 from .core.lifecycle import StepState as StepState
 from .core.lifecycle import StopReason as StopReason
@@ -87,6 +87,10 @@ from .session import current_run as current_run
 from .session import end_run as end_run
 from .session import resume_run as resume_run
 from .session import start_run as start_run
+from .session.folders import store_files as store_files
+from .session.groups import RunGroup as RunGroup
+from .session.groups import derive_run_id as derive_run_id
+from .session.groups import run_group as run_group
 from .sinks.console import ConsoleSink as ConsoleSink
 from .sinks.jsonl import JsonlSink as JsonlSink
 from .sinks.memory import MemorySink as MemorySink

@@ -146,11 +146,12 @@ class Connection:
         raise refusal(response.status_code, response.headers, found, self.url)
 
     def _patiently(self, ask: Callable[[], bytes]) -> bytes:
+        begun = self.clock.monotonic()
         for left in range(self._tries - 1, -1, -1):
             try:
                 return ask()
             except ServiceUnavailableError as error:
-                if not left:
+                if not left or self.clock.monotonic() - begun > self._timeout_s:
                     raise
                 ceiling = 0.2 * 2 ** (self._tries - left)
                 self.clock.sleep(max(min(error.retry_after_s, 5.0), self.rng.uniform(0, ceiling)))

@@ -39,9 +39,13 @@ def begin(
     *, project: str | None = None, config: Mapping[str, Any] | None = None, tags: Iterable[str] | None = None,
     parent_run_id: str | None = None, storage_dir: str | Path | None = None, strict_mode: bool = False,
     name: str | None = None, run_id: str | None = None, trackers: Iterable[Any] | str = (),
-    close_timeout_s: float | None = None, declared: Mapping[str, Any] | None = None,
+    close_timeout_s: float | None = None, declared: Mapping[str, Any] | None = None, root: str | None = None,
 ) -> TrainingSession:  # fmt: skip
-    """Start a run; see ``quark.start_run``. ``declared``: what a tracked loop declares of itself."""
+    """Start a run; see ``quark.start_run``.
+
+    ``declared``: what a tracked loop declares of itself. ``root``: the first run of the line, where the parent is known
+    to be there; the store may not have heard of it yet.
+    """
     if setting("QUARK_DISABLE"):
         return DisabledSession(_check_project(project or "disabled"))
     host = current_run()
@@ -54,7 +58,7 @@ def begin(
     checked_tags = _check_tags(tags)
     job = find_job()
     run_id = run_id or _run_id(job, project)
-    root = _lineage_root(storage_dir, parent_run_id)
+    root = root or _lineage_root(storage_dir, parent_run_id)
     placement = writable_placement(storage_dir, run_id)
     home = home_of(placement, storage_dir)
     environment = capture_environment()
