@@ -1,5 +1,6 @@
 """The payloads of artifacts to a Quark service, beside the records; an upload that breaks off goes on where it was."""
 
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -114,9 +115,9 @@ class ServiceFilesSink(Sink):
         except OSError as error:
             return f"the file of the artifact cannot be read ({error})"
         except RefusedError as error:
-            if error.status in (413, 422):
+            if error.status == 413 or (error.status == 422 and _digest(path) != digest):
                 return str(error)
-            raise
+            raise  # bytes were mixed up on their way: the service has forgotten them, and they are sent again
         return None
 
     def _held(self, answer: bytes) -> tuple[int, bool]:
@@ -126,3 +127,11 @@ class ServiceFilesSink(Sink):
                 f"what answered at {self.connection.url} is no Quark service; is QUARK_PERSISTENCE_URL right?"
             )
         return told["size"], told["complete"]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -21,7 +21,7 @@ from .nursery import Nursery
 from .proxy import FaultProxy
 
 CLIENTS = 3
-RECOVERY_S = 60.0
+RECOVERY_S = 120.0
 
 
 @dataclass
