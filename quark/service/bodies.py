@@ -1,6 +1,7 @@
 """Reads the body of a request within limits of size and time, unpacked as it comes."""
 
 import asyncio
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,8 @@ async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> b
     Raises:
         ProblemError: 413 too large; 408 too slow; 503 no room for it now.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > config.max_body:
+    declared = request.headers.get("content-length", "0")
+    if re.fullmatch(r"[0-9]{1,18}", declared) is None or int(declared) > config.max_body:
         raise _too_large(config.max_body)
     room = request.app.state.room
     made = bytearray()

@@ -13,6 +13,7 @@ from ..errors import SchemaValidationError
 from ..records.base import Origin
 from ..records.grammar import check_key
 from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
+from ..records.validation import validate_record
 from ..storage.append import RefusedLineError
 from .access import check_project
 from .bodies import read_body, unpacked
@@ -127,8 +128,8 @@ def _check(line: Line, batch: RecordBatch, least: int) -> int:
         for key in line.values:
             _check_metric_key(key)
     elif line.kind != "run":
-        for _ in records_of(line, batch.origin):  # kinds of later releases give none, and are kept as they are
-            pass
+        for record in records_of(line, batch.origin):  # kinds of later releases give none, and are kept as they are
+            validate_record(record)
     return line.sequence + 1
 
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from ..errors import SchemaValidationError, SessionStoreError
@@ -170,7 +171,7 @@ class KeyStore:
                 with self._engine.begin() as connection:
                     connection.execute(CreateTable(_keys, if_not_exists=True))
                 return
-            except (sa.exc.IntegrityError, sa.exc.ProgrammingError):  # another process makes it at this moment
+            except (IntegrityError, ProgrammingError):  # another process makes it at this moment
                 if not left:
                     raise
 
@@ -193,7 +194,7 @@ def _faults_named() -> Iterator[None]:
     """Turn a database's complaints into SessionStoreError; their text may name hosts and files."""
     try:
         yield
-    except sa.exc.SQLAlchemyError as error:
+    except SQLAlchemyError as error:
         raise SessionStoreError(f"the database of the keys cannot be used: {error}", code="unavailable") from error
 
 

@@ -109,7 +109,8 @@ class _Request:
 
     async def abort(self) -> None:
         """Cut the connection, what it has not read included."""
-        abort: Callable[[], None] | None = (self._scope.get("extensions") or {}).get("quark.abort", {}).get("abort")
+        extensions: dict[str, Any] = self._scope.get("extensions") or {}
+        abort: Callable[[], None] | None = extensions.get("quark.abort", {}).get("abort")
         if abort is not None:
             abort()
             await asyncio.sleep(0)  # the server hears of it before it looks for an answer
