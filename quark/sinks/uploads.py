@@ -104,9 +104,7 @@ class ServiceFilesSink(Sink):
                 file.seek(held)
                 while not complete:
                     if self._stopped:
-                        raise ServiceUnavailableError(
-                            "the run ended during the upload; it goes on later"
-                        )
+                        raise ServiceUnavailableError("the run ended during the upload; it goes on later")
                     part = file.read(PART)
                     headers = {"Content-Range": f"bytes {held}-{held + len(part) - 1}/{total}"} if part else {}
                     held, complete = self._held(self.connection.send("PUT", target, body=part, headers=headers))

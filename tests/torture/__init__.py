@@ -1,1 +1,1 @@
-"""A service, its clients and the way between them, all of them failing at once; and the accounts that must still agree."""
+"""A service, its clients and the way between them, all failing at once; and the accounts that must still agree."""

@@ -1,4 +1,4 @@
-"""``python -m tests.torture --seconds 60 --seed 1``: one line of JSON a seed; the exit code is 1 if anything is wrong."""
+"""``python -m tests.torture --seconds 60 --seed 1``: a line of JSON a seed; the exit code is 1 if anything is wrong."""
 
 import argparse
 import json
