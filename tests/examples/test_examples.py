@@ -18,6 +18,7 @@ EXPECTED = {
     "ignite_trainer": ("ignite-digits", {"train/loss", "optimizer/lr", "val/accuracy", "system/runtime/data_time_ms"}),
     "keras_fit": ("keras-digits", {"batch/loss", "train/loss", "val/accuracy", "optimizer/lr"}),
     "lightning_digits": ("digits", {"train/loss", "val/accuracy", "optimizer/lr", "optimizer/grad_norm"}),
+    "mirror_to_clearml": ("mirrored", {"train/loss", "train/accuracy"}),
     "mirror_to_mlflow": ("mirrored", {"train/loss", "train/accuracy"}),
     "mirror_to_wandb": ("mirror-to-wandb", {"train/loss", "val/loss", "optimizer/lr"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
