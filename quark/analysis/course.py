@@ -23,6 +23,7 @@ class Course:
         value: the last loss.
         level: the last loss on the scale.
         mean: its exponentially weighted mean over some 20 values.
+        first: the very first loss on the scale.
         start: the median of the first five, or the first one if the loss ran away from it at once.
         best: the lowest that ``mean`` was.
         worst: the largest factor above ``best`` among about the last 20.
@@ -40,7 +41,7 @@ class Course:
 
     def _reset(self) -> None:
         self.seen = 0
-        self.level = self.mean = self.start = 0.0
+        self.level = self.mean = self.start = self.first = 0.0
         self.best = math.inf
         self.worst = 0.0
         self.high = 0
@@ -59,6 +60,8 @@ class Course:
         self.value = loss
         level = self.level = math.asinh(loss / self._scale) if self._scale else log_of(loss)
         seen = self.seen = self.seen + 1
+        if seen == 1:
+            self.first = level
         if seen <= FIRST:
             self._first.append(level)
             self.start = self._beginning()
@@ -79,8 +82,9 @@ class Course:
         """The median of the first losses; the very first where the loss ran away from it at once."""
         first = self._first
         middle = median(first)
-        ran_away = len(first) >= 3 and first[0] < first[1] < first[2] and middle - first[0] > 0.69
-        return first[0] if ran_away else middle
+        above = middle - first[0]
+        rises = len(first) >= 3 and first[0] < first[1] < first[2]
+        return first[0] if above > 2.3 or (rises and above > 0.69) else middle
 
     @property
     def known(self) -> bool:

@@ -120,7 +120,7 @@ class LearningRateTooHigh(Rule):
 
     Decides: while the loss is above 0.9 of its beginning, after 20 steps, the exponentially weighted mean of |dw|/|w|
     over all weights is above 3 % a step in 8 of 10 looks, or the weights have grown to five times their first norm in
-    4 of 6; or the mean loss stands above 1.5 times its beginning,
+    4 of 6 and the loss is not below the very first one; or the mean loss stands above 1.5 times its beginning,
     or above three times its best and above half of its beginning, for 20 steps, and by more than its noise explains.
     Losses that are not positive have no such shares: there only the updates are judged.
     """
@@ -187,8 +187,9 @@ class LearningRateTooHigh(Rule):
         grown = ratio(weight, self._weight)
         poor = course.known and course.fallen > 0.9
         fast = self._fast.see(poor and self._moved > 0.03)
-        swollen = self._swollen.see(poor and grown > 5.0)
-        if (fast or swollen) and poor and course.seen >= 20:
+        worse_off = course.known and course.mean > course.first - 0.1
+        swollen = self._swollen.see(worse_off and grown > 5.0)
+        if ((fast and poor) or (swollen and worse_off)) and course.seen >= 20:
             self.alert(
                 frame, "warning", subject="learning rate", title="Large steps, and the loss does not fall",
                 fact=f"A step changes the weights by {self._moved:.1%} of their norm, which is {number(grown)} times "

@@ -1,0 +1,98 @@
+"""The course of a loss as arrays that can be cut: ordered, one value a step, on a scale on which noise is even."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.reader import Series
+
+MOST = 96
+"""Blocks of a curve at most."""
+
+_LARGEST = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A loss over steps, folded into equally long blocks.
+
+    Attributes:
+        key: of the metric.
+        levels: float64, the mean of each block on the scale: ln(loss), or asinh(loss / median |loss|) from the first
+            loss on that is not positive.
+        first, last: int64, the steps of each block's first and last point.
+        points: how many points a block holds; the last one may hold up to half as many more or fewer.
+        positive: whether the scale is the logarithm.
+    """
+
+    key: str
+    levels: Any
+    first: Any
+    last: Any
+    points: int
+    positive: bool
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+
+def curve_of(series: Series, *, accuracy: bool = False) -> Curve | None:
+    """The course of a metric; None if it has no finite value.
+
+    Points are put in the order of their steps, several values of a step are averaged. A metric without steps is
+    counted by epochs, else by its points.
+
+    Args:
+        series: the metric.
+        accuracy: it is an accuracy as a share or in percent: its distance from the best possible is the loss.
+    """
+    import numpy as np
+
+    steps, values = _places(series), np.asarray(series.values, dtype=float)
+    kept = np.isfinite(values) & (steps >= 0)
+    steps, values = steps[kept], np.clip(values[kept], -_LARGEST, _LARGEST)
+    if not len(values):
+        return None
+    steps, values = _one_a_step(steps, values)
+    if accuracy:
+        values = np.maximum((100.0 if values.max() > 1.5 else 1.0) - values, 0.0)
+    levels, positive = on_scale(values)
+    length = 1
+    while len(levels) // length >= MOST:
+        length *= 2
+    starts = np.arange(0, len(levels), length)
+    if len(starts) > 1 and len(levels) - starts[-1] < (length + 1) // 2:
+        starts = starts[:-1]
+    ends = np.append(starts[1:], len(levels))
+    means = np.add.reduceat(levels, starts) / (ends - starts)
+    return Curve(series.key, means, steps[starts], steps[ends - 1], length, positive)
+
+
+def on_scale(values: Any) -> tuple[Any, bool]:
+    """Losses on a scale on which a factor is a difference, and whether that is the logarithm."""
+    import numpy as np
+
+    if values.min() > 0:
+        return np.log(values), True
+    sizes = np.abs(values[values != 0])
+    scale = float(np.median(sizes)) if len(sizes) else 1.0
+    with np.errstate(over="ignore"):
+        return np.arcsinh(np.clip(values / scale, -_LARGEST, _LARGEST)), False
+
+
+def _places(series: Series) -> Any:
+    import numpy as np
+
+    for numbers in (series.steps, series.epochs):
+        if len(numbers) and numbers.max() >= 0:
+            return numbers
+    return np.arange(len(series))
+
+
+def _one_a_step(steps: Any, values: Any) -> tuple[Any, Any]:
+    import numpy as np
+
+    if not (np.diff(steps) > 0).all():
+        steps, index, counts = np.unique(steps, return_inverse=True, return_counts=True)
+        # divided before it is summed, so that values near the largest float do not overflow
+        values = np.bincount(index, weights=values / counts[index])
+    return steps, values

@@ -1,0 +1,112 @@
+"""What the rules cost: CPU time of live analysis a step, and of a stored run over that of merely reading it.
+
+Run it with: pytest tests/benchmarks/bench_analysis.py -m benchmark -s
+"""
+
+import math
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import quark
+from quark import AnalyzerEngine, LiveAnalyzer, RecordBatch, RunManifest
+from quark.records.line import Line, encode
+from quark.testing import MemoryRunHandle
+
+from .measuring import show
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
+
+LAYERS = 200
+STEPS = 30
+GOAL_MS = 5.0
+POINTS, SUMMARIES = 1_000_000, 100_000
+GOAL_S = 3.0
+
+
+def layer(number: int, summary_type: str) -> bytes:
+    """The body of a layer summary as the hooks write it."""
+    return encode({
+        "module_name": f"layer{number}", "module_type": "ReLU", "summary_type": summary_type,
+        "hook_direction": "forward" if summary_type == "activation" else "backward", "call_index": 0,
+        "element_count": 4096, "tensor_shape": (32, 128), "mean": 0.1, "std": 0.8, "norm": 10.0, "variance": 0.64,
+        "dead_unit_ratio": 0.5, "saturation_ratio": None,
+        "metadata": {"training": True, "nonfinite_count": 0, "max_abs": 3.0, "unit_dead_ratio": 0.0},
+    })  # fmt: skip
+
+
+def parameter(number: int) -> bytes:
+    """The body of a parameter summary."""
+    return encode({
+        "parameter_name": f"layer{number}.weight", "call_index": 0, "element_count": 4096,
+        "parameter_shape": (64, 64), "weight_norm": 3.0, "gradient_norm": 0.1, "update_norm": 0.003,
+        "update_ratio": 0.001, "metadata": {},
+    })  # fmt: skip
+
+
+def put(run: Any, kind: str, step: int, body: bytes) -> None:
+    """Journal a record."""
+    stored = False
+    while not stored:
+        number = run.journal.next
+        line = encode(Line(kind, number, time.time_ns(), step, body=msgspec.Raw(body))) + b"\n"
+        stored = run.journal.put(number, line)
+
+
+def test_live_analysis_of_every_step() -> None:
+    """200 layers, activations, gradients and parameters in every step: 5 ms of a background thread are the goal."""
+    run = MemoryRunHandle()
+    bodies = [("layer", layer(n, kind)) for n in range(LAYERS) for kind in ("activation", "gradient")]
+    bodies += [("parameter", parameter(n)) for n in range(LAYERS)]
+    for step in range(STEPS):
+        for kind, body in bodies:
+            put(run, kind, step, body)
+        run.log_values({"train/loss": 2.0 * math.exp(-step / 20) + 0.1}, step=step)
+    times = []
+    for _ in range(5):
+        live = LiveAnalyzer()
+        live.on_start(RunManifest(run_id=run.run_id, project="bench"))
+        batch = RecordBatch(run.journal.origin, 0, run.journal.next, b"".join(run.journal.written))
+        begin = time.process_time()
+        live.write(batch)
+        times.append((time.process_time() - begin) * 1e3 / STEPS)
+    taken = statistics.median(times)
+    show("live analysis", {f"{LAYERS} layers, {len(bodies)} records a step": {"ms CPU a step": taken, "goal": GOAL_MS}})
+    assert live.alerts.maxlen == 1000
+    assert taken < 2 * GOAL_MS
+
+
+def test_analysis_of_a_large_run(tmp_path: Path) -> None:
+    """A million points of ten metrics and a hundred thousand layer summaries: three seconds are the goal.
+
+    What fails is a gross regression: five times the cost of merely reading the summaries.
+    """
+    bodies = [layer(n, "activation" if n % 2 else "gradient") for n in range(100)]
+    steps = POINTS // 10
+    with quark.start_run(project="bench", storage_dir=tmp_path) as run:
+        for step in range(steps):
+            rest = {f"other/{number}": 1.0 for number in range(8)}
+            run.log({"train/loss": 2.0 * math.exp(-step / 20_000) + 0.1, "train/lr": 1e-3, **rest}, step=step)
+            if step % (steps // (SUMMARIES // 100)) == 0:
+                for body in bodies:
+                    put(run, "layer", step, body)
+        run.flush(300)
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert view.counts()["layer"] == SUMMARIES
+        analyze, read = [], []
+        for _ in range(3):
+            begin = time.process_time()
+            assert sum(1 for _ in view.records("layer")) == SUMMARIES
+            read.append(time.process_time() - begin)
+            begin = time.process_time()
+            AnalyzerEngine(view).analyze()
+            analyze.append(time.process_time() - begin)
+    taken, floor = statistics.median(analyze), statistics.median(read)
+    row = {"s CPU": taken, "goal": GOAL_S, "reading alone": floor}
+    show("analysis of a stored run", {f"{POINTS:,} points, {SUMMARIES:,} summaries": row})
+    assert taken < 5 * floor
