@@ -173,15 +173,14 @@ class Framer:
 
     def metrics(self, values: dict[str, float], step: int | None, epoch: int | None, time_ns: int) -> Frame | None:
         """Take metrics that were logged together."""
-        done = self._reach(step, epoch, time_ns, values)
-        frame = self._open
-        assert_open(frame).values.update(values)
+        frame, done = self._reach(step, epoch, time_ns, values)
+        frame.values.update(values)
         return done
 
     def item(self, kind: str, item: Any, step: int | None, epoch: int | None, time_ns: int) -> Frame | None:
         """Take a record of another kind."""
-        done = self._reach(step, epoch, time_ns, None)
-        assert_open(self._open).add(kind, item)
+        frame, done = self._reach(step, epoch, time_ns, None)
+        frame.add(kind, item)
         return done
 
     def close(self) -> Frame | None:
@@ -191,8 +190,8 @@ class Framer:
 
     def _reach(
         self, step: int | None, epoch: int | None, time_ns: int, values: dict[str, float] | None
-    ) -> Frame | None:
-        """Make sure that the open frame is the one of this step."""
+    ) -> tuple[Frame, Frame | None]:
+        """The frame of this step, and the one before it if that is complete now."""
         frame = self._open
         if frame is not None and frame.items < MOST_ITEMS:
             frame.items += 1
@@ -205,18 +204,11 @@ class Framer:
                     frame.step = step
                 if frame.epoch is None:
                     frame.epoch = epoch
-                return None
+                return frame, None
         if frame is not None and step is None:
             step = frame.step if epoch is None or epoch == frame.epoch else None
-        self._open = Frame(step, epoch, self._rank, time_ns)
-        return frame
-
-
-def assert_open(frame: Frame | None) -> Frame:
-    """The frame that ``_reach`` has opened."""
-    if frame is None:
-        raise RuntimeError("no frame is open; this is a defect of Quark, please report it")
-    return frame
+        made = self._open = Frame(step, epoch, self._rank, time_ns)
+        return made, frame
 
 
 def frames_of(lines: Iterator[Line], rank: int = 0) -> Iterator[Frame]:

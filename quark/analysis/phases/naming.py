@@ -1,0 +1,185 @@
+"""Names the pieces of a loss: fast, slow, none at all, away from the best; and where validation leaves training."""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from ...records.literals import PhaseName
+from ...records.thresholds import PhaseAnalyzerThresholds
+from .curve import Curve
+from .cutting import SHORTEST, Piece, cut
+
+SURE = 2.5
+"""Standard errors from which a slope is believed."""
+
+BRIEF = 0.15
+"""Share of the run within which a flat or rising beginning is adaptation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Blocks ``start`` up to ``stop`` of a curve that go by one name.
+
+    Attributes:
+        rate: change of the fitted level per tenth of the run; below zero is better.
+        first_level, last_level: the fitted level at its two ends.
+    """
+
+    name: PhaseName
+    start: int
+    stop: int
+    rate: float
+    first_level: float
+    last_level: float
+
+
+def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
+    """The stretches of a curve, neighbours of one name joined."""
+    if len(curve) * curve.points <= limits.initialization_points:
+        first, last = float(curve.levels[0]), float(curve.levels[-1])
+        return (Stretch("initialization_adaptation", 0, len(curve), last - first, first, last),)
+    pieces = cut(curve.levels)
+    best = pieces[0].at_start
+    made: list[Stretch] = []
+    away = False
+    for place, piece in enumerate(pieces):
+        rate = _rate(curve, piece)
+        jump = piece.at_start - pieces[place - 1].at_end if place else 0.0
+        away = _diverges(piece, jump, best, limits, away)
+        name = "divergence" if away else _name(rate, piece, limits)
+        made.append(Stretch(name, piece.start, piece.stop, rate, piece.at_start, piece.at_end))
+        best = min(best, piece.at_start, piece.at_end)
+    made = _without_blips(_adaptation(made, curve, limits), len(curve))
+    return tuple(_joined(curve, made))
+
+
+def _rate(curve: Curve, piece: Piece) -> float:
+    """Change per tenth of the run's steps; a piece of a metric that was logged more often does not count more."""
+    whole = float(curve.last[-1] - curve.first[0])
+    own = float(_middle(curve, piece.stop - 1) - _middle(curve, piece.start))
+    return 0.0 if own <= 0 or whole <= 0 else piece.change / own * whole / 10
+
+
+def _middle(curve: Curve, block: int) -> float:
+    return (float(curve.first[block]) + float(curve.last[block])) / 2
+
+
+def _improvement(share: float) -> float:
+    """A relative improvement as a difference of logarithms."""
+    return -math.log(max(1.0 - share, 1e-9))
+
+
+def _name(rate: float, piece: Piece, limits: PhaseAnalyzerThresholds) -> PhaseName:
+    believed = abs(piece.t) >= SURE or piece.stop - piece.start < SHORTEST
+    if believed and -rate >= _improvement(limits.rapid_learning_min_relative_change):
+        return "rapid_learning"
+    if believed and -rate > _improvement(limits.stagnation_max_relative_change):
+        return "stabilization"
+    return "stagnation"
+
+
+def _diverges(piece: Piece, jump: float, best: float, limits: PhaseAnalyzerThresholds, before: bool) -> bool:
+    """A believed rise or jump to far above the best; it lasts until the loss falls again."""
+    rise = math.log1p(limits.divergence_min_relative_regression)
+    far = max(piece.at_start, piece.at_end) - best >= math.log1p(limits.divergence_from_best_ratio)
+    climbs = piece.change >= rise and piece.t >= SURE + 1.0
+    falls = piece.change < 0 and piece.t <= -SURE
+    return far and (climbs or ((jump >= rise or before) and not falls))
+
+
+def _adaptation(made: list[Stretch], curve: Curve, limits: PhaseAnalyzerThresholds) -> list[Stretch]:
+    """A short first stretch without progress, before one with progress, is the start-up."""
+    if len(made) < 2 or made[1].name not in ("rapid_learning", "stabilization"):
+        return made
+    first = made[0]
+    short = first.stop <= max(BRIEF * len(curve), limits.initialization_points / curve.points)
+    if short and first.name in ("stagnation", "divergence"):
+        made[0] = replace(first, name="initialization_adaptation")
+    return made
+
+
+def _without_blips(made: list[Stretch], count: int) -> list[Stretch]:
+    """A rise that is over within a twentieth of the run, as after a restart of the learning rate, is no divergence."""
+    for place, one in enumerate(made[:-1]):
+        if one.name == "divergence" and one.stop - one.start <= max(count / 20, SHORTEST):
+            after = made[place + 1]
+            if after.name in ("rapid_learning", "stabilization"):
+                made[place] = replace(one, name=after.name)
+    return made
+
+
+def _joined(curve: Curve, made: list[Stretch]) -> list[Stretch]:
+    out: list[Stretch] = []
+    for one in made:
+        if out and out[-1].name == one.name:
+            before = out[-1]
+            share = (before.stop - before.start) / (one.stop - before.start)
+            rate = before.rate * share + one.rate * (1 - share)
+            out[-1] = Stretch(one.name, before.start, one.stop, rate, before.first_level, one.last_level)
+        else:
+            out.append(one)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Validation rises while training falls.
+
+    Attributes:
+        start, stop: blocks of the validation curve.
+        regression: by how much validation rose, improvement: by how much training fell, gap: how far validation is
+            above training at the end; differences on the scale of the curves.
+    """
+
+    start: int
+    stop: int
+    regression: float
+    improvement: float
+    gap: float
+
+
+def departures(train: Curve, validation: Curve, limits: PhaseAnalyzerThresholds) -> list[Departure]:
+    """The stretches of the validation curve that are overfitting."""
+    import numpy as np
+
+    if train.positive != validation.positive or len(validation) < SHORTEST:
+        return []
+    steps = (train.first + train.last) / 2
+    fitted = np.concatenate([np.linspace(p.at_start, p.at_end, p.stop - p.start) for p in cut(train.levels)])
+    made: list[Departure] = []
+    for start, stop, low, high in _rises(validation):
+        at = [_middle(validation, start), _middle(validation, stop - 1)]
+        before, after = (float(level) for level in np.interp(at, steps, fitted))
+        one = Departure(start, stop, high - low, before - after, high - after)
+        if (
+            one.regression >= math.log1p(limits.overfitting_min_validation_regression)
+            and one.improvement >= _improvement(limits.overfitting_min_train_relative_change)
+            and one.gap >= math.log1p(limits.overfitting_min_gap)
+        ):
+            made.append(one)
+    return made
+
+
+def _rises(curve: Curve) -> list[tuple[int, int, float, float]]:
+    """Where a curve rises beyond doubt: blocks, and the level at both ends; rises that follow each other are one."""
+    if len(curve) < 3 * SHORTEST:
+        return _rise_of_few(curve)
+    made: list[tuple[int, int, float, float]] = []
+    for one in cut(curve.levels):
+        if one.slope <= 0 or one.t < SURE:
+            continue
+        if made and made[-1][1] == one.start:
+            made[-1] = (made[-1][0], one.stop, made[-1][2], one.at_end)
+        else:
+            made.append((one.start, one.stop, one.at_start, one.at_end))
+    return made
+
+
+def _rise_of_few(curve: Curve) -> list[tuple[int, int, float, float]]:
+    """Too few values for a line: a rise is one that goes on from the lowest value to the end, three values at least."""
+    low = int(curve.levels.argmin())
+    tail: list[Any] = curve.levels[low:].tolist()
+    if len(tail) <= SHORTEST or any(later <= earlier for earlier, later in pairwise(tail)):
+        return []
+    return [(low, len(curve), tail[0], tail[-1])]
