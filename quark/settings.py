@@ -76,6 +76,8 @@ SETTINGS: dict[str, Setting] = {
                 None),
         Setting("QUARK_JOURNAL_QUOTA", "size that the journal of a run may reach, with K, M or G; past it the oldest "
                 "metrics go first and are counted", 2 << 30, _size),
+        Setting("QUARK_LOG_LINES", "lines of a command's output that `quark run` keeps for an attempt; of more the first "
+                "ones and the last thousand", 100_000, _count),
         Setting("QUARK_PERSISTENCE_AUTH_MODE", "how the key travels to the service: header (X-Quark-API-Key) or bearer",
                 "header"),
         Setting("QUARK_PERSISTENCE_TIMEOUT_SECONDS", "seconds that a request to the service may take", 15.0, _seconds),
@@ -84,6 +86,9 @@ SETTINGS: dict[str, Setting] = {
                 _count),
         Setting("QUARK_PROGRESS", "0: no progress bars", True, _flag),
         Setting("QUARK_PROJECT", "project of runs that name none", None),
+        Setting("QUARK_RUN_ATTEMPT", "which attempt at QUARK_RUN_ID a process is; set by `quark run`", 1, _count),
+        Setting("QUARK_RUN_FILE", "file in which the run that `quark run` waits for says where it lives; set by "
+                "`quark run`", None),
         Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",
                 None),
         Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for `quark serve` and `quark keys`", None),

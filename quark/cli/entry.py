@@ -11,6 +11,7 @@ import typer
 
 from ..errors import QuarkError
 from . import analyze, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
+from . import run as launching
 from .output import print_json
 
 USAGE = 2
@@ -28,6 +29,7 @@ for command, name in (
     (version.version, "version"), (analyze.analyze, "analyze"),
 ):  # fmt: skip
     app.command(name)(command)
+app.command("run", context_settings={"allow_interspersed_args": False})(launching.run)
 app.add_typer(keys.app, name="keys")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
 from ..core.reader import Chart, RecordFilter, Series, StoreReader
-from ..errors import RunNotFoundError, SessionStoreError, WrongTypeError
+from ..errors import InvalidRunStateError, RunNotFoundError, SessionStoreError, WrongTypeError
 from ..producers.payload import decode_payload
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ..records.artifact import ArtifactRecord
@@ -150,6 +150,22 @@ class RunView:
         """
         return self._reader.request_stop(self.id, check_grace(grace_period_s))
 
+    def restart(self, *, grace_period_s: float = DEFAULT_GRACE_S) -> RunControl:
+        """Ask the ``quark run`` that started it to start it anew: the same run, its history kept.
+
+        Args:
+            grace_period_s: seconds, at least 1, from SIGTERM to SIGKILL.
+
+        Raises:
+            InvalidRunStateError: it has ended, or ``quark run`` did not start it.
+            SchemaValidationError, WrongTypeError: a grace period that cannot be used.
+        """
+        if not self.environment.get("launcher"):
+            raise InvalidRunStateError(
+                f"run {self.id} was not started by `quark run`, so nobody could start it anew; stop it, and resume it"
+            )
+        return self._reader.request_restart(self.id, check_grace(grace_period_s))
+
     # Metrics
 
     def keys(self) -> list[str]:
@@ -264,6 +280,16 @@ class RunView:
     ) -> tuple[EventRecord, ...]:  # fmt: skip
         """Events and log messages."""
         return self._all(EventRecord, {"event_type": event_type, "severity": severity}, bounds)
+
+    def log_lines(self, stream: str | None = None) -> tuple[EventRecord, ...]:
+        """What the command printed under ``quark run``, line by line; ``stream``: only stdout, or only stderr."""
+        return tuple(line for line in self.events("log_line") if stream in (None, line.payload["stream"]))
+
+    @property
+    def exit_code(self) -> int | None:
+        """How its process ended last, if ``quark run`` started it: the exit code, negative for a signal. Looked up."""
+        exits = self.events("process_exited")
+        return exits[-1].payload["exit_code"] if exits else None
 
     def telemetry(self, *, boundary: str | None = None, **bounds: Unpack[Bounds]) -> tuple[SystemTelemetryRecord, ...]:
         """What the machine did."""

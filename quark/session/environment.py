@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..settings import setting
 from .redaction import redact_arguments, redact_text
 
 _ALLOWED_VARIABLES = re.compile(
@@ -31,6 +32,7 @@ def capture_environment() -> dict[str, Any]:
         "packages": _loaded_packages(),
         "variables": {name: value for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)},
         "git": git_state(),
+        **({"launcher": "quark run"} if setting("QUARK_RUN_FILE") else {}),
     }
 
 

@@ -27,6 +27,7 @@ from .environment import capture_environment
 from .heartbeat import Heartbeat
 from .home import Home, home_of
 from .identity import new_run_id, new_writer_id, project_id
+from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
 from .placement import Placement, resolve_storage_dir, writable_placement
 from .redaction import redact
@@ -78,7 +79,8 @@ def begin(
             config=params, environment=environment, started_at=now, updated_at=now,
         ),
     )  # fmt: skip
-    session = _open(context, placement, home, job, attempt=1, close_timeout_s=close_timeout_s)
+    attempt = attempt_of(run_id)
+    session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=close_timeout_s)
     if declared is not None:
         session.declare(**declared)
     opened_by(cell, session)
@@ -185,6 +187,8 @@ def _open(
     session.leftovers = Leftovers(placement, run.id, delivery.health)
     if job.owns_run:
         session.leftovers.start()
+    if worker is not None:
+        leave_note(run.id, context, attempt, worker.sink)
     interval_s = setting("QUARK_HEARTBEAT_INTERVAL")
     if interval_s > 0:
         session.heartbeat = Heartbeat(session, home.pulse, interval_s)
@@ -206,7 +210,13 @@ def _announce_start(session: TrainingSession, context: RunContext, job: Job) -> 
             "world_size": job.world_size, "host": environment["host"], "pid": environment["pid"],
         },
     )  # fmt: skip
-    log_event(session, "run_started", payload={"project": context.project.name})
+    attempt = session.manifest.attempt
+    if attempt == 1:
+        log_event(session, "run_started", payload={"project": context.project.name})
+    else:  # a launcher started the process again; that there is a start line changes nothing where one is
+        now = format_timestamp(time.time_ns())
+        session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
+        log_event(session, "run_resumed", payload={"attempt": attempt})
 
 
 def _announce_join(session: TrainingSession) -> None:
@@ -230,10 +240,10 @@ def _with_trackers(session: TrainingSession, trackers: Iterable[Any] | str) -> T
 
 def _run_id(job: Job, project: str) -> str:
     if job.key is None:
-        return setting("QUARK_RUN_ID") or new_run_id()
+        return assigned_run_id() or new_run_id()
     _started[project] += 1
     inherited = os.environ.get(JOIN_VARIABLE) if job.rank > 0 else None
-    return inherited or setting("QUARK_RUN_ID") or shared_run_id(job, project, _started[project]) or new_run_id()
+    return inherited or assigned_run_id() or shared_run_id(job, project, _started[project]) or new_run_id()
 
 
 def _lineage_root(storage_dir: object, parent_run_id: object) -> str | None:

@@ -295,4 +295,4 @@ def _apply(connection: Connection, work: Appended, origin: Origin, line: Line) -
         connection.execute("RELEASE line")
         work.rejected.append((encode(line), f"{type(error).__name__}: {error}"))
         return
-    work.ended = {"end": True, "resume": False, "start": False}.get(line.label or "", work.ended)
+    work.ended = {"end": True, "exit": True, "resume": False, "start": False}.get(line.label or "", work.ended)

@@ -1,4 +1,4 @@
-"""What the lifecycle lines of a journal (start, resume, join, tag, end, discard) do to a run's row."""
+"""What the lifecycle lines of a journal (start, resume, join, tag, end, exit, discard) do to a run's row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -123,6 +123,13 @@ def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
         )
 
 
+def _exit(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    """The process is gone, says who had started it: the end of a run that has none, and of no later attempt."""
+    status, attempt = connection.execute("SELECT status, attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()
+    if status == "running" and origin.attempt >= attempt:
+        _end(connection, run_pk, origin, line, body)
+
+
 def _discard(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     kind = body["kind"]
     if kind not in KINDS or kind in SERIES_KINDS:
@@ -152,6 +159,7 @@ def _text(value: Any) -> str:
 
 
 _ACTIONS: dict[str, Action] = {
-    "start": _start, "resume": _resume, "tag": _tag, "end": _end, "discard": _discard,
+    "start": _start, "resume": _resume, "tag": _tag, "end": _end, "exit": _exit,
+    "discard": _discard,
 }  # fmt: skip
 """``join`` says nothing of the run itself; its line is kept among the records like all of these."""

@@ -1,0 +1,24 @@
+"""The note by which a run that a launcher started tells it where it lives."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class RunNote(msgspec.Struct):
+    """Where the run lives, and as which attempt; ``home`` is the sink that brings it there."""
+
+    run_id: str
+    storage_dir: str
+    project: str
+    attempt: int
+    home: dict[str, Any]
+
+
+def read_note(path: Path) -> RunNote | None:
+    """The note, once it is there."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunNote)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
