@@ -1,15 +1,15 @@
 """The service as an ASGI application: its routes, its one error shape, its description as OpenAPI 3.1."""
 
+import functools
 from ipaddress import ip_network
 from typing import Any
 
+import msgspec
 from anyio import CapacityLimiter
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
-from . import administration, blobs, control, ingest, life, meters, records, runs
+from . import administration, blobs, control, description, ingest, life, meters, records, runs
 from .access import Failures, require_scope
 from .config import ServiceConfig
 from .keys import KeyStore
@@ -20,7 +20,7 @@ from .requests import around
 from .room import Room
 
 ROUTES: list[Any] = [
-    life.healthz, life.readyz, meters.prometheus,
+    life.healthz, life.readyz, meters.prometheus, description.openapi,
     ingest.take, ingest.position, blobs.held, blobs.upload, blobs.download,
     runs.list_runs, runs.read_run, runs.overview, runs.list_projects,
     records.read_records, records.read_series, records.read_chart,
@@ -53,10 +53,8 @@ def create_app(config: ServiceConfig) -> Litestar:
     app = Litestar(
         ROUTES, state=state, guards=[require_scope], lifespan=[life.lifespan],
         exception_handlers={Exception: answer}, request_max_body_size=MOST_JSON, logging_config=None,
-        openapi_config=OpenAPIConfig(
-            title="Quark service", version=life.VERSION, path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        ),
+        openapi_config=description.openapi_config(life.VERSION),
     )  # fmt: skip
+    state.describe = functools.cache(lambda: msgspec.json.encode(description.document(app, ROUTES)))
     app.asgi_handler = around(app.asgi_handler, state)
     return app

@@ -1,0 +1,180 @@
+"""Who may do what, for every route that there is: a new one is asked for here before anybody uses it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from quark.records.base import Origin
+from quark.service.access import OPEN
+from quark.service.app import ROUTES
+from quark.service.keys import REMEMBERED_S
+from quark.testing import make_batch, metric_lines, start_line
+
+from .conftest import Served
+
+ORIGIN = Origin("run-1", "w")
+FILLED = {
+    "run_id": "run-1",
+    "writer_id": "w",
+    "digest": "0" * 64,
+    "artifact_id": "w-1",
+    "kind": "metric",
+    "key_id": "00000000",
+}
+FIELDS = {"name": "n", "interval_s": 10.0, "grace_period_s": 10.0}
+CALLS = [
+    (handler, method, path)
+    for handler in ROUTES
+    for path in sorted(handler.paths)
+    for method in sorted(handler.http_methods - {"HEAD", "OPTIONS"})
+]
+CASES = [pytest.param(*case, id=f"{case[1]} {case[2]}") for case in CALLS]
+GUARDED = [case for case in CASES if case.values[0].opt.get("scope") != OPEN]  # type: ignore[union-attr]
+OF_A_RUN = [case for case in GUARDED if "{run_id" in str(case.values[2])]
+MEANING_OF_SCOPES = {"read": {"read"}, "write": {"read", "write"}, "admin": {"read", "write", "admin"}}
+
+
+def ask(served: Served, method: str, path: str, key: str | None, *, run_id: str = "run-1") -> Any:
+    """A request that would be served, were the key to allow it; anonymous without one."""
+    template = path
+    for name, value in {**FILLED, "run_id": run_id}.items():
+        path = path.replace(f"{{{name}:str}}", value)
+    query = {"first": 1, "stop": 1, "key": "train/loss"}
+    headers = {} if key is None else {"X-Quark-API-Key": key}
+    return served.client.request(method, path, params=query, headers=headers, json=body_of(served, method, template))
+
+
+def body_of(served: Served, method: str, template: str) -> dict[str, Any] | None:
+    """The fields that a route's body must have, or may have and we know; None for a route without one."""
+    made = msgspec.json.decode(served.app.state.describe())
+    operation = made["paths"][template.replace(":str", "")][method.lower()]
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    if schema is None:
+        return None
+    shape = made["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert set(shape.get("required", ())) <= set(FIELDS), "say in FIELDS what the new field may hold"
+    return {name: value for name, value in FIELDS.items() if name in shape["properties"]}
+
+
+@pytest.fixture
+def filled(served: Served) -> Served:
+    """A service that holds a run of the project digits."""
+    batch = make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(2)])
+    path = "/api/v1/runs/run-1/writers/w/records"
+    served.ask("POST", path, params={"first": 0, "stop": batch.stop}, content=batch.data).raise_for_status()
+    return served
+
+
+@pytest.mark.parametrize(("handler", "method", "path"), CASES)
+def test_a_route_says_whom_it_serves(handler: Any, method: str, path: str) -> None:
+    """A scope is written at every route; one that forgets is an administrator's."""
+    assert handler.opt.get("scope") in {OPEN, "read", "write", "admin"}
+    assert method in ("GET", "POST", "PUT", "DELETE", "PATCH")
+    if handler.opt["scope"] == OPEN:
+        assert not path.startswith("/api/")
+
+
+@pytest.mark.parametrize(("handler", "method", "path"), GUARDED)
+def test_without_a_key_nothing_is_done(filled: Served, handler: Any, method: str, path: str) -> None:
+    """No key, a made-up one, one with a wrong end, a revoked one: 401, and the way to send one."""
+    key_store = filled.app.state.key_store
+    text, key = key_store.create("gone", ["admin"])
+    key_store.revoke(key.id)
+    for wrong in (None, "nonsense", "qk_00000000_x", filled.key[:-1] + "~", text):
+        answer = ask(filled, method, path, wrong)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert filled.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
+
+
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+@pytest.mark.parametrize(("handler", "method", "path"), GUARDED)
+def test_a_scope_opens_its_routes_only(filled: Served, handler: Any, method: str, path: str, scope: str) -> None:
+    """403 for every route that needs more; what the scope allows is not refused for the key's sake."""
+    answer = ask(filled, method, path, filled.new_key([scope]))
+    if handler.opt["scope"] in MEANING_OF_SCOPES[scope]:
+        assert answer.status_code not in (401, 403)
+        assert answer.status_code < 500
+    else:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("handler", "method", "path"), OF_A_RUN)
+def test_the_runs_of_other_projects_are_not_there(filled: Served, handler: Any, method: str, path: str) -> None:
+    """A key that is limited to another project learns as little of a run as of one that does not exist."""
+    limited = filled.new_key(["write"], ["other"])
+    answer = ask(filled, method, path, limited)
+    assert answer.status_code in (403, 404)
+    missing = ask(filled, method, path, limited, run_id="run-none")
+    if method == "GET" and "writers" not in path:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (
+            missing.status_code,
+            missing.json()["error"]["code"],
+        )
+    assert filled.ask("GET", "/api/v1/runs/run-1/overview").json()["counts"] == {"metric": 2}
+    assert filled.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
+
+
+def test_lists_leave_other_projects_out(filled: Served) -> None:
+    """Runs and projects that a key may not see are in no list."""
+    limited = filled.new_key(["read"], ["other"])
+    assert filled.ask("GET", "/api/v1/runs", key=limited).json() == {"runs": [], "next": None}
+    assert filled.ask("GET", "/api/v1/projects", key=limited).json() == {"projects": []}
+
+
+def test_a_limited_key_writes_to_its_projects_only(filled: Served) -> None:
+    """A run of another project can be neither begun nor continued, and one without a project cannot either."""
+    limited = filled.new_key(["write"], ["other"])
+    for run_id, items in (("run-2", [start_line(Origin("run-2", "w"))]), ("run-3", metric_lines(1))):
+        batch = make_batch(Origin(run_id, "w"), items)
+        path = f"/api/v1/runs/{run_id}/writers/w/records"
+        query = {"first": 0, "stop": batch.stop}
+        assert filled.ask("POST", path, key=limited, params=query, content=batch.data).status_code == 403
+        assert filled.ask("GET", f"/api/v1/runs/{run_id}").status_code == 404
+
+
+def test_failures_are_limited_by_address(filled: Served) -> None:
+    """Ten wrong keys in a minute, then 429 with the time to wait; keys in use go on working, and nothing is kept."""
+    answers = [ask(filled, "GET", "/api/v1/runs", f"qk_0000000{n % 10}_wrong") for n in range(12)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 61
+    assert ask(filled, "GET", "/api/v1/runs", filled.new_key(["read"])).status_code == 200
+
+
+@pytest.mark.parametrize("trusted", [(), ("testclient",)])
+def test_addresses_are_believed_of_trusted_proxies_only(filled: Served, trusted: tuple[str, ...]) -> None:
+    """What anybody writes into X-Forwarded-For changes nothing; what a trusted proxy adds to it counts."""
+    from ipaddress import ip_network
+
+    from quark.service.access import address_of
+
+    class Asked:
+        client = type("Client", (), {"host": "10.0.0.1"})
+        headers = {"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.9"}
+
+    networks = [ip_network("10.0.0.0/8")] if trusted else []
+    assert address_of(Asked(), networks) == ("192.0.2.7" if trusted else "10.0.0.1")  # type: ignore[arg-type]
+
+
+def test_a_key_is_used_and_revoked(filled: Served) -> None:
+    """Its last use is recorded; another process that remembers it takes it for some seconds at most."""
+    key_store = filled.app.state.key_store
+    text, key = key_store.create("k", ["read"])
+    assert next(found for found in key_store.all() if found.id == key.id).last_used_at is None
+    assert ask(filled, "GET", "/api/v1/runs", text).status_code == 200
+    assert next(found for found in key_store.all() if found.id == key.id).last_used_at is not None
+    elsewhere = type(key_store)(filled.app.state.config.keys_url)
+    elsewhere.revoke(key.id)
+    elsewhere.close()
+    key_store._known[key.id].until -= REMEMBERED_S  # the seconds go by
+    assert ask(filled, "GET", "/api/v1/runs", text).status_code == 401
+
+
+def test_a_key_is_kept_as_a_digest_only(filled: Served) -> None:
+    """Neither the database of the keys nor any answer holds the text."""
+    directory = filled.app.state.config.data_dir
+    secret = filled.key.encode()
+    held = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    assert secret not in held
+    assert secret not in filled.ask("GET", "/api/v1/keys").content
