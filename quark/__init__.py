@@ -41,6 +41,7 @@ _HOMES: dict[str, str] = {
     "LayerFilterConfig": "records.configs",
     "LayerSummaryRecord": "records.layer",
     "LiveAnalyzer": "analysis.live",
+    "LocalSessionStore": "session.service_store",
     "LogIdentifier": "records.literals",
     "Loop": "loop",
     "LoopSteps": "loop",

@@ -116,7 +116,13 @@ class Connection:
     def write(self, method: str, path: str, content: Any = None, **query: Any) -> Any:
         """The JSON answer of a request that may be repeated without harm."""
         body = None if content is None else orjson.dumps(content)
-        found = self._patiently(lambda: self.send(method, path, query, body, {"Content-Type": "application/json"}))
+        return self.send_patiently(method, path, body, {"Content-Type": "application/json"}, **query)
+
+    def send_patiently(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], **query: Any
+    ) -> Any:  # fmt: skip
+        """``write`` with a body of any bytes."""
+        found = self._patiently(lambda: self.send(method, path, query, body, headers))
         return json_of(found, self.url) if found else None
 
     def send(

@@ -167,4 +167,6 @@ def _run_record(told: dict[str, Any]) -> RunRecord:
 def _record(kind: str, run_id: str, told: dict[str, Any]) -> Record:
     origin = Origin(run_id, told["writer_id"], told["rank"], told["attempt"])
     fields = {name: value for name, value in told.items() if name not in COMMON_FIELDS and name not in _TOLD_BESIDE}
-    return build(KINDS[kind], origin, told["sequence"], told["time_ns"], fields)
+    record = build(KINDS[kind], origin, told["sequence"], told["time_ns"], fields)
+    object.__delattr__(record, "id")  # made when it is read: that of a metric holds its key
+    return record
