@@ -75,6 +75,13 @@ def cut(levels: Any) -> tuple[Piece, ...]:
     return tuple(fits.piece(start, stop, variance, shift, spread) for start, stop in zip(starts, ends, strict=True))
 
 
+def fitted(pieces: tuple[Piece, ...]) -> Any:
+    """The lines of all pieces, one value a block."""
+    import numpy as np
+
+    return np.concatenate([np.linspace(piece.at_start, piece.at_end, piece.stop - piece.start) for piece in pieces])
+
+
 def _price(count: int, rho: float) -> float:
     return 3.0 * math.log(count) + 4.0 - math.log(1.0 - rho * rho)
 

@@ -8,13 +8,24 @@ from typing import Any
 from ...records.literals import PhaseName
 from ...records.thresholds import PhaseAnalyzerThresholds
 from .curve import Curve
-from .cutting import SHORTEST, Piece, cut
+from .cutting import SHORTEST, Piece, cut, fitted
+
+LIKELY = 1.5
+"""Standard errors from which a fall is taken for progress, however small."""
 
 SURE = 2.5
-"""Standard errors from which a slope is believed."""
+"""Standard errors from which a rise is taken for more than noise."""
 
 BRIEF = 0.15
 """Share of the run within which a flat or rising beginning is adaptation."""
+
+
+SLOWER = 0.2
+"""A beginning that falls by less than this share of what follows is adaptation too."""
+
+
+DECAYS = (0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0)
+"""Exponential decays over a stretch, of which the one that fits a smooth bend best is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,9 @@ def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
         name = "divergence" if away else _name(rate, piece, limits)
         made.append(Stretch(name, piece.start, piece.stop, rate, piece.at_start, piece.at_end))
         best = min(best, piece.at_start, piece.at_end)
+    made = _with_smooth_joints(_joined(made), curve, fitted(pieces), limits)
     made = _without_blips(_adaptation(made, curve, limits), len(curve))
-    return tuple(_joined(curve, made))
+    return tuple(_joined(made))
 
 
 def _rate(curve: Curve, piece: Piece) -> float:
@@ -71,7 +83,7 @@ def _improvement(share: float) -> float:
 
 
 def _name(rate: float, piece: Piece, limits: PhaseAnalyzerThresholds) -> PhaseName:
-    believed = abs(piece.t) >= SURE or piece.stop - piece.start < SHORTEST
+    believed = abs(piece.t) >= LIKELY or piece.stop - piece.start < SHORTEST
     if believed and -rate >= _improvement(limits.rapid_learning_min_relative_change):
         return "rapid_learning"
     if believed and -rate > _improvement(limits.stagnation_max_relative_change):
@@ -88,28 +100,81 @@ def _diverges(piece: Piece, jump: float, best: float, limits: PhaseAnalyzerThres
     return far and (climbs or ((jump >= rise or before) and not falls))
 
 
+def _with_smooth_joints(
+    made: list[Stretch], curve: Curve, lines: Any, limits: PhaseAnalyzerThresholds
+) -> list[Stretch]:
+    """Where a curve bends smoothly two lines meet anywhere near: the bound goes to where the slope passes the limit."""
+    rapid, slow = (
+        -_improvement(share)
+        for share in (limits.rapid_learning_min_relative_change, limits.stagnation_max_relative_change)
+    )
+    between = {frozenset(("rapid_learning", "stabilization")): rapid, frozenset(("stabilization", "stagnation")): slow}
+    out = list(made)
+    for place in range(len(made) - 1):
+        limit = between.get(frozenset((made[place].name, made[place + 1].name)))
+        bound = None if limit is None else _crossing(curve, lines, made[place], made[place + 1], limit)
+        if bound is not None:
+            out[place] = replace(out[place], stop=bound)
+            out[place + 1] = replace(out[place + 1], start=bound)
+    return out
+
+
+def _crossing(curve: Curve, lines: Any, one: Stretch, other: Stretch, limit: float) -> int | None:
+    """The block at which the smooth curve through both stretches has the slope ``limit``; None if lines fit better.
+
+    The smooth curve is a line and an exponential, a + b x + c exp(-d x), with the d of the least squares.
+    """
+    import numpy as np
+
+    start, stop = one.start, other.stop
+    if stop - start < 2 * SHORTEST:
+        return None
+    whole = float(curve.last[-1] - curve.first[0]) or 1.0
+    tenths = (curve.first + curve.last)[start:stop] / 2 / whole * 10
+    x, y = tenths - tenths[0], curve.levels[start:stop]
+    straight = float(np.square(y - lines[start:stop]).sum())
+    best, slopes = straight, None
+    for decay in DECAYS:
+        falling = np.exp(-decay * x / x[-1])
+        columns = np.stack([np.ones_like(x), x, falling], axis=1)
+        found = np.linalg.lstsq(columns, y, rcond=None)[0]
+        squares = float(np.square(y - columns @ found).sum())
+        if squares <= best:
+            best, slopes = squares, found[1] - found[2] * decay / x[-1] * falling
+    if slopes is None:
+        return None
+    before = slopes < limit if slopes[0] < slopes[-1] else slopes > limit
+    low, high = (one.start + one.stop) // 2 + 1, (other.start + other.stop) // 2
+    return int(np.clip(start + int(before.sum()), low, max(low, high)))
+
+
 def _adaptation(made: list[Stretch], curve: Curve, limits: PhaseAnalyzerThresholds) -> list[Stretch]:
-    """A short first stretch without progress, before one with progress, is the start-up."""
+    """A short first stretch with next to no progress, before one with progress, is the start-up."""
     if len(made) < 2 or made[1].name not in ("rapid_learning", "stabilization"):
         return made
     first = made[0]
     short = first.stop <= max(BRIEF * len(curve), limits.initialization_points / curve.points)
-    if short and first.name in ("stagnation", "divergence"):
+    slow = -first.rate <= SLOWER * -made[1].rate
+    if short and (slow or first.name in ("stagnation", "divergence")):
         made[0] = replace(first, name="initialization_adaptation")
     return made
 
 
 def _without_blips(made: list[Stretch], count: int) -> list[Stretch]:
-    """A rise that is over within a twentieth of the run, as after a restart of the learning rate, is no divergence."""
-    for place, one in enumerate(made[:-1]):
-        if one.name == "divergence" and one.stop - one.start <= max(count / 20, SHORTEST):
-            after = made[place + 1]
-            if after.name in ("rapid_learning", "stabilization"):
-                made[place] = replace(one, name=after.name)
+    """A jump is no phase: what is over within a twentieth of the run goes by the name of what follows it.
+
+    So does a rise that is over nearly as soon, as after a restart of the learning rate.
+    """
+    for place in range(len(made) - 2, 0, -1):
+        one, after = made[place], made[place + 1]
+        length = one.stop - one.start
+        recovers = one.name == "divergence" and after.name in ("rapid_learning", "stabilization")
+        if length < count / 20 or (recovers and length <= max(count / 20, SHORTEST)):
+            made[place] = replace(one, name=after.name)
     return made
 
 
-def _joined(curve: Curve, made: list[Stretch]) -> list[Stretch]:
+def _joined(made: list[Stretch]) -> list[Stretch]:
     out: list[Stretch] = []
     for one in made:
         if out and out[-1].name == one.name:
@@ -146,11 +211,11 @@ def departures(train: Curve, validation: Curve, limits: PhaseAnalyzerThresholds)
     if train.positive != validation.positive or len(validation) < SHORTEST:
         return []
     steps = (train.first + train.last) / 2
-    fitted = np.concatenate([np.linspace(p.at_start, p.at_end, p.stop - p.start) for p in cut(train.levels)])
+    course = fitted(cut(train.levels))
     made: list[Departure] = []
     for start, stop, low, high in _rises(validation):
         at = [_middle(validation, start), _middle(validation, stop - 1)]
-        before, after = (float(level) for level in np.interp(at, steps, fitted))
+        before, after = (float(level) for level in np.interp(at, steps, course))
         one = Departure(start, stop, high - low, before - after, high - after)
         if (
             one.regression >= math.log1p(limits.overfitting_min_validation_regression)

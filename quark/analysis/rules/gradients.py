@@ -36,9 +36,9 @@ class ExplodingGradients(Rule):
     least tenfold: critical at once. (b) The gradient norm is 10 times its usual size and more than 6 scales above it
     (in logarithms) in 2 of 6 looks, and the loss follows: more than twice its best and more than half of its
     beginning for 4 steps. (c) While there is no past yet: the update is more than half as large as the weights in 3
-    of 6 looks while the loss has not fallen; or the elasticity |g||w|/L is above 10 and the predicted change
-    |g||dw|/L above 1. Growth without a consequence is not reported. The documented norms 10, 25 and 50 count
-    where there is neither a loss nor a parameter to contradict them, and where you have set them.
+    of 6 looks while the loss has not fallen; or the loss has risen by a tenth, the elasticity |g||w|/L is above 10
+    and the predicted change |g||dw|/L above 1. Growth without a consequence is not reported. The documented norms 10,
+    25 and 50 count where there is neither a loss nor a parameter to contradict them, and where you have set them.
 
     Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, 2013.
     """
@@ -112,12 +112,18 @@ class ExplodingGradients(Rule):
         self._jump = max(self._jump, moved * 20.0)
         course = seen.course
         fallen = course.known and (course.fallen < 0.9)
+        risen = course.mean > course.first + 0.1
         predicted = elasticity = 0.0
         loss = abs(course.value) if course.count else 0.0
         if loss > 0.0:
             gradient = norm_of([one.gradient_norm for one in frame.parameters if one.gradient_norm is not None])
             predicted, elasticity = gradient * norm_of(updates) / loss, gradient * weight / loss
-        hit = weight > 0 and not fallen and course.count > 0 and (moved > 0.5 or (elasticity > 10 and predicted > 1))
+        hit = (
+            weight > 0
+            and not fallen
+            and course.count > 0
+            and (moved > 0.5 or (risen and elasticity > 10 and predicted > 1))
+        )
         if self._huge.see(hit) and hit and course.seen >= 3:
             self.alert(
                 frame, "error", title="Updates are as large as the weights, and the loss does not fall",

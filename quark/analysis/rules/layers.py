@@ -46,6 +46,10 @@ class StagnantLayers(Rule):
             "Look at what follows the layer: dead units, a multiplication by zero, a mask.",
             "Check the initialization of the layer behind it.",
         ),
+        "its gradient is far smaller than the others": (
+            "Use normalization layers, residual connections or activations that do not saturate.",
+            "Initialize for the activations in use, or use an optimizer that adapts to each weight, such as Adam.",
+        ),
         "it has a gradient and gets no update": (
             "Pass its parameters to the optimizer.", "Check the learning rate of its parameter group.",
         ),
@@ -92,6 +96,7 @@ class StagnantLayers(Rule):
             return
         self.judged = True
         peers = median(moved)
+        usual = max((one.gradient_norm or 0.0 for one in weights), default=0.0)
         stuck: list[tuple[int, Parameter, str, float]] = []
         for one in weights:
             share = ratio(ratio(one.update_norm or 0.0, one.weight_norm or 1.0), peers)
@@ -102,7 +107,7 @@ class StagnantLayers(Rule):
             looks, first, since = self._rows.get(one.parameter_name, (0, seen.steps, frame.step))
             self._rows[one.parameter_name] = (looks + 1, first, since)
             if looks + 1 >= self._probes[0] + 2 and seen.steps - first >= 10:
-                stuck.append((looks + 1, one, _why(one), share))
+                stuck.append((looks + 1, one, _why(one, usual), share))
         if not stuck:
             self.clear()
             return
@@ -155,11 +160,13 @@ def _names(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, (list, tuple)) else []
 
 
-def _why(one: Parameter) -> str:
+def _why(one: Parameter, usual_gradient: float) -> str:
     if one.gradient_norm is None:
         return "no gradient reaches it"
     if one.gradient_norm == 0.0:
         return "its gradient is zero"
+    if one.gradient_norm < 1e-3 * usual_gradient:
+        return "its gradient is far smaller than the others"
     return "its updates are too small" if one.update_norm else "it has a gradient and gets no update"
 
 

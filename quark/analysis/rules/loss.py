@@ -264,8 +264,8 @@ class NoLearning(Rule):
     Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is within 1 % of
     ln C, which is what guessing among C classes costs, for C up to 12), and since the first 15 % of the
     run, in which the last layer learns how frequent the classes are, it has no significant downward slope (t > -3 of
-    a line through the block means of its logarithm) and fell by less than 3 %. Silent when an accuracy says that the
-    network can do the task already, and when another rule knows the cause.
+    a line through the block means of its logarithm) and fell by less than 3 %, in 3 looks ten losses apart. Silent
+    when an accuracy says that the network can do the task already, and when another rule knows the cause.
     """
 
     name = "no_learning"
@@ -287,6 +287,7 @@ class NoLearning(Rule):
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
         self._due = self.AFTER
+        self._flat = 0
         self._epochs: set[int] = set()
         self._accuracy = 0.0
 
@@ -314,7 +315,11 @@ class NoLearning(Rule):
         third = len(later) // 3
         fell = (math.fsum(later[:third]) - math.fsum(later[-third:])) / max(third, 1)
         if t < -3.0 or fell > 0.03:
+            self._flat = 0
             self.clear()
+            return
+        self._flat += 1
+        if self._flat < 3:
             return
         if self._accuracy > 0.8 or seen.raised & self.CAUSES:
             return
