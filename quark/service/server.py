@@ -73,11 +73,7 @@ def serve(config: ServiceConfig, *, host: str, port: int, workers: int = 1, conn
     """
     log_to_stderr()
     _allow_files()
-    settings = {
-        "host": host, "port": port, "limit_concurrency": connections, "http": GuardedProtocol, "ws": "none",
-        "proxy_headers": False, "timeout_keep_alive": 30, "access_log": False, "server_header": False,
-        "timeout_graceful_shutdown": max(1, round(config.drain_s)), "log_config": None,
-    }  # fmt: skip
+    settings = settings_of(config, host=host, port=port, connections=connections)
     if workers > 1:
         _supervise(config, settings, workers)
         return
@@ -85,6 +81,15 @@ def serve(config: ServiceConfig, *, host: str, port: int, workers: int = 1, conn
     server.run()
     if not server.started:
         raise SystemExit(3)
+
+
+def settings_of(config: ServiceConfig, *, host: str, port: int, connections: int) -> dict[str, Any]:
+    """What uvicorn is told; proxies and the log are ours, so that what a request says of itself is not believed."""
+    return {
+        "host": host, "port": port, "limit_concurrency": connections, "http": GuardedProtocol, "ws": "none",
+        "proxy_headers": False, "timeout_keep_alive": 30, "access_log": False, "server_header": False,
+        "timeout_graceful_shutdown": max(1, round(config.drain_s)), "log_config": None,
+    }  # fmt: skip
 
 
 def _supervise(config: ServiceConfig, settings: dict[str, Any], workers: int) -> None:
