@@ -43,6 +43,8 @@ from .producers.hooks import HookEngine as HookEngine
 from .producers.hooks import ParameterDiagnostics as ParameterDiagnostics
 from .producers.hooks import ParameterDiagnosticsConfig as ParameterDiagnosticsConfig
 from .producers.metrics import MetricsLogger as MetricsLogger
+from .producers.reports import Checkpoint as Checkpoint
+from .producers.reports import ProgressReport as ProgressReport
 from .producers.telemetry import StepTelemetryScope as StepTelemetryScope
 from .producers.telemetry import SystemTelemetry as SystemTelemetry
 from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig

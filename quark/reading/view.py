@@ -21,6 +21,7 @@ from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
 from .source import Payloads
+from .told import Told
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +42,7 @@ class Bounds(TypedDict, total=False):
     limit: int | None
 
 
-class RunView:
+class RunView(Told):
     """A run of a store, as it was when it was looked up; ``refresh`` looks again. Records are read when asked for.
 
     ``records`` streams; the shorthands ``metrics``, ``events``, ... give a tuple of all that match, in the order in
@@ -280,16 +281,6 @@ class RunView:
     ) -> tuple[EventRecord, ...]:  # fmt: skip
         """Events and log messages."""
         return self._all(EventRecord, {"event_type": event_type, "severity": severity}, bounds)
-
-    def log_lines(self, stream: str | None = None) -> tuple[EventRecord, ...]:
-        """What the command printed under ``quark run``, line by line; ``stream``: only stdout, or only stderr."""
-        return tuple(line for line in self.events("log_line") if stream in (None, line.payload["stream"]))
-
-    @property
-    def exit_code(self) -> int | None:
-        """How its process ended last, if ``quark run`` started it: the exit code, negative for a signal. Looked up."""
-        exits = self.events("process_exited")
-        return exits[-1].payload["exit_code"] if exits else None
 
     def telemetry(self, *, boundary: str | None = None, **bounds: Unpack[Bounds]) -> tuple[SystemTelemetryRecord, ...]:
         """What the machine did."""

@@ -119,6 +119,12 @@ class DisabledSession(TrainingSession):
         """The tracker, untold."""
         return tracker
 
+    def set_progress(self, *arguments: Any, **options: Any) -> None:
+        """Nothing."""
+
+    def latest_checkpoint(self) -> None:
+        """There is none."""
+
     def watch(self, model: Any, optimizer: Any = None, **options: Any) -> Any:
         """Nothing is watched."""
 

@@ -16,7 +16,7 @@ from ..records.event import EventRecord
 from ..records.grammar import check_index, clean_text, shown
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
-from .ending import Ending
+from .reporting import Reporting
 
 if TYPE_CHECKING:
     from ..producers.hooks import HookEngine
@@ -26,7 +26,7 @@ HTML_WAIT_S = 1.0
 """A notebook that shows a run waits this long for what was recorded last."""
 
 
-class TrainingSession(Ending):
+class TrainingSession(Reporting):
     """A run that is being recorded. Make one with ``start_run`` or ``resume_run``; use it as a context manager.
 
     It is a RunHandle: producers (MetricsLogger, EventLogger, SystemTelemetry, ArtifactStore, ...) write through it.

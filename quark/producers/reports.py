@@ -1,0 +1,162 @@
+"""What a run tells of itself beside its metrics: progress, checkpoints, notes and a summary.
+
+All of it are events with these payloads, so they travel, are stored and are read like any other record:
+
+- ``progress``: ``operation``, ``value``, ``final_value`` (null: unknown), ``units``
+- ``checkpoint``: ``status`` (incomplete or complete), ``path`` or ``artifact_id``
+- ``note``: ``text``
+- ``summary``: ``values``, an object; a later value replaces an earlier one of the same name
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.handle import RunHandle
+from ..errors import SchemaValidationError, WrongTypeError
+from ..records.event import EventRecord
+from ..records.grammar import check_index, check_json, clean_text, shown
+from .events import log_event
+
+PROGRESS, CHECKPOINT, NOTE, SUMMARY = "progress", "checkpoint", "note", "summary"
+LONGEST_NOTE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far an operation has come; ``final_value`` is None while nobody knows it."""
+
+    __module__ = "quark"
+
+    operation: str
+    value: float
+    final_value: float | None
+    units: str
+
+    @property
+    def fraction(self) -> float | None:
+        """From 0 to 1; None without a final value."""
+        if not self.final_value or self.final_value < 0:
+            return None
+        return min(max(self.value / self.final_value, 0.0), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint: a file or directory at ``path``, or an artifact of the run.
+
+    Attributes:
+        complete: whether it was written to its end; one that was not is never offered for resuming.
+        attempt: which attempt at the run wrote it.
+        timestamp: when that was said, RFC 3339.
+    """
+
+    __module__ = "quark"
+
+    step: int | None
+    path: str | None
+    artifact_id: str | None
+    complete: bool
+    attempt: int
+    timestamp: str
+
+
+def checked_progress(value: object, final_value: object, operation: object, units: object) -> dict[str, Any]:
+    """The payload of a progress event.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: a number that is none or not finite, an empty name.
+    """
+    for text, what in ((operation, "operation"), (units, "units")):
+        if not isinstance(text, str) or not text.strip():
+            raise SchemaValidationError(f"{what} must be text that is not empty, got {shown(text)}")
+    return {
+        "operation": clean_text(str(operation)), "value": _number(value, "value"),
+        "final_value": None if final_value is None else _number(final_value, "final_value"),
+        "units": clean_text(str(units)),
+    }  # fmt: skip
+
+
+def report_checkpoint(
+    handle: RunHandle, status: str, *, step: int | None, path: str | None, artifact_id: str | None
+) -> EventRecord:
+    """Record that a checkpoint is begun (incomplete) or done (complete).
+
+    Raises:
+        SchemaValidationError: neither or both of ``path`` and ``artifact_id``.
+    """
+    if (path is None) == (artifact_id is None):
+        raise SchemaValidationError("a checkpoint has either a path or an artifact; give one of the two")
+    where = {"path": path} if path is not None else {"artifact_id": artifact_id}
+    payload = {"status": status, **where}
+    return log_event(handle, CHECKPOINT, step=check_index(step, "step"), status=status, payload=payload)
+
+
+def report_note(handle: RunHandle, text: object) -> EventRecord:
+    """Record a note of a person.
+
+    Raises:
+        SchemaValidationError: it is empty or longer than 100,000 characters.
+    """
+    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_NOTE:
+        raise SchemaValidationError(f"a note is text of 1 to {LONGEST_NOTE} characters, got {shown(text)}")
+    return log_event(handle, NOTE, payload={"text": clean_text(text)})
+
+
+def report_summary(handle: RunHandle, values: Mapping[str, Any]) -> EventRecord:
+    """Record results that stand for the run as a whole.
+
+    Raises:
+        SchemaValidationError, WrongTypeError: no JSON object.
+    """
+    return log_event(handle, SUMMARY, payload={"values": check_json(values, "summary")})
+
+
+def progress_of(events: Iterable[EventRecord]) -> dict[str, ProgressReport]:
+    """The latest report of each operation, in the order of their beginnings."""
+    made = {}
+    for event in events:
+        told = event.payload
+        made[told["operation"]] = ProgressReport(
+            told["operation"], told["value"], told.get("final_value"), told.get("units", "")
+        )
+    return made
+
+
+def checkpoints_of(events: Iterable[EventRecord]) -> tuple[Checkpoint, ...]:
+    """The checkpoints that are there: of one place only what was said last, for it was written over."""
+    made: dict[tuple[str | None, str | None], Checkpoint] = {}
+    for event in events:
+        path, artifact_id = event.payload.get("path"), event.payload.get("artifact_id")
+        made.pop((path, artifact_id), None)
+        made[path, artifact_id] = Checkpoint(
+            event.step, path, artifact_id, event.payload.get("status") == "complete", event.origin.attempt,
+            event.timestamp,
+        )  # fmt: skip
+    return tuple(made.values())
+
+
+def latest_of(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
+    """The one to resume from: complete, of the highest step, the last written of those."""
+    found = None
+    for checkpoint in checkpoints:
+        if checkpoint.complete and (found is None or (checkpoint.step or 0) >= (found.step or 0)):
+            found = checkpoint
+    return found
+
+
+def summary_of(events: Iterable[EventRecord]) -> dict[str, Any]:
+    """All values, the last one of each name."""
+    made: dict[str, Any] = {}
+    for event in events:
+        made.update(event.payload["values"])
+    return made
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongTypeError(f"{what} must be a number, got {shown(value)}")
+    if not math.isfinite(value):
+        raise SchemaValidationError(f"{what} must be finite, got {shown(value)}")
+    return value

@@ -1,0 +1,58 @@
+"""What a run told of itself, as it is read: progress, checkpoints, notes, the summary, what its command printed."""
+
+from typing import Any
+
+from ..producers.reports import (
+    CHECKPOINT,
+    NOTE,
+    PROGRESS,
+    SUMMARY,
+    Checkpoint,
+    ProgressReport,
+    checkpoints_of,
+    latest_of,
+    progress_of,
+    summary_of,
+)
+from ..records.event import EventRecord
+
+
+class Told:
+    """The part of a RunView that reads events of known types; all are looked up when asked for."""
+
+    def events(self, event_type: str) -> tuple[EventRecord, ...]:
+        """The events of a type; a RunView knows how."""
+        raise NotImplementedError(f"a reader of {event_type} events defines events")
+
+    def progress(self) -> dict[str, ProgressReport]:
+        """How far each operation has come."""
+        return progress_of(self.events(PROGRESS))
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Its checkpoints, incomplete ones too; of one place only what was written there last."""
+        return checkpoints_of(self.events(CHECKPOINT))
+
+    def latest_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to go on from: the complete one of the highest step. None if there is none."""
+        return latest_of(self.checkpoints())
+
+    def notes(self) -> tuple[str, ...]:
+        """Its notes, the oldest first."""
+        return tuple(event.payload["text"] for event in self.events(NOTE))
+
+    def summary(self) -> dict[str, Any]:
+        """Results that stand for the run as a whole; the last value of each name."""
+        return summary_of(self.events(SUMMARY))
+
+    def log_lines(self, stream: str | None = None) -> tuple[EventRecord, ...]:
+        """What the command printed under ``quark run``, line by line; ``stream``: only stdout, or only stderr.
+
+        The payload holds message, stream and line. Lines of one stream are in their order.
+        """
+        return tuple(line for line in self.events("log_line") if stream in (None, line.payload["stream"]))
+
+    @property
+    def exit_code(self) -> int | None:
+        """How its process ended last, if ``quark run`` started it: the exit code, negative for a signal."""
+        exits = self.events("process_exited")
+        return exits[-1].payload["exit_code"] if exits else None
