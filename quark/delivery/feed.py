@@ -20,6 +20,7 @@ class Feed:
         self._held: RecordBatch | None = None
         self._unsure = True
         self._keeps_cursor = True
+        self._aside: set[bytes] = set()
 
     def read(self, sink: Sink) -> RecordBatch | None:
         """The next batch that the sink has not taken; after a fault the sink's own word on its position comes first."""
@@ -45,6 +46,7 @@ class Feed:
 
     def back(self, batch: RecordBatch) -> None:
         """The sink did not take the batch: it comes again, from where the sink says that it stands."""
+        self._set_aside(batch)
         self._held = batch
         self._unsure = True
 
@@ -53,9 +55,17 @@ class Feed:
         self.position = batch.stop
         if self._keeps_cursor:
             self.place.set_cursor(self._sink_name, batch.stop)
+        self._set_aside(batch)
+        self._aside = {line for line in self._aside if (sequence_of(line) or 0) >= batch.stop}
+
+    def _set_aside(self, batch: RecordBatch) -> None:
+        """Keep what was rejected, at once: the rest may be taken without this process hearing of it. Once per line."""
         while batch.rejected:
-            line, reason = batch.rejected.pop()
-            self.place.quarantine("journal", line, reason)
+            line, reason = batch.rejected[0]
+            if line not in self._aside:
+                self.place.quarantine("journal", line, reason)
+                self._aside.add(line)
+            batch.rejected.pop(0)
 
     def quarantine(self, line: bytes, reason: str) -> None:
         """Set a line aside that only this sink cannot take."""

@@ -45,7 +45,6 @@ class ServiceSink(Sink):
         self.connection = connection or Connection(url, user_key=user_key, namespace=where)
         self._pause = Pause(self.connection.clock, self.connection.rng)
         self._arrived = threading.Event()
-        self._aside: dict[int, tuple[bytes, str]] = {}
         self._run_id = ""
 
     def __repr__(self) -> str:
@@ -91,8 +90,6 @@ class ServiceSink(Sink):
             raise
         self._pause.passed()
         self._arrived.set()
-        batch.rejected += self._aside.values()
-        self._aside.clear()
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,7 +106,7 @@ class ServiceSink(Sink):
             try:
                 self._post(part)
             except RefusedError as error:
-                waiting += reversed(self._instead_of(part, error))
+                waiting += reversed(_instead_of(part, error, batch.rejected))
 
     def _post(self, batch: RecordBatch) -> None:
         origin = batch.origin
@@ -135,17 +132,17 @@ class ServiceSink(Sink):
             )
         return held
 
-    def _instead_of(self, part: RecordBatch, error: RefusedError) -> list[RecordBatch]:
-        """What to send in place of a refused part; raises the refusal if it is not for its records."""
-        lines = part.data.splitlines(keepends=True)
-        if error.status == 413 and len(lines) > 1:
-            return _halves(part, lines)
-        index = 0 if error.status == 413 else error.index if error.status == 422 else None
-        if type(index) is not int or not 0 <= index < len(lines):
-            raise error
-        self._aside[sequence_of(lines[index]) or 0] = lines[index], str(error)
-        del lines[index]
-        return [RecordBatch(part.origin, part.first, part.stop, b"".join(lines), part.dropped)]
+
+def _instead_of(part: RecordBatch, error: RefusedError, rejected: list[tuple[bytes, str]]) -> list[RecordBatch]:
+    """What to send in place of a refused part; raises the refusal if it is not for its records."""
+    lines = part.data.splitlines(keepends=True)
+    if error.status == 413 and len(lines) > 1:
+        return _halves(part, lines)
+    index = 0 if error.status == 413 else error.index if error.status == 422 else None
+    if type(index) is not int or not 0 <= index < len(lines):
+        raise error
+    rejected.append((lines.pop(index), str(error)))
+    return [RecordBatch(part.origin, part.first, part.stop, b"".join(lines), part.dropped)]
 
 
 def _packed(data: bytes) -> tuple[bytes, dict[str, str]]:
