@@ -13,6 +13,8 @@ from .disk import Disk
 
 WRITER_FILE = "writer.json"
 LOCK_FILE = "lock"
+PROBE = ".probe-"
+"""How the files begin with which a directory is tried out; a process that is killed meanwhile leaves one."""
 
 
 class Lock:
@@ -123,6 +125,8 @@ class WriterPlace:
             run_directory = self.directory.parent
             try:
                 self.directory.rmdir()
+                for probe in run_directory.glob(f"{PROBE}*"):
+                    probe.unlink(missing_ok=True)
                 run_directory.resolve().rmdir()
             except OSError:  # another writer of the run still has its journal there
                 return
@@ -139,5 +143,5 @@ def writer_places(run_directory: Path, disk: Disk | None = None) -> list[WriterP
     return [
         WriterPlace(run_directory / name, disk)
         for name in disk.names(run_directory)
-        if WRITER_FILE in disk.names(run_directory / name)
+        if not name.startswith(PROBE) and WRITER_FILE in disk.names(run_directory / name)
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..delivery.disk import PAGE, Disk
+from ..delivery.place import PROBE
 from ..errors import WrongTypeError
 from ..records.grammar import shown
 from ..settings import setting
@@ -85,7 +86,7 @@ def _make(placement: Placement, run_id: str) -> None:
 
 def takes_mappings(directory: Path, disk: Disk | None = None) -> bool:
     """Whether files in ``directory`` can be mapped and shared; a full disk is another matter and counts as yes."""
-    probe = directory / f".probe-{os.getpid()}"
+    probe = directory / f"{PROBE}{os.getpid()}"
     try:
         (disk or Disk()).create_segment(probe, PAGE)
     except OSError as error:

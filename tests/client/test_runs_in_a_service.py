@@ -122,3 +122,15 @@ def test_a_service_stops_in_order(service: Service) -> None:
     """SIGTERM ends it with success."""
     service.start()
     assert service.stop() in (0, -signal.SIGTERM)
+
+
+def test_a_process_that_died_while_it_tried_its_directory_out_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The file that it left among the journals stops no sync, and goes with the journals."""
+    run = quark.start_run(project="p", storage_dir=tmp_path, run_id="r")
+    journals = tmp_path / ".quark" / "journal" / "r"
+    (journals / ".probe-1").write_bytes(b"")
+    from quark.session.sync import sync
+
+    assert sync(tmp_path).alive == ["r"]
+    run.finish("completed")
+    assert not journals.exists()
