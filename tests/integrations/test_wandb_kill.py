@@ -11,7 +11,7 @@ import pytest
 
 import quark
 from quark.session.sync import sync
-from quark_integrations.sinks.wandb import WandbSink
+from quark_integrations.sinks.wandb import WandbSink, translog
 
 from .wandb_files import Written, files, wandb_environment, written
 
@@ -154,3 +154,12 @@ def test_the_trainers_exit_code_is_its_own(tmp_path: Path, way: str, code: int, 
     assert done.returncode in (code, 128 - code), done.stderr
     assert not sync(tmp_path / "q").problems
     assert written(tmp_path).exits == [exit_code]
+
+
+def test_a_file_is_read_when_its_writer_has_let_go(tmp_path: Path) -> None:
+    """The wandb-core of a killed trainer writes on for a while: whoever holds the file is seen, and waited for."""
+    file = tmp_path / "run-r.wandb"
+    with file.open("wb"):
+        assert translog.is_open(file)
+    assert not translog.is_open(file)
+    assert not translog.is_open(tmp_path / "missing")

@@ -27,6 +27,10 @@ COMPLETE_S = 5.0
 """How long wandb-core may take to complete its file after the end of a run."""
 
 
+LET_GO_S = 10.0
+"""How long the wandb-core of a killed process may take to let go of its file."""
+
+
 class WandbSink(MirrorSink):
     """Mirrors a run into Weights & Biases: live, and exactly once also after a crash.
 
@@ -272,6 +276,8 @@ class WandbSink(MirrorSink):
         link = self.link
         writers: list[str] = link.notes.get("writers", [])
         files = [Path(name) for name in link.notes.get("open", ()) if Path(name).exists()]
+        for path in files if link.owned else ():
+            _wait_for_its_writer(path)
         found = [translog.held(path) for path in files]
         self._known.update(*(one.records for one in found))
         if self._mode == "offline":
@@ -306,6 +312,15 @@ def _is_completed(file: Path) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def _wait_for_its_writer(file: Path) -> None:
+    """What a killed trainer's wandb-core has still to write would come twice: read the file when it is let go of."""
+    end = time.monotonic() + LET_GO_S
+    while translog.is_open(file):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{file} is still written by the wandb-core of an earlier process; it is read later")
+        time.sleep(0.05)
 
 
 def _check(mode: str | None, table_rows: int, finish_timeout_s: float) -> None:

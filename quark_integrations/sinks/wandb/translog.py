@@ -2,6 +2,7 @@
 
 import json
 import mmap
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -86,6 +87,21 @@ def ended(path: Path) -> bool:
         return any(decode(one).HasField("exit") for one in payloads(path, first_block=max(0, last - 2)))
     except FileNotFoundError:
         return False
+
+
+def is_open(path: Path) -> bool:
+    """Whether a process of this user has the log open: W&B's own outlives a killed trainer, and writes on for a while.
+
+    False where the system does not tell.
+    """
+    wanted = os.path.realpath(path)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == wanted:
+                return True
+        except OSError:
+            continue  # the process or its file has gone
+    return False
 
 
 def held(path: Path) -> Held:
