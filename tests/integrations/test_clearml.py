@@ -26,7 +26,6 @@ from quark_integrations.sinks.mirror import LayerSeries
 from .clearml_session import UNSET, Session, clearml_environment, sessions
 
 pytest.importorskip("clearml", reason='the ClearML client is needed: pip install "quark-tracker[clearml]"')
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # clearml's own, while it is imported
 ROOT = Path(__file__).parents[2]
 
 

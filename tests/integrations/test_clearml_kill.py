@@ -18,7 +18,7 @@ from .clearml_session import UNSET, Session, clearml_environment, sessions
 
 pytest.importorskip("clearml", reason='the ClearML client is needed: pip install "quark-tracker[clearml]"')
 pytestmark = [
-    pytest.mark.fault, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.fault, pytest.mark.slow,
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

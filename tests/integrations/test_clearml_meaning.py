@@ -18,7 +18,6 @@ from quark_integrations.sinks.mirror import TABLES
 from .clearml_session import Session, clearml_environment, sessions
 
 pytest.importorskip("clearml", reason='the ClearML client is needed: pip install "quark-tracker[clearml]"')
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # clearml's own, while it is imported
 DOCS = Path(__file__).parents[2] / "docs"
 
 BODIES: dict[str, dict[str, Any]] = {

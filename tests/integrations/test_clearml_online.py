@@ -21,7 +21,6 @@ from .clearml_server import ClearMLServer
 from .clearml_session import UNSET, Session, clearml_environment
 
 pytest.importorskip("clearml", reason='the ClearML client is needed: pip install "quark-tracker[clearml]"')
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # clearml's own, while it is imported
 ROOT = Path(__file__).parents[2]
 ORIGIN = Origin("run-1", "w")
 

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ TIMEOUT_S = 30.0
 
 
 def demand() -> None:
-    """Refuse to go on without the package; it is looked for, not imported.
+    """Refuse to go on without the package, which is not imported here, and let it import without warnings.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -24,6 +25,8 @@ def demand() -> None:
             f"ClearMLSink needs the package 'clearml'; install it with: {INSTALL}; "
             "until then the records wait in the journal"
         )
+    # clearml's own use of deprecated names is not to end the mirror where warnings are errors
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(clearml|pyparsing)(\..*)?")
 
 
 def said_offline() -> bool:
