@@ -20,8 +20,8 @@ class LabelSkew(Rule):
     Sees: class counts of batches (DataDiagnostics).
 
     Decides: the classes of the last 20 batches are held against those of all batches before by a G-test; the rule
-    speaks when G, divided by what overdispersed batches usually give in this run, is beyond the 1e-6 tail and the mix
-    differs by more than .25 (total variation) in 2 windows.
+    speaks when G is beyond the 1e-6 tail of chi-square and the mix differs by more than .25 (total variation) in 2
+    windows. The second condition is what keeps batches that vary more than chance from being called skewed.
 
     Source: Sokal and Rohlf, Biometry (the G-test).
     """

@@ -19,7 +19,7 @@ class DdpStraggler(Rule):
     one that works longest and waits least: its compute time (data and compute, where both are known) is 10 % above
     the median of the ranks (20 %: error) in 3 windows.
 
-    Source: the logic of straggler detection in data-parallel training (Lin et al., Understanding stragglers, 2025).
+    Source: no published method; in a synchronous job the others wait for the rank that computes longest.
     """
 
     name = "ddp_straggler"
