@@ -29,6 +29,18 @@ class RemoteControls:
         """Ask the ``quark run`` that a run was started by to start it anew; raises like ``request_stop``."""
         return _asked(self.connection, run_id, "restart", grace_period_s)
 
+    def delete_run(self: _Connected, run_id: str) -> None:
+        """Hide a run; InvalidRunStateError if it is running."""
+        self.connection.write("DELETE", _run(run_id))
+
+    def restore_run(self: _Connected, run_id: str) -> None:
+        """Show a deleted run again."""
+        self.connection.write("POST", f"{_run(run_id)}/restore")
+
+    def purge(self: _Connected, older_than_s: float) -> list[str]:
+        """Remove for good what was deleted that long ago; needs a key with the scope admin."""
+        return self.connection.write("POST", "/purge", {"older_than_s": older_than_s})["run_ids"]
+
 
 class RemotePulse:
     """Heartbeats of a live run to its service, each tried once: the next one comes soon."""

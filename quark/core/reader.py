@@ -166,6 +166,18 @@ class StoreReader(RecordReader, Protocol):
         """Ask the ``quark run`` that a run was started by to start it anew."""
         ...
 
+    def delete_run(self, run_id: str) -> None:
+        """Hide a run; InvalidRunStateError if it is running."""
+        ...
+
+    def restore_run(self, run_id: str) -> None:
+        """Show a deleted run again."""
+        ...
+
+    def purge(self, older_than_s: float) -> list[str]:
+        """Remove for good what was deleted that long ago; the ids of those runs."""
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...

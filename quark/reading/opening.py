@@ -39,7 +39,10 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
 
     location, payloads = str(placement.storage_dir), _Files(placement)
     if os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
-        return Store(SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement))
+        return Store(
+            SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement),
+            on_purge=lambda run_id: shutil.rmtree(placement.run_path(run_id), ignore_errors=True),
+        )  # fmt: skip
     copy = _copied(placement)
     try:
         return Store(

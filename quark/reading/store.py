@@ -34,6 +34,7 @@ class Store:
         payloads: gives the payload of an artifact; by default the file in the run's directory.
         on_close: called once, after the reader is closed.
         alive: whether a process that writes a run lives, where that can be seen directly; else its heartbeats tell.
+        on_purge: removes the files of a run that was purged.
     """
 
     __module__ = "quark"
@@ -41,11 +42,13 @@ class Store:
     def __init__(
         self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None,
         on_close: Callable[[], None] | None = None, alive: Alive | None = None,
+        on_purge: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._on_close = on_close
         self._payloads = payloads or _payload_of_run
         self._alive = alive
+        self._on_purge = on_purge
         self.location = location
 
     def runs(
@@ -119,6 +122,25 @@ class Store:
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs here, by name."""
         return list(self._reader.projects())
+
+    def restore(self, run_id: str) -> RunView:
+        """Bring a deleted run back, by its whole id.
+
+        Raises:
+            RunNotFoundError: there is none, or it was purged.
+        """
+        self._reader.restore_run(run_id)
+        return self._view(self._reader.run(run_id))
+
+    def purge(self, *, older_than_s: float = 30 * 86400.0) -> list[str]:
+        """Remove for good what was deleted at least so many seconds ago, files included; the ids of those runs.
+
+        In a service this needs a key with the scope admin, and payloads of artifacts stay, for runs share them.
+        """
+        purged = self._reader.purge(older_than_s)
+        for run_id in purged if self._on_purge is not None else ():
+            self._on_purge(run_id)
+        return purged
 
     def close(self) -> None:
         """Let go of the store; again is allowed."""

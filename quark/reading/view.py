@@ -167,6 +167,14 @@ class RunView(Told):
             )
         return self._reader.request_restart(self.id, check_grace(grace_period_s))
 
+    def delete(self) -> None:
+        """Hide it: it is in no list any more. ``Store.restore`` brings it back, ``Store.purge`` removes it for good.
+
+        Raises:
+            InvalidRunStateError: it is running.
+        """
+        self._reader.delete_run(self.id)
+
     # Metrics
 
     def keys(self) -> list[str]:

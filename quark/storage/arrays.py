@@ -26,7 +26,7 @@ def series_number(connection: sa.Connection, run_pk: int, key: str) -> int | Non
 
 def run_number(connection: sa.Connection, run_id: str) -> int | None:
     """The row number of a run; None for one that the store does not hold."""
-    return connection.execute(sa.select(runs.c.pk).where(runs.c.id == run_id)).scalar()
+    return connection.execute(sa.select(runs.c.pk).where(runs.c.id == run_id, runs.c.deleted_at.is_(None))).scalar()
 
 
 def read_series(connection: sa.Connection, run_pk: int, key: str, *, all_attempts: bool) -> Series:

@@ -54,6 +54,7 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
     placeholder, attempt = connection.execute(
         "SELECT placeholder, attempt FROM runs WHERE pk = ?", (run_pk,)
     ).fetchone()
+    connection.execute("UPDATE runs SET deleted_at = NULL WHERE pk = ?", (run_pk,))
     if not placeholder:
         return
     connection.execute(
@@ -88,7 +89,8 @@ def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, bod
     attempt = max(int(body.get("attempt", origin.attempt)), 1)
     resumed_at = parse_timestamp(body["resumed_at"]) if body.get("resumed_at") else line.time
     connection.execute(
-        "UPDATE runs SET resume_count = resume_count + 1, updated_at = greatest(updated_at, ?) WHERE pk = ?",
+        "UPDATE runs SET resume_count = resume_count + 1, updated_at = greatest(updated_at, ?), deleted_at = NULL"
+        " WHERE pk = ?",
         (resumed_at, run_pk),
     )
     if attempt >= connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]:

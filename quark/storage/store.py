@@ -13,6 +13,7 @@ from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
 from .control import Controls
 from .database import open_database
+from .deletion import Deletion
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 PAGE_RECORDS = 1000
 
 
-class SqlStore(Controls):
+class SqlStore(Controls, Deletion):
     """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.

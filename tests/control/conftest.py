@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import pytest
 
+from quark.service.keys import KeyStore
+
 from ..client.conftest import Service
 
 
@@ -15,6 +17,14 @@ class QuickService(Service):
     """A service that closes a run as lost a second after its third heartbeat did not come."""
 
     settings: ClassVar[dict[str, str]] = {"QUARK_SERVICE_LOST_AFTER": "1"}
+
+    def new_key(self, scopes: list[str], projects: list[str] | None = None) -> str:
+        """The text of a further key."""
+        keys = KeyStore(self.db.replace("quark.db", "service.db"))
+        try:
+            return keys.create("further", scopes, projects)[0]
+        finally:
+            keys.close()
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 30.0) -> None:

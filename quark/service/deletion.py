@@ -1,0 +1,44 @@
+"""Deleting runs over HTTP: hidden first, purged by an administrator."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, delete, post
+from litestar.params import JSONBody
+
+from .parameters import RunId
+from .problems import ProblemError
+from .runs import readable_run, store_of
+
+
+class Age(msgspec.Struct, forbid_unknown_fields=True):
+    """What was deleted at least so many seconds ago."""
+
+    older_than_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 30 * 86400.0
+
+
+class Purged(msgspec.Struct):
+    """The runs that are gone for good."""
+
+    run_ids: list[str]
+
+
+@delete("/api/v1/runs/{run_id:str}", opt={"scope": "write"}, sync_to_thread=True)
+def delete_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
+    """Hide a run until it is restored or purged; 409 if it is running."""
+    readable_run(request, run_id)
+    store_of(request).delete_run(run_id)
+
+
+@post("/api/v1/runs/{run_id:str}/restore", status_code=204, opt={"scope": "write"}, sync_to_thread=True)
+def restore_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
+    """Show a deleted run again. Needs a key for all projects: nobody may learn of what is hidden."""
+    if request.state.key.projects is not None:
+        raise ProblemError(403, "a key that is limited to projects cannot restore runs")
+    store_of(request).restore_run(run_id)
+
+
+@post("/api/v1/purge", status_code=200, opt={"scope": "admin"}, sync_to_thread=True)
+def purge(request: Request[Any, Any, Any], data: JSONBody[Age]) -> Purged:
+    """Remove deleted runs for good. Payloads of artifacts are kept by content and stay: other runs may share them."""
+    return Purged(store_of(request).purge(data.older_than_s))
