@@ -68,8 +68,8 @@ SETTINGS: dict[str, Setting] = {
                 "loss costs; 0 turns them off", 1.0, _seconds),
         Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of requests "
                 "to stop; 0 turns them off", 10.0, _seconds),
-        Setting("QUARK_HOOK_KERNEL", "how statistics of tensors in main memory are taken: auto (compiled where llvmlite is "
-                "installed), compiled (an error where it is not) or plain", "auto", _hook_kernel),
+        Setting("QUARK_HOOK_KERNEL", "how statistics of tensors in main memory are taken: auto (compiled where "
+                "llvmlite is installed), compiled (an error where it is not) or plain", "auto", _hook_kernel),
         Setting("QUARK_JOIN_RUN_ID", "run that ranks other than 0 join; set by rank 0 for the processes that it starts",
                 None),
         Setting("QUARK_JOURNAL_DIR", "directory of the journals, when the storage directory should not hold them",

@@ -14,6 +14,15 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(params=["plain", "compiled"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to take statistics in main memory, one after the other."""
+    if request.param == "compiled":
+        pytest.importorskip("llvmlite", reason="the compiled way needs llvmlite")
+    monkeypatch.setenv("QUARK_HOOK_KERNEL", request.param)
+    return request.param
+
+
 @pytest.fixture
 def run() -> Iterator[MemoryRunHandle]:
     """A strict run: every fault in a hook is raised. Its producers are closed with it."""

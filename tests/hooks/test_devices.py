@@ -100,6 +100,7 @@ def test_one_vector_a_device() -> None:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], None]]]:
     """Tensors are taken as lying on a device, whose answers come when the functions in the list are called."""
+    monkeypatch.setenv("QUARK_HOOK_KERNEL", "plain")
     arrived: set[int] = set()
     release: list[Callable[[], None]] = []
 

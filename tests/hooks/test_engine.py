@@ -24,7 +24,7 @@ from quark.testing import MemoryRunHandle
 
 from .watching import places, probed
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("kernel")]
 Run = MemoryRunHandle
 
 

@@ -18,7 +18,7 @@ from quark import (
 )
 from quark.testing import MemoryRunHandle
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("kernel")]
 Run = MemoryRunHandle
 
 

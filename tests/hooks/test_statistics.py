@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ import torch
 from torch import nn
 
 from quark import HookEngineConfig
-from quark.producers.hooks import host
+from quark.producers.hooks import compiled, host
 from quark.producers.hooks.layers import UnitOrder, saturation_limits, spatial_dims
 from quark.producers.hooks.ondevice import DeviceProbe
 from quark.producers.hooks.summary import Summary, Wanted
-from quark.producers.hooks.tensors import flat, plain
+from quark.producers.hooks.tensors import flat, plain, unit_layout
 
 pytestmark = pytest.mark.torch
 
@@ -34,7 +35,24 @@ def as_on_device(tensor: torch.Tensor, wanted: Wanted) -> Summary:
     return probe.summary(ticket)
 
 
-WAYS: list[Any] = [on_host, as_on_device]
+def compiled_flat(tensor: torch.Tensor, wanted: Wanted) -> Summary:
+    """The compiled kernels, on the flat array that the plain ones get."""
+    made = compiled.kernels()
+    assert made is not None
+    return made.measure(*flat(plain(tensor), wanted), wanted)
+
+
+def compiled_tensor(tensor: torch.Tensor, wanted: Wanted) -> Summary:
+    """The compiled kernels on the tensor itself, and what follows where they decline."""
+    made = compiled.kernels()
+    assert made is not None
+    units = None if wanted.unit_dim is None else unit_layout(tensor.shape, wanted.unit_dim)
+    return made.look(tensor, made.asked(wanted, units)) or on_host(tensor, wanted)
+
+
+needs_compiler = pytest.mark.skipif(find_spec("llvmlite") is None, reason="the compiled way needs llvmlite")
+IN_MEMORY: list[Any] = [on_host, *(pytest.param(way, marks=needs_compiler) for way in (compiled_flat, compiled_tensor))]
+WAYS: list[Any] = [*IN_MEMORY, as_on_device]
 
 
 def check(found: Summary, tensor: torch.Tensor) -> None:
@@ -83,13 +101,14 @@ def test_an_empty_tensor_has_no_statistics(way: Callable[..., Summary], shape: t
     assert way(torch.empty(shape), Wanted(epsilon=0.0)) == Summary(0, None, None, None, None)
 
 
+@pytest.mark.parametrize("way", IN_MEMORY)
 @pytest.mark.parametrize("size", [5, 20_000])
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-20, 1e25, 1e38])
-def test_the_ends_of_single_precision(size: int, scale: float) -> None:
+def test_the_ends_of_single_precision(way: Callable[..., Summary], size: int, scale: float) -> None:
     """Subnormal values, and values whose squares overflow, keep their statistics on the host."""
     tensor = torch.rand(size) * scale
     exact = tensor.double()
-    found = on_host(tensor, Wanted())
+    found = way(tensor, Wanted())
     assert found.norm == pytest.approx(float(exact.norm()), rel=1e-5)
     assert found.variance == pytest.approx(float(exact.var(correction=0)), rel=1e-5)
     assert found.mean == pytest.approx(float(exact.mean()), rel=1e-5)
@@ -213,13 +232,14 @@ def test_saturated_elements_are_counted(way: Callable[..., Summary]) -> None:
     assert way(tensor.clamp(-0.5, 0.5), Wanted(0.0, (-0.95, 0.95))).saturated == 0
 
 
-def test_two_threads_measure_at_once() -> None:
+@pytest.mark.parametrize("way", IN_MEMORY)
+def test_two_threads_measure_at_once(way: Callable[..., Summary]) -> None:
     """Threads that measure at the same time do not write over each other's figures."""
     tensors = [torch.relu(torch.randn(40, 9000) - shift) for shift in range(4)]
     wanted = Wanted(0.0, None, 1)
-    alone = [on_host(tensor, wanted) for tensor in tensors]
+    alone = [way(tensor, wanted) for tensor in tensors]
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda tensor: on_host(tensor, wanted), tensors * 8)) == alone * 8
+        assert list(threads.map(lambda tensor: way(tensor, wanted), tensors * 8)) == alone * 8
 
 
 def test_without_vecdot() -> None:

@@ -18,7 +18,7 @@ from quark.testing import MemoryRunHandle
 
 from .watching import of, places, probed
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("kernel")]
 Run = MemoryRunHandle
 
 

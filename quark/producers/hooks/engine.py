@@ -8,6 +8,7 @@ from ...errors import WrongTypeError
 from ...records.configs import HookEngineConfig
 from ...records.grammar import one_of, shown
 from ...records.layer import LayerSummaryRecord
+from .compiled import kernels
 from .probe import Layer, Probe
 from .probing import Probing
 from .scale import LossScale, checked_scale
@@ -53,6 +54,7 @@ class HookEngine(Probing):
         chosen = select_layers(checked_model(model), self._config.filters)
         self.optimizer = checked_optimizer(optimizer)
         self._grad_scale = checked_scale(grad_scale)
+        self._kernels = kernels()
         self._layers = [Layer(name, module, self._config) for name, module in chosen.items()]
         self._handle.attach(self)
 
@@ -62,7 +64,8 @@ class HookEngine(Probing):
         return tuple(layer.name for layer in self._layers)
 
     def _new_probe(self, step: int, epoch: int | None) -> Probe:
-        return Probe(self._layers, self._config, step, epoch, LossScale(self._grad_scale), self._failed)
+        scale = LossScale(self._grad_scale)
+        return Probe(self._layers, self._config, step, epoch, scale, self._kernels, self._failed)
 
     def _lines(self, probe: Probe, time_ns: int) -> Iterator[bytes]:
         journal = self._handle.journal

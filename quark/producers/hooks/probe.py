@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import host
+from .compiled import Asked, Kernels
 from .layers import UnitOrder, saturation_limits, spatial_dims
 from .ondevice import DeviceProbe
 from .scale import LossScale
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FORWARD, BACKWARD = 0, 1
 MOST_PLANS = 64
 Units = tuple[int, int, int]
+Plan = tuple[Wanted, Units | None, Asked | None]
+"""What is asked of the activations of a layer: in words, how their units lie, and as compiled kernels read both."""
 
 Sighting = tuple["Layer", int, int, str, tuple[int, ...], Measured, bool]
 """Layer, direction, call index, path of the tensor, its shape, its statistics, whether the layer was training."""
@@ -56,7 +59,7 @@ class Layer:
         self.calls = 0
         self.unhooked: list[int] = []
         self.repeats: list[Repeat] = []
-        self.plans: dict[Any, tuple[Wanted, Units | None]] = {}
+        self.plans: dict[Any, Plan] = {}
         self._hook_id = RemovableHandle(module._forward_hooks).id
 
     def arm(self, probe: "Probe") -> None:
@@ -110,12 +113,13 @@ class Probe:
         config: what is captured.
         step, epoch: where the training is.
         scale: the factor by which the loss is multiplied before the backward pass.
+        kernels: the compiled statistics, if there are any.
         failed: told of a fault in a hook, as (cause, error); it raises where the policy says so.
     """
 
     def __init__(
         self, layers: "list[Layer]", config: "HookEngineConfig", step: int, epoch: int | None, scale: LossScale,
-        failed: "Callable[[str, Exception], None]",
+        kernels: Kernels | None, failed: "Callable[[str, Exception], None]",
     ) -> None:  # fmt: skip
         torch = sys.modules["torch"]
         self._layers = layers
@@ -132,6 +136,8 @@ class Probe:
         self._backward = config.capture_backward
         self._epsilon = config.dead_unit_epsilon
         self._units = UnitOrder()
+        self._kernels = kernels
+        self._look = _left_alone if kernels is None else kernels.look
         self._host = host.measure if host.underflow_is_quiet() else host.measure_quietly
         self._tensor = torch.Tensor
         self._float = torch.float32
@@ -171,15 +177,17 @@ class Probe:
 
     def _saw(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
         shape = tensor.shape
-        wanted, units = layer.plans.get(shape) or self._plan(layer, shape)
-        measured = self._measure(tensor, wanted, units)
+        wanted, units, asked = layer.plans.get(shape) or self._plan(layer, shape)
+        measured = self._look(tensor, asked) or self._measure(tensor, wanted, units)
         if measured is not None:
             self.sightings.append((layer, FORWARD, call, path, shape, measured, training))
 
-    def _plan(self, layer: Layer, shape: Any) -> tuple[Wanted, Units | None]:
+    def _plan(self, layer: Layer, shape: Any) -> Plan:
         """What is asked of the activations of a layer, kept for each shape that it makes."""
         dim = self._units.dim(shape, layer.spatial)
-        made = Wanted(self._epsilon, layer.limits, dim), None if dim is None else unit_layout(shape, dim)
+        wanted = Wanted(self._epsilon, layer.limits, dim)
+        units = None if dim is None else unit_layout(shape, dim)
+        made = wanted, units, None if self._kernels is None else self._kernels.asked(wanted, units)
         if len(layer.plans) >= MOST_PLANS:
             layer.plans.clear()
         layer.plans[shape] = made
@@ -207,7 +215,7 @@ class Probe:
             try:
                 if self._scaled:
                     self.scale.look(self)
-                measured = self._measure(gradient, MOMENTS, None)
+                measured = self._look(gradient) or self._measure(gradient, MOMENTS, None)
                 if measured is not None:
                     number = layer.number(call) if isinstance(call, Repeat) else call
                     self.sightings.append((layer, BACKWARD, number, path, gradient.shape, measured, training))
@@ -250,6 +258,10 @@ class Probe:
         self._leaves.clear()
         if self.device is not None:
             self.device.send()
+
+
+def _left_alone(tensor: Any, asked: Asked | None = None) -> None:
+    """No kernel is compiled."""
 
 
 def _no_task() -> int:
