@@ -9,24 +9,20 @@ import orjson
 import typer
 
 from ..errors import RunNotFoundError
-from ..reading import RunView, Store, open
+from ..reading import RunView, Store, connect, open
 from ..records.base import format_timestamp, parse_timestamp
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def opened(storage_dir: Path | None) -> Store:
-    """The store of a directory, leftovers of dead processes delivered."""
-    return open(storage_dir)
-
-
-def found(storage_dir: Path | None) -> Store:
-    """The store of a directory, or that of the service when one is configured."""
+def opened(storage_dir: Path | None, url: str | None = None) -> Store:
+    """The runs of a service where one is named or configured, else those of a directory, leftovers delivered."""
     from ..client import service_is_configured
-    from ..reading import connect
 
-    return connect(storage_dir=storage_dir) if service_is_configured() else open(storage_dir)
+    if url is not None or service_is_configured():
+        return connect(url, storage_dir=storage_dir)
+    return open(storage_dir)
 
 
 def chosen(store: Store, run: str | None) -> RunView:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, RunId, StorageDir
+from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import console, print_json, text
 
 
@@ -37,6 +37,7 @@ class Kind(StrEnum):
 def export(
     run: RunId = None,
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     as_format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.jsonl,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it; - is standard output.")
@@ -70,7 +71,7 @@ def export(
     from .choosing import chosen, opened
 
     if to is not None:
-        _deliver(run, storage_dir, to, since, sink_options or [], as_json)
+        _deliver(run, storage_dir, url, to, since, sink_options or [], as_json)
         return
     if since is not None or sink_options:
         raise typer.BadParameter("--since and --set belong to --to SINK; name the sink, or leave them out")
@@ -82,7 +83,7 @@ def export(
     to_stdout = str(out) == "-"
     if to_stdout and (as_json or as_format is Format.parquet):
         raise typer.BadParameter("give --out FILE: standard output is needed for the answer or takes no Parquet")
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = chosen(store, run)
         if to_stdout:
             exporting.write(view, as_format.value, kinds, sys.stdout.buffer)
@@ -95,14 +96,15 @@ def export(
 
 
 def _deliver(
-    run: str | None, storage_dir: Path | None, to: str, since: int | None, pairs: list[str], as_json: bool
-) -> None:
+    run: str | None, storage_dir: Path | None, url: str | None, to: str, since: int | None, pairs: list[str],
+    as_json: bool,
+) -> None:  # fmt: skip
     from ..reading.replay import replay
     from ..sinks.discovery import sink_from_spec
     from .choosing import chosen, key_values, opened
 
     sink = sink_from_spec(to, key_values(pairs, "--set"))
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = chosen(store, run)
         count = replay(view, sink, since=since)
     if as_json:

@@ -12,6 +12,13 @@ StorageDir = Annotated[
         help="Directory that runs are recorded in; else QUARK_STORAGE_DIR, else the working directory.",
     ),
 ]  # fmt: skip
+ServiceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", show_default=False,
+        help="Address of a Quark service; else QUARK_PERSISTENCE_URL. Its key comes from QUARK_USER_KEY.",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunId = Annotated[
     str | None,

@@ -7,7 +7,7 @@ import typer
 
 from ..records.base import parse_timestamp
 from ..records.literals import RUN_STATUSES
-from .options import AsJson, StorageDir
+from .options import AsJson, ServiceUrl, StorageDir
 from .output import console, cut, print_json, status_text, table, text
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ Filter = str | None
 
 def runs(
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     project: Annotated[Filter, typer.Option("--project", "-p", help="Only runs of this project.")] = None,
     status: Annotated[Filter, typer.Option("--status", "-s", help=f"Only {', '.join(RUN_STATUSES)}.")] = None,
     tag: Annotated[Filter, typer.Option("--tag", "-t", help="Only runs with this tag.")] = None,
@@ -47,7 +48,7 @@ def runs(
 
     if status is not None and status not in RUN_STATUSES:
         raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {status!r}")
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         page = store.page(
             project=project, status=status, tag=tag, name=name, config=config_filter(config or []),
             started_after=moment(since, "--since"), started_before=moment(until, "--until"), sort=sort, limit=limit,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, RunId, StorageDir
+from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, counted, cut, print_json, status_text, table, text
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ ENVIRONMENT = ("host", "platform", "python", "cpu_count", "gpus", "command")
 def show(
     run: RunId = None,
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     events: Annotated[int, typer.Option("--events", min=0, help="How many of the latest events.")] = 10,
     all_metrics: Annotated[bool, typer.Option("--all", help="All metrics, however many there are.")] = False,
     as_json: AsJson = False,
@@ -28,7 +29,7 @@ def show(
     """Show a run: configuration, metrics, events, alerts, artifacts."""
     from .choosing import chosen, opened
 
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = chosen(store, run)
         if as_json:
             print_json(_document(view, events))

@@ -21,9 +21,9 @@ def stop(
     It hears of it with its next heartbeat and ends with the reason stop_requested. Past the grace period `quark run`
     terminates the process that it started; a run that was started otherwise goes on until its loop looks.
     """
-    from .choosing import found
+    from .choosing import opened
 
-    with found(storage_dir) as store:
+    with opened(storage_dir) as store:
         view = store.run(run)
         control = view.stop(grace_period_s=grace)
     if as_json:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import AsJson, RunId, StorageDir
+from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import console, print_json, status_text
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ POLL_S = 0.5
 def tail(
     run: RunId = None,
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the run ends; metrics twice a second at most.")
     ] = False,
@@ -32,7 +33,7 @@ def tail(
 
     if follow and as_json:
         raise typer.BadParameter("--json is one document and -f has no end; use one of them")
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = chosen(store, run)
         watch = Watch(view, system=system)
         last = latest(view, lines, system=system)

@@ -1,0 +1,42 @@
+"""The commands read a service as they read a directory: named by --url, or configured by the variables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import quark
+from quark.cli.entry import run as quark_command
+
+from .conftest import Service
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_commands_read_a_service(
+    service: Service, tmp_path: Path, named: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists, shows, tails and exports a run that no directory of this machine holds."""
+    service.start()
+    with quark.start_run(project="p", name="n") as run:
+        run.log({"loss": 0.5}, step=3)
+    where = []
+    if named:
+        monkeypatch.delenv("QUARK_PERSISTENCE_URL")
+        where = ["--url", service.url]
+    capsys.readouterr()
+
+    def asked(*arguments: str) -> dict[str, object]:
+        assert quark_command([*arguments, *where, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [found["id"] for found in asked("runs")["runs"]] == [run.run_id]  # type: ignore[attr-defined]
+    assert asked("show", "n")["metrics"]["loss"]["last"] == 0.5  # type: ignore[index]
+    assert asked("tail")["run"]["status"] == "completed"  # type: ignore[index]
+    assert asked("export", "--out", str(tmp_path / "run.jsonl"))["run_id"] == run.run_id
+    assert b'"loss"' in (tmp_path / "run.jsonl").read_bytes()
+
+
+def test_a_service_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that says what to look at, and exit code 1."""
+    assert quark_command(["runs", "--url", "http://127.0.0.1:9"]) == 1
+    assert "is it running" in capsys.readouterr().err
