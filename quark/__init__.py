@@ -58,6 +58,8 @@ _HOMES: dict[str, str] = {
     "ParameterDiagnostics": "producers.hooks",
     "ParameterDiagnosticsConfig": "producers.hooks",
     "ParameterSummaryRecord": "records.parameter",
+    "PhaseAnalysisResult": "analysis.phases.analyzer",
+    "PhaseAnalyzer": "analysis.phases.analyzer",
     "PhaseAnalyzerConfig": "records.thresholds",
     "PhaseAnalyzerThresholds": "records.thresholds",
     "PhaseRecord": "records.analysis",

@@ -25,7 +25,7 @@ SessionStoreError RunNotFoundError InvalidRunStateError StepTelemetryScope
 """.split()
 
 LATER = """
-PhaseAnalyzer PhaseAnalysisResult ComparisonEngine RunComparisonResult
+ComparisonEngine RunComparisonResult
 """.split()
 """Documented names whose engines are not built yet."""
 
