@@ -19,7 +19,7 @@ from ..core.reader import RecordFilter
 from .access import check_project
 from .parameters import Digest, RecordId, RunId
 from .problems import ProblemError
-from .runs import project_of, readable_run, store_of
+from .runs import namespace_of, project_of, readable_run, store_of
 
 PIECE = 1 << 20
 SLOWEST = 4096
@@ -118,7 +118,7 @@ class BlobFiles:
 
 
 def _files(request: Request[Any, Any, Any]) -> BlobFiles:
-    return BlobFiles(request.app.state.namespaces.files(request.headers.get("x-quark-storage-dir")))
+    return BlobFiles(request.app.state.namespaces.files(namespace_of(request)))
 
 
 def _check_writable(request: Request[Any, Any, Any], run_id: str) -> None:

@@ -21,7 +21,7 @@ Kind = Annotated[
 Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
 Cursor = Annotated[str | None, QueryParameter(pattern="^[0-9]{1,60}$", description="the ``next`` of the page before")]
-Place = Annotated[
+SeriesPlace = Annotated[
     str | None, QueryParameter(pattern="^[0-9]{1,19}(-[0-9]{1,19}){3}$", description="the ``next`` of the page before")
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]

@@ -58,6 +58,8 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(status, told, code=error.code, headers=waits)
     if isinstance(error, (SchemaValidationError, WrongTypeError)):
         return ProblemError(422, str(error))
+    if isinstance(error, RecursionError):  # only decoders go as deep as what they are given
+        return ProblemError(400, "the JSON is nested too deeply")
     if isinstance(error, ValidationException):
         causes = error.extra if isinstance(error.extra, list) else []
         found = causes[0] if causes and isinstance(causes[0], dict) else {}

@@ -9,7 +9,8 @@ from litestar import Request, get
 
 from ..core.reader import RecordFilter, Series
 from ..records.base import Record
-from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Place, Points, RunId, Text
+from ..storage.samples import Place
+from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
 from .runs import json_object, readable_run, store_of
 
@@ -68,10 +69,17 @@ def read_records(
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     wanted = RecordFilter(
         step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
-        where=chosen, after=None if after is None else int(after),
+        where=chosen, after=_cursor(kind, after),
     )  # fmt: skip
     found, cursor = store_of(request).records_page(run_id, kind, wanted, limit)
     return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
+
+
+def _cursor(kind: str, text: str | None) -> int | None:
+    number = None if text is None else int(text)
+    if number is not None and (Place.of(number).writer if kind == "metric" else number) >= 2**63:
+        raise ProblemError(400, "after is the next of the page before", field="after")
+    return number
 
 
 def _told(record: Record) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def _told(record: Record) -> dict[str, Any]:
 @get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"})
 async def read_series(
     request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, all_attempts: Flag = False,
-    limit: Points = POINTS, after: Place = None,
+    limit: Points = POINTS, after: SeriesPlace = None,
 ) -> Columns:  # fmt: skip
     """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``."""
     found = await anyio.to_thread.run_sync(

@@ -45,8 +45,16 @@ class Projects(msgspec.Struct):
 
 def store_of(request: Request[Any, Any, Any]) -> Any:
     """The store of the namespace that a request names; only one that writes makes a new namespace."""
-    name = request.headers.get("x-quark-storage-dir")
-    return request.app.state.namespaces.store(name, make=request.method != "GET")
+    return request.app.state.namespaces.store(namespace_of(request), make=request.method != "GET")
+
+
+def namespace_of(request: Request[Any, Any, Any]) -> str | None:
+    """The name of a namespace as it was sent: UTF-8, which HTTP hands on byte by byte."""
+    text = request.headers.get("x-quark-storage-dir")
+    try:
+        return text and text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def readable_run(request: Request[Any, Any, Any], run_id: str) -> RunRecord:
