@@ -1,0 +1,31 @@
+"""A short lane of the torture: the whole of it is ``python -m tests.torture --seconds 60 --seed 1 2 3 4 5``."""
+
+from pathlib import Path
+
+import pytest
+
+from .harness import Torture
+from .service import MUTANTS
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def test_every_acknowledged_record_is_held_once(tmp_path: Path) -> None:
+    """Service and clients killed, answers lost, cut, late, repeated and made up: the books agree."""
+    report = Torture(tmp_path / "t", 1).run(6)
+    assert report.wrong == []
+    assert report.service_kills and report.client_kills and report.books.runs
+    assert report.books.held >= report.books.acknowledged > 1000
+
+
+def test_the_same_on_postgresql(tmp_path: Path, bare_postgres_url: str) -> None:
+    """The other database keeps the same books."""
+    report = Torture(tmp_path / "t", 2, db=bare_postgres_url).run(6)
+    assert report.wrong == [] and report.books.held >= report.books.acknowledged > 1000
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS))
+def test_a_planted_fault_is_found(tmp_path: Path, mutant: str) -> None:
+    """Books that agree with a broken service would be worth nothing; what is found is in the records."""
+    report = Torture(tmp_path / "t", 3, mutant=mutant).run(6)
+    assert report.books.runs and report.books.wrong
