@@ -22,7 +22,7 @@ Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
 Cursor = Annotated[str | None, QueryParameter(pattern="^[0-9]{1,60}$", description="the ``next`` of the page before")]
 SeriesPlace = Annotated[
-    str | None, QueryParameter(pattern="^[0-9]{1,19}(-[0-9]{1,19}){3}$", description="the ``next`` of the page before")
+    str | None, QueryParameter(pattern="^[0-9]{1,19}(-[0-9]{1,19}){4}$", description="the ``next`` of the page before")
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 Text = Annotated[str | None, QueryParameter(max_length=4096)]

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio.to_thread
 import msgspec
+import numpy as np
 from litestar import Request, get
 
 from ..core.reader import RecordFilter, Series
@@ -13,6 +14,9 @@ from ..storage.samples import Place
 from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
 from .runs import json_object, readable_run, store_of
+
+PLACE = ("attempts", "ranks", "sequences", "timestamps")
+"""What tells a point of a series from the others."""
 
 
 class RecordPage(msgspec.Struct):
@@ -115,7 +119,7 @@ def _columns(
     }
     place = None
     if stop < len(series):
-        last = (getattr(series, name)[stop - 1] for name in ("attempts", "ranks", "sequences"))
+        last = (getattr(series, name)[stop - 1] for name in PLACE)
         place = "-".join(str(int(number)) for number in (stop, *last))
     return Columns(key=key, length=max(0, stop - start), next=place, **columns)
 
@@ -128,8 +132,10 @@ def _behind(series: Series, place: str | None) -> int:
     """
     if place is None:
         return 0
-    index, attempt, rank, sequence = (int(part) for part in place.split("-"))
-    same = (series.sequences == sequence) & (series.attempts == attempt) & (series.ranks == rank)
+    index, *numbers = (int(part) for part in place.split("-"))
+    same = np.ones(len(series), bool)
+    for name, number in zip(PLACE, numbers, strict=True):
+        same &= getattr(series, name) == number
     found = same.nonzero()[0]
     if not len(found):
         raise ProblemError(409, "the series has changed since the page before; read it again from its start")
