@@ -1,5 +1,8 @@
 __version__: str
 
+from .analysis.comparison.engine import ComparisonEngine as ComparisonEngine
+from .analysis.comparison.group import GroupComparisonResult as GroupComparisonResult
+from .analysis.comparison.result import RunComparisonResult as RunComparisonResult
 from .analysis.engine import AnalyzerEngine as AnalyzerEngine
 from .analysis.engine import AnalyzerResult as AnalyzerResult
 from .analysis.live import LiveAnalyzer as LiveAnalyzer
@@ -19,6 +22,7 @@ from .core.reader import Page as Page
 from .core.reader import RecordFilter as RecordFilter
 from .core.reader import Series as Series
 from .core.sink import Sink as Sink
+from .errors import BlueprintError as BlueprintError
 from .errors import ClosedError as ClosedError
 from .errors import ConfigurationError as ConfigurationError
 from .errors import InvalidRunStateError as InvalidRunStateError
@@ -91,6 +95,8 @@ from .session import current_run as current_run
 from .session import end_run as end_run
 from .session import resume_run as resume_run
 from .session import start_run as start_run
+from .session.blueprints import set_blueprint as set_blueprint
+from .session.blueprints import validate_config as validate_config
 from .session.folders import store_files as store_files
 from .session.groups import RunGroup as RunGroup
 from .session.groups import derive_run_id as derive_run_id

@@ -2,6 +2,7 @@
 
 QuarkError
 ├── SchemaValidationError (ValueError)      a value breaks a rule of its record: field, value, remedy
+│   └── BlueprintError                      a config does not match the blueprint of its project
 ├── WrongTypeError (TypeError)              a value is of the wrong type
 ├── SchemaMigrationError                    a store cannot be brought to the current schema
 ├── ConfigurationError (ValueError)         a setting or QUARK_* variable cannot be used
@@ -28,6 +29,16 @@ class SchemaValidationError(QuarkError, ValueError):
     """A record or snapshot does not match the current schema."""
 
     __module__ = "quark"
+
+
+class BlueprintError(SchemaValidationError):
+    """A configuration does not match the blueprint of its project; ``fields``: what is wrong, by dotted path."""
+
+    __module__ = "quark"
+
+    def __init__(self, message: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
 
 
 class WrongTypeError(QuarkError, TypeError):

@@ -66,8 +66,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_DISABLE", "1: every call does nothing; no thread, no file, no socket", False, _flag),
         Setting("QUARK_FSYNC_INTERVAL", "seconds between two syncs of the journal to the disk; bounds what a power "
                 "loss costs; 0 turns them off", 1.0, _seconds),
-        Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of requests "
-                "to stop; 0 turns them off", 10.0, _seconds),
+        Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of "
+                "requests to stop; 0 turns them off", 10.0, _seconds),
         Setting("QUARK_HOOK_KERNEL", "how statistics of tensors in main memory are taken: auto (compiled where "
                 "llvmlite is installed), compiled (an error where it is not) or plain", "auto", _hook_kernel),
         Setting("QUARK_JOIN_RUN_ID", "run that ranks other than 0 join; set by rank 0 for the processes that it starts",
@@ -76,8 +76,8 @@ SETTINGS: dict[str, Setting] = {
                 None),
         Setting("QUARK_JOURNAL_QUOTA", "size that the journal of a run may reach, with K, M or G; past it the oldest "
                 "metrics go first and are counted", 2 << 30, _size),
-        Setting("QUARK_LOG_LINES", "lines of a command's output that `quark run` keeps for an attempt; of more the first "
-                "ones and the last thousand", 100_000, _count),
+        Setting("QUARK_LOG_LINES", "lines of a command's output that `quark run` keeps for an attempt; of more the "
+                "first ones and the last thousand", 100_000, _count),
         Setting("QUARK_PERSISTENCE_AUTH_MODE", "how the key travels to the service: header (X-Quark-API-Key) or bearer",
                 "header"),
         Setting("QUARK_PERSISTENCE_TIMEOUT_SECONDS", "seconds that a request to the service may take", 15.0, _seconds),

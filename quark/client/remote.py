@@ -13,6 +13,7 @@ from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.line import KINDS, build
 from ..records.run import ProjectRecord, RunRecord
+from .blueprints import RemoteBlueprints
 from .connection import Connection
 from .control import RemoteControls
 
@@ -30,7 +31,7 @@ _CHART_TYPES = {
 _TOLD_BESIDE = ("writer_id", "rank", "attempt", "time_ns")
 
 
-class RemoteStore(RemoteControls):
+class RemoteStore(RemoteControls, RemoteBlueprints):
     """Reads runs of a service; everything is asked for anew and paged through to its end."""
 
     def __init__(self, connection: Connection) -> None:

@@ -178,6 +178,14 @@ class StoreReader(RecordReader, Protocol):
         """Remove for good what was deleted that long ago; the ids of those runs."""
         ...
 
+    def blueprint(self, project: str) -> dict[str, Any] | None:
+        """The JSON Schema of a project's configurations; None if it has none."""
+        ...
+
+    def set_blueprint(self, project: str, schema: Mapping[str, Any] | None) -> None:
+        """Set the JSON Schema of a project's configurations; None removes it."""
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...

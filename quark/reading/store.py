@@ -138,9 +138,22 @@ class Store:
         In a service this needs a key with the scope admin, and payloads of artifacts stay, for runs share them.
         """
         purged = self._reader.purge(older_than_s)
-        for run_id in purged if self._on_purge is not None else ():
-            self._on_purge(run_id)
+        if self._on_purge is not None:
+            for run_id in purged:
+                self._on_purge(run_id)
         return purged
+
+    def blueprint(self, project: str) -> dict[str, Any] | None:
+        """The JSON Schema that the configurations of a project's runs must match; None if there is none."""
+        return self._reader.blueprint(project)
+
+    def set_blueprint(self, project: str, schema: Mapping[str, Any] | None) -> None:
+        """Set the JSON Schema that the configurations of a project's runs must match from now on; None removes it.
+
+        Raises:
+            SchemaValidationError, WrongTypeError: it is no JSON Schema that stands by itself.
+        """
+        self._reader.set_blueprint(project, schema)
 
     def close(self) -> None:
         """Let go of the store; again is allowed."""

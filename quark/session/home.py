@@ -10,6 +10,8 @@ from ..core.sink import Sink
 from ..sinks.store import StoreSink
 from .placement import Placement
 
+BLUEPRINT_WAIT_S = 2.0
+
 
 class Home(Protocol):
     """Where the runs of a storage directory live."""
@@ -30,8 +32,15 @@ class Home(Protocol):
         """Whether there may be runs."""
         ...
 
+    remote: bool
+    """Whether it can be away."""
+
     def pulse(self) -> Pulse:
         """Where a live run says that it lives; to be closed."""
+        ...
+
+    def blueprint(self, project: str) -> dict[str, Any] | None:
+        """The JSON Schema of a project's configurations; None if it has none."""
         ...
 
 
@@ -39,6 +48,7 @@ class EmbeddedHome:
     """The embedded store."""
 
     name = StoreSink.name
+    remote = False
 
     def __init__(self, placement: Placement) -> None:
         self.location = str(placement.db_path)
@@ -65,11 +75,22 @@ class EmbeddedHome:
 
         return StorePulse(SqlStore(self.location))
 
+    def blueprint(self, project: str) -> dict[str, Any] | None:
+        """Looked up in the store; one that is not there has none."""
+        if not self.exists():
+            return None
+        store = self.open()
+        try:
+            return store.blueprint(project)
+        finally:
+            store.close()
+
 
 class ServiceHome:
     """A service; whether it can be reached now is nobody's concern but the sink's."""
 
     name = "service"
+    remote = True
 
     def __init__(self, url: str | None = None, namespace: str = "") -> None:
         connection = Connection(url, namespace=namespace or namespace_of(None))
@@ -97,6 +118,16 @@ class ServiceHome:
         from ..client.control import RemotePulse
 
         return RemotePulse(Connection(self.location, namespace=self._namespace))
+
+    def blueprint(self, project: str) -> dict[str, Any] | None:
+        """Asked for once and not for long: a run must not wait for its service."""
+        import orjson
+
+        connection = Connection(self.location, namespace=self._namespace, timeout_s=BLUEPRINT_WAIT_S)
+        try:
+            return orjson.loads(connection.send("GET", "/blueprint", {"project": project}))["blueprint"]
+        finally:
+            connection.close()
 
 
 def home_of(placement: Placement, storage_dir: object = None) -> Home:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..client.connection import ServiceUnavailableError
+from ..core.blueprint import check_config
 from ..core.lifecycle import RunManifest
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.health import Health
@@ -19,6 +20,7 @@ from ..records.base import Origin, format_timestamp
 from ..records.grammar import check_json, clean_text, shown
 from ..records.run import ProjectRecord, RunContext, RunRecord
 from ..settings import setting
+from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
 from .current import current_run
 from .disabled import DisabledSession
@@ -55,13 +57,16 @@ def begin(
     cell = current_cell()
     end_earlier(cell)
     project = _check_project(project if project is not None else setting("QUARK_PROJECT"))
-    params = redact(check_json(config, "config"))
+    given = check_json(config, "config")
+    blueprint = _checked_config(project, given, storage_dir)
+    params = redact(given)
     checked_tags = _check_tags(tags)
     job = find_job()
     run_id = run_id or _run_id(job, project)
     root = root or _lineage_root(storage_dir, parent_run_id)
     placement = writable_placement(storage_dir, run_id)
     home = home_of(placement, storage_dir)
+    remember_blueprint(placement, home, project, blueprint)
     environment = capture_environment()
     now = format_timestamp(time.time_ns())
     context = RunContext(
@@ -265,6 +270,15 @@ def _lineage_root(storage_dir: object, parent_run_id: object) -> str | None:
         return parent_run_id
     finally:
         store.close()
+
+
+def _checked_config(project: str, config: Mapping[str, Any], storage_dir: object) -> dict[str, Any] | None:
+    """The blueprint that the configuration was held against, before anything is created."""
+    placement = Placement(resolve_storage_dir(storage_dir))
+    blueprint = blueprint_of(placement, home_of(placement, storage_dir), project)
+    if blueprint is not None:
+        check_config(project, blueprint, config)
+    return blueprint
 
 
 def _check_project(project: object) -> str:

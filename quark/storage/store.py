@@ -11,6 +11,7 @@ from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
+from .blueprints import Blueprints
 from .control import Controls
 from .database import open_database
 from .deletion import Deletion
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PAGE_RECORDS = 1000
 
 
-class SqlStore(Controls, Deletion):
+class SqlStore(Controls, Deletion, Blueprints):
     """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
