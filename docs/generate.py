@@ -53,10 +53,80 @@ def _same(path: Path, text: str) -> bool:
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
     made = {"configuration.md": configuration(), "records.md": records(), "api.md": api(), "rules.md": rules()}
+    made["service-api.md"] = service_api()
     commands = command_page()
     if commands is not None:
         made["commands.md"] = commands
     return made
+
+
+def service_api() -> str:
+    """Every route of the service, from its description."""
+    import tempfile
+
+    from quark.service import ServiceConfig, create_app
+    from quark.service.app import ROUTES
+    from quark.service.description import document
+
+    with tempfile.TemporaryDirectory() as place:
+        app = create_app(ServiceConfig.of(f"sqlite:///{place}/quark.db"))
+        made = document(app, ROUTES)
+        app.state.key_store.close()
+    text = f"""# API of the service
+
+{NOTE}
+A running service describes itself as OpenAPI 3.1 at `/schema/openapi.json`, without a key. This is the same in short.
+
+A key is sent as `X-Quark-API-Key: KEY` or `Authorization: Bearer KEY`; `X-Quark-Storage-Dir` names the storage
+namespace. Every error is `{{"error": {{"code", "message", ...}}}}`, with `field` or `index` where one is at fault. 503
+and 429 carry `Retry-After`.
+Pages have `next`, which goes into `after` for the page behind; `null` ends.
+"""
+    for path, operations in made["paths"].items():
+        for method, operation in operations.items():
+            text += f"\n## {method.upper()} {path}\n\n{operation['description']}\n"
+            rows = [
+                _parameter(each) for each in operation.get("parameters", ()) if each["name"] != "X-Quark-Storage-Dir"
+            ]
+            if rows:
+                text += "\n" + table(("Parameter", "In", "Type", "Meaning"), rows)
+            bodies = operation.get("requestBody", {}).get("content", {})
+            answers = operation["responses"].get("200", operation["responses"].get("201", {})).get("content", {})
+            for word, contents in (("Body", bodies), ("Answer", answers)):
+                for media, content in contents.items():
+                    text += f"\n{word}: {_schema(content['schema'])} (`{media}`).\n"
+    return text + "\n" + _shapes(made["components"]["schemas"])
+
+
+def _parameter(parameter: dict[str, Any]) -> tuple[str, ...]:
+    name = f"`{parameter['name']}`" + (" (must be given)" if parameter.get("required") else "")
+    schema = parameter["schema"]
+    given = f", default {schema['default']}" if schema.get("default") is not None else ""
+    return name, parameter["in"], _schema(schema) + given, parameter.get("description", "")
+
+
+def _schema(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return f"`{schema['$ref'].rpartition('/')[2]}`"
+    if "oneOf" in schema or "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_schema(each) for each in schema.get("oneOf", schema.get("anyOf"))))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_schema(schema.get('items') or {})}"
+    return str(schema.get("type", "any"))
+
+
+def _shapes(schemas: dict[str, Any]) -> str:
+    """The answers; records have a page of their own."""
+    text = "## Shapes\n\nRecords and runs are described in [records](records.md).\n"
+    for name, schema in sorted(schemas.items()):
+        if name.endswith("Record"):
+            continue
+        rows = [(f"`{field}`", _schema(shape)) for field, shape in schema.get("properties", {}).items()]
+        meaning = schema.get("description", "").strip().replace("``", "`")
+        text += f"\n### {name}\n\n{meaning}\n\n{table(('Field', 'Type'), rows)}"
+    return text
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

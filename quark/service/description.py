@@ -1,5 +1,6 @@
 """The service described as OpenAPI 3.1, read off its routes and off the classes of the records."""
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -48,7 +49,6 @@ def openapi_config(version: str) -> OpenAPIConfig:
         version=version,
         path="/schema/of-routes",
         render_plugins=[JsonRenderPlugin()],
-        use_handler_docstrings=True,
     )
 
 
@@ -68,6 +68,7 @@ def document(app: Litestar, routes: list[Any]) -> dict[str, Any]:
             operations = made["paths"].get(_braced(path), {})
             for method in handler.http_methods:
                 if method.lower() in operations:
+                    operations[method.lower()]["description"] = _told(handler)
                     _tell(operations[method.lower()], handler.opt.get("scope", "admin"))
     records = made["paths"]["/api/v1/runs/{run_id}/writers/{writer_id}/records"]["post"]
     records["requestBody"] = _body("application/x-ndjson", {"type": "string"}, "One Line a line; may be gzip or zstd.")
@@ -93,6 +94,11 @@ def _line() -> type[msgspec.Struct]:
 
 def _braced(path: str) -> str:
     return "/".join(f"{{{part[1:-1].partition(':')[0]}}}" if part[:1] == "{" else part for part in path.split("/"))
+
+
+def _told(handler: Any) -> str:
+    """What a route says of itself; one that runs in a thread is wrapped."""
+    return (inspect.getdoc(getattr(handler.fn, "func", handler.fn)) or "").replace("``", "`")
 
 
 def _tell(operation: dict[str, Any], scope: str) -> None:

@@ -2,11 +2,11 @@
 
 import threading
 import unicodedata
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SessionStoreError
+from ..storage.database import digest
 from .config import ServiceConfig
 from .problems import ProblemError
 
@@ -14,14 +14,22 @@ if TYPE_CHECKING:
     from ..storage import SqlStore
 
 DEFAULT = "default"
-EMPTY = "empty"
-"""Stands in for namespaces that are not there: who only reads makes none, and is told what an empty one would say."""
+EMPTY = "~empty"
+"""Stands in for namespaces that are not there: who only reads makes none, and is told what an empty one would say.
+
+No client can name it: names do not begin with ``~``.
+"""
 
 LONGEST = 1024
 
 
 def namespace_label(text: str | None) -> str:
-    """The label of a namespace: a digest of its canonical name, so that no name can reach outside.
+    """The label of a namespace: a digest of its canonical name, so that no name can reach outside."""
+    return digest(canonical_name(text))
+
+
+def canonical_name(text: str | None) -> str:
+    """A namespace's name as it is compared: NFC, without repeated slashes and one at its end.
 
     Raises:
         ProblemError: 400, the name is no name: a way upwards, a home directory, a share, control characters, too long.
@@ -39,8 +47,7 @@ def namespace_label(text: str | None) -> str:
             400, f"X-Quark-Storage-Dir names a storage namespace: up to {LONGEST} bytes, no '..', no '~' at its start, "
             "no control characters", code="bad_namespace", field="X-Quark-Storage-Dir",
         )  # fmt: skip
-    canonical = ("/" if name.startswith("/") else "") + "/".join(parts)
-    return sha256(canonical.encode()).hexdigest()[:32]
+    return ("/" if name.startswith("/") else "") + "/".join(parts)
 
 
 class Namespaces:
@@ -58,15 +65,15 @@ class Namespaces:
         Raises:
             ProblemError: 400 no name of a namespace; 403 there are as many namespaces as there may be.
         """
-        label = namespace_label(text)
-        store = self._open.get(label)
+        name = canonical_name(text)
+        store = self._open.get(name)
         if store is None:
             with self._lock:
-                store = self._open.get(label)
+                store = self._open.get(name)
                 if store is None:
-                    label = self._label_to_open(label, make)
-                    store = self._open.get(label) or self._make(label)
-                    self._open[label] = store
+                    name = self._to_open(name, make)
+                    store = self._open.get(name) or self._make(name)
+                    self._open[name] = store
         return store
 
     def files(self, text: str | None) -> Path:
@@ -84,26 +91,24 @@ class Namespaces:
                 store.close()
             self._open.clear()
 
-    def _label_to_open(self, label: str, make: bool) -> str:
-        if label == namespace_label(DEFAULT):
-            return label
-        known = self._directory / label
-        if known.is_dir() and not known.is_symlink():
-            return label
+    def _to_open(self, name: str, make: bool) -> str:
+        known = self._directory / digest(name)
+        if name == DEFAULT or (known.is_dir() and not known.is_symlink()):
+            return name
         if not make:
             return EMPTY
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if sum(1 for _ in self._directory.iterdir()) >= self._config.max_namespaces:
             raise ProblemError(403, f"the service has {self._config.max_namespaces} namespaces, the most that it may")
-        return label
+        return name
 
-    def _make(self, label: str) -> "SqlStore":
+    def _make(self, name: str) -> "SqlStore":
         from ..storage import SqlStore
 
-        directory = self._directory / label
+        directory = self._directory / digest(name)
         if directory.is_symlink():
             raise SessionStoreError(f"{directory} is a link; a namespace is a directory", code="damaged")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._config.is_sqlite:
             return SqlStore(directory / "quark.db")
-        return SqlStore(self._config.db, namespace=label)
+        return SqlStore(self._config.db, namespace=name)
