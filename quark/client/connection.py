@@ -184,9 +184,11 @@ class Connection:
             if self._client is None:
                 import httpx
 
+                encrypted = self.url.startswith("https:")  # to read the certificates of the system takes long
                 self._client = httpx.Client(
-                    base_url=self.url, timeout=httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s)),
-                    follow_redirects=False, transport=self._transport, trust_env=not _is_here(self.url),
+                    verify=encrypted, base_url=self.url, follow_redirects=False,
+                    timeout=httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s)),
+                    transport=self._transport, trust_env=not _is_here(self.url),
                     limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=20.0),
                 )  # fmt: skip
             return self._client
