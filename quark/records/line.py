@@ -98,7 +98,13 @@ def records_of(line: Line, origin: Origin) -> Iterator[Record]:
     """The records that a line holds: one, or a wide line's metrics; none for a kind that this release does not know."""
     if line.kind == "metric":
         record = metric_record(
-            origin, line.sequence, line.time, line.metric_key or "", line.value or 0.0, line.step, line.epoch
+            origin,
+            line.sequence,
+            line.time,
+            line.metric_key or "",
+            0.0 if line.value is None else line.value,
+            line.step,
+            line.epoch,
         )
         if line.description is not None:
             object.__setattr__(record, "description", line.description)
