@@ -277,6 +277,22 @@ def test_a_real_run(tmp_path: Path) -> None:
         assert len(diagnostics.read(limit=5)) == 5
 
 
+def test_a_parameter_that_changes_its_shape_while_the_optimizer_steps(lenient: Run) -> None:
+    """Nothing is read beyond it: the probe fails, and the training goes on."""
+
+    class Pruning(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            model.weight.data = model.weight.data[:, :1].clone()
+            model.weight.grad = None
+
+    model = nn.Linear(3, 4)
+    optimizer = Pruning(model.parameters(), lr=0.1)
+    with ParameterDiagnostics(lenient, model, optimizer) as diagnostics, diagnostics.step(0):
+        model(torch.randn(2, 3)).sum().backward()
+        optimizer.step()
+    assert {cause for cause, _ in lenient.reported} == {"parameter_hook"}
+
+
 def test_lazy_parameters(run: Run) -> None:
     """A parameter that has no shape yet is looked at once it has one."""
     model = nn.Sequential(nn.LazyLinear(2))

@@ -88,6 +88,60 @@ def test_moments_are_right(way: Callable[..., Summary], size: int, make: Callabl
     check(way(tensor, Wanted()), tensor)
 
 
+@pytest.mark.parametrize("way", IN_MEMORY)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1000, 70_001])
+@pytest.mark.parametrize("first", [3e4, -2.5e12, 1e-20, 0.0])
+def test_a_first_element_like_no_other(way: Callable[..., Summary], kind: torch.dtype, size: int, first: float) -> None:
+    """Sums are around the first element; one that lies far off costs no digits."""
+    tensor = (torch.randn(size, dtype=torch.float64) + 50).to(kind)
+    tensor[0] = first
+    check(way(tensor, Wanted()), tensor)
+
+
+@pytest.mark.parametrize("way", IN_MEMORY)
+@pytest.mark.parametrize("size", range(1, 71, 3))
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_last_elements(way: Callable[..., Summary], kind: torch.dtype, size: int) -> None:
+    """Whatever is left over behind whole vectors is counted once: as the largest, as dead, as saturated."""
+    tensor = torch.linspace(-1, 1, size, dtype=torch.float64).to(kind)
+    tensor[-1] = 1.5
+    found = way(tensor, Wanted(0.25, (-0.5, 0.5)))
+    check(found, tensor)
+    assert found.dead == int((tensor.abs() <= 0.25).sum())
+    assert found.saturated == int((tensor.abs() >= 0.5).sum())
+
+
+@pytest.mark.parametrize("way", IN_MEMORY)
+@pytest.mark.parametrize("scale", [1e-310, 1e-160, 1e150, 1e300])
+def test_the_ends_of_double_precision(way: Callable[..., Summary], scale: float) -> None:
+    """Where squares leave double precision too, mean, norm and largest magnitude are kept."""
+    tensor = torch.rand(500, dtype=torch.float64) * scale
+    found = way(tensor, Wanted())
+    assert found.mean == pytest.approx(float(tensor.mean()), rel=1e-5)
+    assert found.norm == pytest.approx(float((tensor / scale).norm()) * scale, rel=1e-5)
+    assert found.max_abs == float(tensor.max())
+
+
+@needs_compiler
+def test_what_the_kernels_leave_alone() -> None:
+    """Other types and layouts, negated views and memory that is given away are not read by address."""
+    made = compiled.kernels()
+    assert made is not None
+    given_away = torch.randn(9)
+    given_away.untyped_storage().resize_(0)
+    negated = torch.tensor([3 + 4j]).conj().imag
+    assert negated.is_neg()
+    for tensor in (
+        torch.ones(3, dtype=torch.int32), torch.ones(3, dtype=torch.float16), torch.eye(3).to_sparse(),
+        torch.randn(4, 5).t(), torch.ones(3, device="meta"), given_away, negated,
+    ):  # fmt: skip
+        assert not made.take(tensor)
+        assert made.look(tensor) is None
+    assert made.take(torch.randn(3)) and made.take(nn.Parameter(torch.randn(3, dtype=torch.bfloat16)))
+    assert compiled_tensor(negated, Wanted()).mean == -4.0
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_zeros(way: Callable[..., Summary]) -> None:
     """All zeros: all moments are zero and every element is dead."""

@@ -56,7 +56,7 @@ class ParameterProbe:
         self._optimizers = optimizers
         self._config = config
         self._failed = failed
-        self._norms = Norms(self._on_device)
+        self._norms = Norms(self._on_device, copies.kernels)
         self._handles: list[Any] = []
         self._before: dict[int, tuple[list[Watched], list[Any], list[Any]]] = {}
         self._calls = dict.fromkeys(range(len(optimizers)), 0)
@@ -94,7 +94,7 @@ class ParameterProbe:
         mine = self._mine(optimizer)
         # With a closure the gradients are made within the step; they are looked at after it.
         gradients = [] if closure else self._gradients(mine, optimizer)
-        weights = [plain(one.parameter) for one in mine]
+        weights = [one.parameter for one in mine]
         if self._config.capture_updates:
             norms = self._copies.keep(number, weights, self._norms)
         else:
@@ -102,10 +102,10 @@ class ParameterProbe:
         self._before[number] = (mine, gradients, norms)
 
     def _gradients(self, mine: list[Watched], optimizer: Any) -> list[Any]:
-        gradients = [None if one.parameter.grad is None else plain(one.parameter.grad) for one in mine]
+        gradients = [one.parameter.grad for one in mine]
         scale = getattr(optimizer, "grad_scale", None)  # a GradScaler leaves unscaling to a fused optimizer
         if scale is not None:
-            gradients = [None if one is None else one / scale.to(one.device) for one in gradients]
+            gradients = [None if one is None else plain(one) / scale.to(one.device) for one in gradients]
         return self._norms.of(gradients)
 
     def _after_step(self, optimizer: Any, number: int, closure: bool) -> None:
@@ -116,7 +116,7 @@ class ParameterProbe:
         gradients = gradients or self._gradients(mine, optimizer)
         updates: list[Any] = [None] * len(mine)
         if self._config.capture_updates:
-            updates = self._copies.changes(number, [plain(one.parameter) for one in mine], self._norms)
+            updates = self._copies.changes(number, [one.parameter for one in mine], self._norms)
         call = self._calls[number]
         self._calls[number] = call + 1
         state = self._state(optimizer, mine) if self._config.capture_optimizer_state else {}
@@ -126,7 +126,7 @@ class ParameterProbe:
     def _state(self, optimizer: Any, mine: list[Watched]) -> dict[str, dict[str, Any]]:
         """Norms of the state that has the shape of its parameter: moments, momentum."""
         found = [
-            (one.name, key, plain(value))
+            (one.name, key, value)
             for one in mine
             for key, value in optimizer.state.get(one.parameter, {}).items()
             if getattr(value, "shape", None) == one.parameter.shape and value.is_floating_point()
@@ -146,10 +146,8 @@ class ParameterProbe:
         if not self._seen:
             with sys.modules["torch"].no_grad(), np.errstate(all="ignore"):
                 mine = [one for one in self._parameters if not _lazy(one.parameter)]
-                weights = self._norms.of([plain(one.parameter) for one in mine])
-                gradients = self._norms.of(
-                    [None if one.parameter.grad is None else plain(one.parameter.grad) for one in mine]
-                )
+                weights = self._norms.of([one.parameter for one in mine])
+                gradients = self._norms.of([one.parameter.grad for one in mine])
             for one, weight, gradient in zip(mine, weights, gradients, strict=True):
                 self._seen.append((one, 0, weight, gradient, None, {}))
         if self.device is not None:
@@ -181,4 +179,5 @@ def _finite(value: float | None) -> float | None:
 
 
 def _lazy(parameter: Any) -> bool:
-    return sys.modules["torch"].nn.parameter.is_lazy(parameter)
+    torch = sys.modules["torch"]
+    return type(parameter) is not torch.nn.Parameter and torch.nn.parameter.is_lazy(parameter)

@@ -56,7 +56,7 @@ class Kernels:
         kinds = {kind.name: _functions(engine, kind.name) for kind in KINDS}
         self._by_array = {np.dtype(name): kinds[name] for name in ("float32", "float64")}
         self.by_dtype: dict[Any, Functions] = {getattr(torch, name): functions for name, functions in kinds.items()}
-        self._tensor = torch.Tensor
+        self._tensor, self._parameter = torch.Tensor, torch.nn.Parameter
         self._strided = torch.strided
         self._moments = self.asked(Wanted(), None)
 
@@ -76,16 +76,22 @@ class Kernels:
                 infinity.
             asked: nothing but the moments if omitted.
         """
-        if (
-            type(tensor) is not self._tensor
-            or not tensor.is_cpu
-            or tensor.layout is not self._strided
-            or not tensor.is_contiguous()
-            or tensor.is_neg()
-        ):
+        if not self.take(tensor):
             return None
-        functions = self.by_dtype.get(tensor.dtype)
-        return None if functions is None else _run(functions, tensor.data_ptr(), tensor.numel(), asked or self._moments)
+        return _run(self.by_dtype[tensor.dtype], tensor.data_ptr(), tensor.numel(), asked or self._moments)
+
+    def take(self, tensor: Any) -> bool:
+        """Whether the kernels may read a tensor: dense, in main memory and there, of a type that they know."""
+        kind = type(tensor)
+        return (
+            (kind is self._tensor or kind is self._parameter)
+            and tensor.is_cpu
+            and tensor.layout is self._strided
+            and tensor.dtype in self.by_dtype
+            and tensor.is_contiguous()
+            and not tensor.is_neg()
+            and (tensor.data_ptr() != 0 or not tensor.numel())  # a shard whose memory is given away has no address
+        )
 
     def measure(self, values: np.ndarray, units: tuple[int, int, int] | None, wanted: Wanted) -> Summary:
         """``host.measure``, by the kernels where they can."""
@@ -94,7 +100,7 @@ class Kernels:
 
 
 def _run(functions: Functions, address: int, count: int, asked: Asked) -> Summary | None:
-    if not count or not address:
+    if not count:
         return None
     level, plan = asked
     row = _ROW()
@@ -127,7 +133,7 @@ class Table:
 
     Args:
         kernels: the compiled kernels.
-        tensors: contiguous, of one type that the kernels know; later calls may pass others of the same sizes.
+        tensors: of one type, and such that the kernels take them; later calls may pass others of the same sizes.
         copies: one for each, for what needs a second tensor.
     """
 

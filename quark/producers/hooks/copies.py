@@ -2,20 +2,24 @@
 
 import math
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .compiled import Kernels, Table
 from .host import row_squares
-from .norms import Norms, host_norm
-from .tensors import on_host
+from .llvm_squares import KEEP, MOVED
+from .norms import Norms, host_norm, summable
+from .tensors import on_host, plain
 
 ROW = 1024
 """Elements after which a row of a shelf ends: each copy in main memory begins with a row of its own."""
 
+LINE = 16
+"""Elements of which the length of a copy is a multiple."""
+
 Group = tuple[Any, list[int], list[Any]]
-"""Weights of one optimizer, device and type: which these are, their places in the list, the tensors."""
+"""Weights of one optimizer, one device and type, all taken by the kernels or none: which, their places, the tensors."""
 
 
 class Shelf:
@@ -46,8 +50,17 @@ class Shelf:
         """Whether the tensors have the shapes of those that it was made for."""
         return [tensor.shape for tensor in tensors] == self._shapes
 
-    def norms(self, norms: Norms) -> list[Any]:
-        """The norm of each copy, as ``Norms.of`` tells them."""
+    def kept(self, tensors: list[Any], norms: Norms) -> list[Any]:
+        """Copy the tensors; their norms, as ``Norms.of`` tells them."""
+        sys.modules["torch"]._foreach_copy_(self.copies, tensors)
+        return self._norms(norms)
+
+    def changes(self, tensors: list[Any], norms: Norms) -> list[Any]:
+        """The norm of the difference between each tensor and its copy, which is used up."""
+        sys.modules["torch"]._foreach_sub_(self.copies, tensors)
+        return self._norms(norms)
+
+    def _norms(self, norms: Norms) -> list[Any]:
         if self._rows is None:
             return norms.of(self.copies)
         squares = np.add.reduceat(row_squares(self._rows), self._starts, dtype=np.float64).tolist()
@@ -57,38 +70,86 @@ class Shelf:
         ]
 
 
+class TableShelf:
+    """A shelf for tensors that the compiled kernels take: copying and summing are one read."""
+
+    def __init__(self, kernels: Kernels, tensors: list[Any]) -> None:
+        torch = sys.modules["torch"]
+        self._shapes = [tensor.shape for tensor in tensors]
+        lengths = [-(-tensor.numel() // LINE) * LINE for tensor in tensors]
+        room = torch.empty(sum(lengths), dtype=tensors[0].dtype)
+        self._copies = [
+            part[: tensor.numel()].view(tensor.shape) for part, tensor in zip(room.split(lengths), tensors, strict=True)
+        ]
+        self._table = Table(kernels, tensors, self._copies)
+
+    def fits(self, tensors: list[Any]) -> bool:
+        """Whether the tensors have the shapes of those that it was made for."""
+        return [tensor.shape for tensor in tensors] == self._shapes
+
+    def kept(self, tensors: list[Any], norms: Norms) -> list[Any]:
+        """Copy the tensors; their norms."""
+        squares = self._table.squares(KEEP, tensors)
+        return [
+            math.sqrt(square) if summable(square, tensor) else host_norm(tensor)
+            for square, tensor in zip(squares, tensors, strict=True)
+        ]
+
+    def changes(self, tensors: list[Any], norms: Norms) -> list[Any]:
+        """The norm of the difference between each tensor and its copy."""
+        squares = self._table.squares(MOVED, tensors)
+        return [
+            math.sqrt(square) if summable(square, tensor) else host_norm(tensor - copy)
+            for square, tensor, copy in zip(squares, tensors, self._copies, strict=True)
+        ]
+
+
 class Copies:
     """Copies of parameters while their optimizers step.
 
     Args:
         kept: whether their memory is held from one probe to the next: fresh memory costs more than the copy.
+        kernels: the compiled sums, if there are any.
     """
 
-    def __init__(self, *, kept: bool) -> None:
+    def __init__(self, *, kept: bool, kernels: Kernels | None) -> None:
         self._kept = kept
-        self._shelves: dict[Any, Shelf] = {}
+        self.kernels = kernels
+        self._shelves: dict[Any, Shelf | TableShelf] = {}
 
     def keep(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
-        """Copy the weights that an optimizer trains; their norms, None for a weight that is None."""
-        groups = _groups(owner, weights)
-        for key, _, tensors in groups:
+        """Copy the weights that an optimizer trains; their norms, None for a weight that has no values."""
+        found: list[Any] = [None] * len(weights)
+        for key, places, tensors in self._groups(owner, weights):
             shelf = self._shelves.get(key)
             if shelf is None or not shelf.fits(tensors):
-                self._shelves[key] = Shelf(tensors)
-        return self._norms_after(sys.modules["torch"]._foreach_copy_, groups, norms, len(weights))
+                shelf = self._shelves[key] = self._shelf(key[1], tensors)
+            _enter(found, places, shelf.kept(tensors, norms))
+        return found
 
     def changes(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
         """The norms of the differences between weights and their copies, which are used up."""
-        return self._norms_after(sys.modules["torch"]._foreach_sub_, _groups(owner, weights), norms, len(weights))
-
-    def _norms_after(self, act: Callable[..., Any], groups: list[Group], norms: Norms, count: int) -> list[Any]:
-        found: list[Any] = [None] * count
-        for key, places, tensors in groups:
-            shelf = self._shelves[key]
-            act(shelf.copies, tensors)
-            for place, norm in zip(places, shelf.norms(norms), strict=True):
-                found[place] = norm
+        found: list[Any] = [None] * len(weights)
+        for key, places, tensors in self._groups(owner, weights):
+            shelf = self._shelves.get(key)
+            if shelf is None or not shelf.fits(tensors):  # the sums would not say so: they broadcast, or go by address
+                raise RuntimeError("parameters changed their shape or type while the optimizer stepped")
+            _enter(found, places, shelf.changes(tensors, norms))
         return found
+
+    def _groups(self, owner: int, weights: list[Any]) -> list[Group]:
+        groups: dict[Any, tuple[list[int], list[Any]]] = {}
+        for place, weight in enumerate(weights):
+            taken = self.kernels is not None and self.kernels.take(weight)
+            tensor = weight if taken else plain(weight)
+            if tensor is not None:
+                places, tensors = groups.setdefault((owner, taken, tensor.device, tensor.dtype), ([], []))
+                places.append(place)
+                tensors.append(tensor)
+        return [(key, *group) for key, group in groups.items()]
+
+    def _shelf(self, taken: bool, tensors: list[Any]) -> Shelf | TableShelf:
+        return TableShelf(self.kernels, tensors) if taken and self.kernels is not None else Shelf(tensors)
 
     def release(self) -> None:
         """The probe is over."""
@@ -96,11 +157,6 @@ class Copies:
             self._shelves.clear()
 
 
-def _groups(owner: int, weights: list[Any]) -> list[Group]:
-    groups: dict[Any, tuple[list[int], list[Any]]] = {}
-    for place, weight in enumerate(weights):
-        if weight is not None:
-            places, tensors = groups.setdefault((owner, weight.device, weight.dtype), ([], []))
-            places.append(place)
-            tensors.append(weight)
-    return [(key, *group) for key, group in groups.items()]
+def _enter(found: list[Any], places: list[int], values: list[Any]) -> None:
+    for place, value in zip(places, values, strict=True):
+        found[place] = value

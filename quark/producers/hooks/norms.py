@@ -5,28 +5,46 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .compiled import Kernels, Table
 from .host import ROW, sum_of_squares
+from .llvm_squares import SQUARES
 from .ondevice import DeviceProbe
-from .tensors import on_host
+from .tensors import on_host, plain
 
 
 class Norms:
-    """The norms of many tensors: floats for those in main memory, places in a vector for those on a device."""
+    """The norms of many tensors: floats for those in main memory, places in a vector for those on a device.
 
-    def __init__(self, device: Callable[[], DeviceProbe]) -> None:
+    Args:
+        device: where what is measured on accelerators is kept.
+        kernels: the compiled sums, if there are any.
+    """
+
+    def __init__(self, device: Callable[[], DeviceProbe], kernels: Kernels | None) -> None:
         self._device = device
+        self._kernels = kernels
 
     def of(self, tensors: list[Any]) -> list[Any]:
-        """A float, a (device, place) or None for each tensor, which may be None itself."""
+        """A float, a (device, place) or None for each tensor, which may be None itself or have no values."""
         found: list[Any] = [None] * len(tensors)
         groups: dict[Any, list[tuple[int, Any]]] = {}
+        taken: dict[Any, list[tuple[int, Any]]] = {}
         for index, tensor in enumerate(tensors):
+            if tensor is None:
+                continue
+            if self._kernels is not None and self._kernels.take(tensor):
+                taken.setdefault(tensor.dtype, []).append((index, tensor))
+                continue
+            tensor = plain(tensor)
             if tensor is None:
                 continue
             if on_host(tensor) and tensor.numel() > ROW:
                 found[index] = host_norm(tensor)
             else:
                 groups.setdefault((tensor.device, tensor.dtype), []).append((index, tensor))
+        for members in taken.values():
+            for (index, tensor), square in zip(members, self._squares([tensor for _, tensor in members]), strict=True):
+                found[index] = math.sqrt(square) if summable(square, tensor) else host_norm(tensor)
         for (where, dtype), members in groups.items():
             norms = _grouped([tensor for _, tensor in members], dtype)
             if where.type == "cpu":
@@ -38,6 +56,14 @@ class Norms:
                 for offset, (index, _) in enumerate(members):
                     found[index] = (where, start + offset)
         return found
+
+    def _squares(self, tensors: list[Any]) -> list[float]:
+        return [] if self._kernels is None else Table(self._kernels, tensors).squares(SQUARES, tensors)
+
+
+def summable(square: float, tensor: Any) -> bool:
+    """Whether a sum of squares in double precision is right: nothing but double precision itself can leave it."""
+    return 1e-280 < square < math.inf or tensor.dtype is not sys.modules["torch"].float64
 
 
 def _grouped(tensors: list[Any], dtype: Any) -> list[Any]:

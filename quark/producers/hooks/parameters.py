@@ -12,6 +12,7 @@ from ...records.parameter import ParameterSummaryRecord
 from ..events import log_event
 from ..metrics import log_values
 from .change import Change, ParameterProbe, Watched
+from .compiled import kernels
 from .config import ParameterDiagnosticsConfig
 from .copies import Copies
 from .engine import checked_optimizer
@@ -55,7 +56,7 @@ class ParameterDiagnostics(Probing):
         self._parameters = _select(checked_model(model), self._config)
         self._optimizers = _checked_optimizers(optimizer, self._parameters)
         every = self._config.schedule.every_n_steps
-        self._copies = Copies(kept=every is not None and every <= OFTEN)
+        self._copies = Copies(kept=every is not None and every <= OFTEN, kernels=kernels())
         if not self._handle.disabled:
             _tell_left_out(self._handle, model, self._optimizers)
         self._handle.attach(self)
