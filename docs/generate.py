@@ -109,7 +109,7 @@ def _schema(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return f"`{schema['$ref'].rpartition('/')[2]}`"
     if "oneOf" in schema or "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_schema(each) for each in schema.get("oneOf", schema.get("anyOf"))))
+        return " or ".join(dict.fromkeys(_schema(each) for each in schema.get("oneOf") or schema["anyOf"]))
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

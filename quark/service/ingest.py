@@ -147,6 +147,22 @@ def _check_project_of(request: Request[Any, Any, Any], store: Any, run_id: str, 
     project = project_of(store, run_id)
     for line in lines:
         if project is None and line.kind == "run" and line.label == "start":
-            project = msgspec.json.decode(line.body).get("project", {}).get("name")
+            project = _project_in(line)
     if project is None or not key.reaches(project):
         raise ProblemError(403, f"this key may write to {', '.join(key.projects)} only; the run is of {project!r}")
+
+
+class _Project(msgspec.Struct):
+    name: str
+
+
+class _Start(msgspec.Struct):
+    project: _Project
+
+
+def _project_in(line: Line) -> str | None:
+    """The project that a start names; None if it names none, which the store says more of."""
+    try:
+        return msgspec.json.decode(line.body, type=_Start).project.name
+    except (msgspec.MsgspecError, RecursionError):
+        return None

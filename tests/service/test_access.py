@@ -134,6 +134,17 @@ def test_a_limited_key_writes_to_its_projects_only(filled: Served) -> None:
         assert filled.ask("GET", f"/api/v1/runs/{run_id}").status_code == 404
 
 
+@pytest.mark.parametrize("body", ["[]", "{}", '{"project":1}', '{"project":{"name":["other"]}}', '""'])
+def test_a_start_without_a_project_is_nobodys(served: Served, body: str) -> None:
+    """A limited key begins no run whose project cannot be read."""
+    line = f'{{"kind":"run","sequence":0,"time":1,"label":"start","body":{body}}}'
+    path = "/api/v1/runs/run-2/writers/w/records"
+    answer = served.ask(
+        "POST", path, key=served.new_key(["write"], ["other"]), params={"first": 0, "stop": 1}, content=line.encode()
+    )
+    assert answer.status_code == 403
+
+
 def test_failures_are_limited_by_address(filled: Served) -> None:
     """Ten wrong keys in a minute, then 429 with the time to wait; keys in use go on working, and nothing is kept."""
     answers = [ask(filled, "GET", "/api/v1/runs", f"qk_0000000{n % 10}_wrong") for n in range(12)]

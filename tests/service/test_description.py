@@ -67,7 +67,7 @@ def test_whatever_is_sent_the_description_is_kept(served: Served, method: str, p
     @seed(1)
     @settings(
         max_examples=12, deadline=None, database=None, phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )  # fmt: skip
     @given(case=operation.as_strategy())
     def keep(case: Any) -> None:
