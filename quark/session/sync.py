@@ -146,7 +146,7 @@ def _is_open(home: Home, run_id: str, arrived: bool) -> bool:
     store = home.open()
     try:
         run = store.run(run_id)
-        return run.status == "running" or (arrived and run.reason == LOST)
+        return run.status == "running" or (arrived and run.reason == LOST and store.control(run_id).stale)
     except RunNotFoundError:  # its process died before it had recorded anything
         return False
     finally:

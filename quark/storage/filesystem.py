@@ -1,6 +1,7 @@
 """Where a database file may lie: private, and on a disk of this machine if it can be."""
 
 import ctypes
+import errno
 import os
 import struct
 from pathlib import Path
@@ -39,7 +40,16 @@ def _magic(path: Path) -> int | None:
 def make_private(path: Path) -> None:
     """Make the file, and its directory if that is missing, readable by their owner only; existing ones stay.
 
-    The files that SQLite puts beside a database take their mode from it.
+    The files that SQLite puts beside a database take their mode from it. A file that exists is never opened here: to
+    close it would drop the locks that SQLite holds on it anywhere in this process, and another process that then takes
+    itself for the last user deletes a write-ahead log that is still written to.
+
+    Raises:
+        OSError: it cannot be made, or is a symbolic link.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
