@@ -89,6 +89,16 @@ def test_a_loss_that_rises_by_less_than_the_limit_does_not_diverge() -> None:
     assert names(run, thresholds=low)[-1] == "divergence"
 
 
+def test_the_noise_of_single_squared_errors_is_no_divergence() -> None:
+    """Losses of one sample each scatter over decades; a line that ends low by chance is no best value."""
+    diverged = 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        values = [(3 * math.exp(-0.05 * step) * rng.gauss(0, 1)) ** 2 + rng.gauss(0, 0.1) ** 2 for step in range(400)]
+        diverged += "divergence" in of(values)
+    assert diverged <= 1
+
+
 def test_losses_that_end_in_nan_diverge() -> None:
     """Metrics hold finite values only; what was not is an event, and ends the run in divergence."""
 

@@ -27,6 +27,7 @@ class Piece:
         at_start, at_end: the line at the first and the last block.
         slope: per block.
         t: the slope in its standard errors, the correlation of the noise considered.
+        start_error, end_error: standard errors of ``at_start`` and ``at_end``.
     """
 
     start: int
@@ -35,6 +36,8 @@ class Piece:
     at_end: float
     slope: float
     t: float
+    start_error: float = 0.0
+    end_error: float = 0.0
 
     @property
     def change(self) -> float:
@@ -137,9 +140,13 @@ class _Fits:
     def piece(self, start: int, stop: int, variance: float, shift: float, spread: float) -> Piece:
         """The fitted line of blocks ``start`` up to ``stop`` in the units of the curve."""
         slope, level = float(self._slope[start, stop]), float(self._level[start, stop])
-        error = math.sqrt(variance * float(self._sums[0, 0][start, stop] / self._det[start, stop]))
-        at = [shift + spread * (level + slope * block / self._count) for block in (start, stop - 1)]
-        return Piece(start, stop, at[0], at[1], spread * slope / self._count, slope / error)
+        ones, mixed, squares = (float(self._sums[which][start, stop]) for which in ((0, 0), (0, 1), (1, 1)))
+        det = float(self._det[start, stop])
+        error = math.sqrt(variance * ones / det)
+        ends = [block / self._count for block in (start, stop - 1)]
+        at = [shift + spread * (level + slope * x) for x in ends]
+        wide = [spread * math.sqrt(max(variance * (squares - 2 * x * mixed + x * x * ones) / det, 0.0)) for x in ends]
+        return Piece(start, stop, at[0], at[1], spread * slope / self._count, slope / error, wide[0], wide[1])
 
 
 def _divisions(squares: Any) -> "list[tuple[list[int], float]]":

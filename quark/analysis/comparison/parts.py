@@ -1,0 +1,166 @@
+"""Compares what is no metric: alerts, phases, layers, and the configuration."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ...records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
+from ...records.layer import LayerSummaryRecord
+from ...records.literals import PHASE_NAMES
+from ...records.thresholds import PhaseAnalyzerConfig
+from ..phases.analyzer import phases_of
+from ..phases.course import courses_of
+from ..rules.base import SEVERITIES
+from .metrics import finite
+from .result import AlertDiff, AlertMark, ConfigDiff, LayerSide, LayerSummaryDiff, PhaseDiff, PhaseSide, SeverityChange
+from .sides import Side
+
+STATISTICS = ("mean", "std", "norm", "dead_unit_ratio", "saturation_ratio")
+
+
+def alert_diff(primary: Side, reference: Side) -> AlertDiff:
+    """The alerts of both runs, each known by its rule and its subject."""
+    ours, theirs = _marks(primary), _marks(reference)
+    changed = tuple(
+        SeverityChange(rule_id=key[0], subject=key[1], reference=theirs[key].severity, primary=mark.severity)
+        for key, mark in ours.items()
+        if key in theirs and theirs[key].severity != mark.severity
+    )
+    sides = {"primary": (primary, ours), "reference": (reference, theirs)}
+    counts = {name: Counter(mark.severity for mark in marks.values()) for name, (_, marks) in sides.items()}
+    return AlertDiff(
+        added=tuple(mark for key, mark in ours.items() if key not in theirs),
+        removed=tuple(mark for key, mark in theirs.items() if key not in ours),
+        severity_changed=changed,
+        counts_by_severity={name: {s: count[s] for s in SEVERITIES if count[s]} for name, count in counts.items()},
+        not_analyzed=tuple(name for name, (side, marks) in sides.items() if not marks and not _scored(side)),
+    )
+
+
+def _marks(side: Side) -> dict[tuple[str, str | None], AlertMark]:
+    made: dict[tuple[str, str | None], AlertMark] = {}
+    for record in side.run.records(AlertRecord.kind):
+        alert: Any = record
+        key = (alert.rule_id, alert.subject)
+        before = made.get(key)
+        if before is None or SEVERITIES.index(alert.severity) > SEVERITIES.index(before.severity):
+            made[key] = AlertMark(
+                rule_id=alert.rule_id, subject=alert.subject, severity=alert.severity, title=alert.title,
+                step_start=alert.step_start if before is None else before.step_start,
+            )  # fmt: skip
+    return made
+
+
+def _scored(side: Side) -> bool:
+    return next(iter(side.run.records(HealthScoreRecord.kind)), None) is not None
+
+
+def phase_diffs(primary: Side, reference: Side) -> tuple[PhaseDiff, ...]:
+    """The phases that are kept with the runs; those of a run that keeps none are found now."""
+    ours, theirs = _phases(primary), _phases(reference)
+    return tuple(
+        _phase(name, ours.get(name), theirs.get(name)) for name in PHASE_NAMES if name in ours or name in theirs
+    )
+
+
+def _phases(side: Side) -> dict[str, list[tuple[int, int]]]:
+    kept: list[Any] = list(side.run.records(PhaseRecord.kind))
+    found = [(one.phase_name, one.step_start, one.step_end) for one in kept]
+    if not found:
+        config = PhaseAnalyzerConfig()
+        spans = phases_of(courses_of(side.run, config), config.thresholds)
+        found = [(one.name, one.step_start, one.step_end) for one in spans]
+    made: dict[str, list[tuple[int, int]]] = {}
+    for name, start, end in dict.fromkeys(found):
+        made.setdefault(name, []).append((start, end))
+    return made
+
+
+def _phase(name: str, ours: list[tuple[int, int]] | None, theirs: list[tuple[int, int]] | None) -> PhaseDiff:
+    one, other = _phase_side(ours), _phase_side(theirs)
+
+    def delta(which: str) -> int | None:
+        a, b = getattr(one, which), getattr(other, which)
+        return None if a is None or b is None else a - b
+
+    return PhaseDiff(phase_name=name, primary=one, reference=other, delta_start=delta("step_start"),
+                     delta_end=delta("step_end"), delta_duration=delta("duration"))  # fmt: skip
+
+
+def _phase_side(spans: list[tuple[int, int]] | None) -> PhaseSide:
+    if not spans:
+        return PhaseSide(present=False)
+    return PhaseSide(
+        present=True, step_start=min(start for start, _ in spans), step_end=max(end for _, end in spans),
+        duration=sum(end - start + 1 for start, end in spans),
+    )  # fmt: skip
+
+
+Layers = dict[tuple[str, str], dict[int | None, list[Any]]]
+
+
+def layer_diffs(primary: Side, reference: Side) -> tuple[LayerSummaryDiff, ...]:
+    """Every layer of either run, activations and gradients apart, in the order in which they were recorded."""
+    ours, theirs = _layers(primary), _layers(reference)
+    return tuple(_layer(key, ours.get(key), theirs.get(key)) for key in dict.fromkeys((*ours, *theirs)))
+
+
+def _layers(side: Side) -> Layers:
+    made: Layers = {}
+    for record in side.run.records(LayerSummaryRecord.kind):
+        one: Any = record
+        row = (one.mean, one.std, one.norm, one.dead_unit_ratio, one.saturation_ratio)
+        made.setdefault((one.module_name, one.summary_type), {}).setdefault(one.step, []).append(row)
+    return made
+
+
+def _layer(key: tuple[str, str], ours: Any, theirs: Any) -> LayerSummaryDiff:
+    if ours is None or theirs is None:
+        one, other = (None if groups is None else _layer_side(groups.values()) for groups in (ours, theirs))
+        return LayerSummaryDiff(
+            module_name=key[0], summary_type=key[1], primary=one, reference=other,
+            only_in="primary" if theirs is None else "reference",
+        )  # fmt: skip
+    steps = [step for step in ours if step is not None and step in theirs]
+    one = _layer_side([ours[step] for step in steps] if steps else ours.values())
+    other = _layer_side([theirs[step] for step in steps] if steps else theirs.values())
+    deltas: dict[str, float | None] = {}
+    for name in STATISTICS:
+        a, b = getattr(one, name), getattr(other, name)
+        deltas[name] = None if a is None or b is None else finite(a - b)
+    return LayerSummaryDiff(module_name=key[0], summary_type=key[1], common_steps=len(steps), primary=one,
+                            reference=other, deltas=deltas)  # fmt: skip
+
+
+def _layer_side(groups: Iterable[list[Any]]) -> LayerSide:
+    rows = [row for group in groups for row in group]
+    means: dict[str, float | None] = {}
+    for place, name in enumerate(STATISTICS):
+        values = [row[place] for row in rows if row[place] is not None]
+        # divided before it is summed: sums of values near the largest float are no floats
+        means[name] = finite(sum(value / len(values) for value in values)) if values else None
+    return LayerSide(count=len(rows), **means)
+
+
+def config_diffs(primary: Side, reference: Side) -> tuple[ConfigDiff, ...]:
+    """The settings that differ, by dotted path."""
+    ours, theirs = dict(_flat(primary.record.config)), dict(_flat(reference.record.config))
+    made: list[ConfigDiff] = []
+    for key in sorted({*ours, *theirs}):
+        only = "primary" if key not in theirs else "reference" if key not in ours else None
+        if only is not None or ours[key] != theirs[key]:
+            made.append(ConfigDiff(key=key, only_in=only, primary=ours.get(key), reference=theirs.get(key)))
+    return tuple(made)
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def setting_of(config: Mapping[str, Any], path: str) -> Any:
+    """The value of a setting by its dotted path; None if there is none."""
+    return dict(_flat(config)).get(path)
