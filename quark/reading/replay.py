@@ -12,6 +12,7 @@ from ..core.sink import Sink
 from ..records.base import Origin, Record
 from ..records.line import KINDS, WIDE, Line, encode, line_of
 from ..records.metric import MetricRecord
+from ..records.run import ProjectRecord
 from .view import RunView
 
 BATCH_LINES = 1000
@@ -44,6 +45,9 @@ def replay(view: RunView, sink: Sink, *, since: int | None = None) -> int:
         sink.flush()
         if run.status != "running":
             sink.on_stop(None, run.reason or "interrupted")  # type: ignore[arg-type]  # lost is said by readers only
+        companion = getattr(sink, "companion", None)
+        if companion is not None and (other := companion()) is not None:
+            replay(view, other, since=since)
     finally:
         sink.close()
     return count
@@ -91,7 +95,11 @@ def _of(view: RunView, kind: str, origin: Origin) -> Iterator[Record]:
 
 
 def _start(view: RunView) -> bytes:
-    body = {"project": {"name": view.project}, "run": view.record.to_dict()}
+    run = view.record
+    project = ProjectRecord(
+        id=run.project_id, name=run.project_name, root_path="", created_at=run.started_at, updated_at=run.updated_at
+    )
+    body = {"project": project.to_dict(), "run": run.to_dict()}
     return encode(Line("run", 0, 0, label="start", body=msgspec.Raw(encode(body))))
 
 

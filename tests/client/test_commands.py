@@ -7,6 +7,7 @@ import pytest
 
 import quark
 from quark.cli.entry import run as quark_command
+from quark.reading.replay import replay
 
 from .conftest import Service
 
@@ -40,3 +41,25 @@ def test_a_service_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str])
     """A line that says what to look at, and exit code 1."""
     assert quark_command(["runs", "--url", "http://127.0.0.1:9"]) == 1
     assert "is it running" in capsys.readouterr().err
+
+
+def test_a_run_of_a_folder_is_given_to_a_service(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name, its end, its records and its files, once, however often."""
+    url, key = service.url, service.key
+    monkeypatch.delenv("QUARK_PERSISTENCE_URL")
+    monkeypatch.delenv("QUARK_USER_KEY")
+    with quark.start_run(project="p", name="n") as run:
+        run.log({"loss": 0.5}, step=3)
+        quark.ArtifactStore(run).store("snapshot", "w", b"abc")
+    service.start()
+    monkeypatch.setenv("QUARK_USER_KEY", key)
+    with quark.open(tmp_path) as store:
+        for _ in range(2):
+            replay(store.run("n"), quark.ServiceSink(url))
+    with quark.connect(url) as store:
+        (view,) = store.runs()
+        assert (view.project, view.name, view.status) == ("p", "n", "completed")
+        assert view.series("loss").values.tolist() == [0.5]
+        assert view.load(view.artifacts()[0]) == b"abc"
