@@ -276,3 +276,19 @@ def table() -> str:
     lines = ["| The process | exit code of `quark run` | Status | Reason |", "| --- | --- | --- | --- |"]
     lines += [f"| {way} | {code} | {status} | `{reason}` |" for way, (_, code, status, reason) in WAYS.items()]
     return "\n".join(lines) + "\n"
+
+
+def test_the_documented_table_is_this_one() -> None:
+    """docs/control.md shows exactly what is tested here."""
+    assert table() in PAGE.read_text("utf-8"), "put this into docs/control.md:\n" + table()
+
+
+def test_a_program_goes_on_from_its_last_whole_checkpoint(folder: Path) -> None:
+    """The example dies half-way, is started again, and counts every step once."""
+    example = Path(__file__).parents[2] / "examples" / "resume_from_checkpoint.py"
+    command = [sys.executable, "-m", "quark.cli", "run", "--restarts", "1", "--", sys.executable, str(example)]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, "going on at step 20" in done.stdout) == (0, True), done.stderr
+    with opened() as store:
+        view = only(store, "resume-demo")
+        assert (view.status, view.summary(), view.series("total").values[-1]) == ("completed", {"total": 50.0}, 50.0)
