@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import QuarkError
-from . import analyze, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
+from . import analyze, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
 from . import run as launching
 from .output import print_json
 
@@ -27,6 +27,7 @@ for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
     (version.version, "version"), (analyze.analyze, "analyze"),
+    (compare.compare, "compare"),
 ):  # fmt: skip
     app.command(name)(command)
 app.command("run", context_settings={"allow_interspersed_args": False})(launching.run)

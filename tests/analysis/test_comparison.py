@@ -151,7 +151,7 @@ def test_layers_are_compared_at_common_steps() -> None:
         return run
 
     found = ComparisonEngine(layers({0: 1.0, 1: 9.0, 2: 3.0})).compare(layers({0: 1.0, 2: 1.0})).layer_summary_diffs
-    assert (found[0].common_steps, found[0].primary.norm, found[0].deltas["norm"]) == (2, 2.0, 1.0)
+    assert (found[0].common_steps, found[0].to_dict()["primary"]["norm"], found[0].deltas["norm"]) == (2, 2.0, 1.0)
     apart = ComparisonEngine(layers({0: 1.0})).compare(layers({0: 1.0}, "fc2")).layer_summary_diffs
     assert [(diff.module_name, diff.only_in) for diff in apart] == [("fc1", "primary"), ("fc2", "reference")]
     never = ComparisonEngine(layers({0: 4.0})).compare(layers({1: 1.0})).layer_summary_diffs[0]

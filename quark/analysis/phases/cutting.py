@@ -40,6 +40,14 @@ class Piece:
     end_error: float = 0.0
 
     @property
+    def low(self) -> float:
+        """The level that it has come to for certain: where it falls, the line at three quarters of it.
+
+        A line through a fall that bends into a floor ends below that floor.
+        """
+        return self.at_end if self.change >= 0 else self.at_start + 0.75 * self.change
+
+    @property
     def change(self) -> float:
         """By how much the line rises from its first to its last block."""
         return self.at_end - self.at_start

@@ -51,16 +51,17 @@ def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
         first, last = float(curve.levels[0]), float(curve.levels[-1])
         return (Stretch("initialization_adaptation", 0, len(curve), last - first, first, last),)
     pieces = cut(curve.levels)
-    best = pieces[0].at_start + SURE * pieces[0].start_error
+    best = math.inf
     made: list[Stretch] = []
     away = False
     for place, piece in enumerate(pieces):
         rate = _rate(curve, piece)
         jump = _believed_jump(pieces[place - 1], piece) if place else 0.0
+        best = min(best, piece.at_start + SURE * piece.start_error)
         away = _diverges(piece, jump, best, limits, away)
         name = "divergence" if away else _name(rate, piece, limits)
         made.append(Stretch(name, piece.start, piece.stop, rate, piece.at_start, piece.at_end))
-        best = min(best, piece.at_start + SURE * piece.start_error, piece.at_end + SURE * piece.end_error)
+        best = min(best, piece.low + SURE * piece.end_error)
     made = _with_smooth_joints(_joined(made), curve, fitted(pieces), limits)
     made = _without_blips(_adaptation(made, curve, limits), len(curve))
     return tuple(_joined(made))
@@ -68,7 +69,7 @@ def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
 
 def _believed_jump(one: Piece, other: Piece) -> float:
     """By how much the level jumps between two pieces, as far as that is beyond doubt."""
-    return other.at_start - one.at_end - SURE * math.hypot(one.end_error, other.start_error)
+    return other.at_start - one.low - SURE * math.hypot(one.end_error, other.start_error)
 
 
 def _rate(curve: Curve, piece: Piece) -> float:
