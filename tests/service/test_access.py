@@ -22,7 +22,7 @@ FILLED = {
     "kind": "metric",
     "key_id": "00000000",
 }
-FIELDS = {"name": "n", "interval_s": 10.0, "grace_period_s": 10.0}
+FIELDS = {"name": "n", "interval_s": 10.0, "grace_period_s": 10.0, "blueprint": {"type": "object"}}
 CALLS = [
     (handler, method, path)
     for handler in ROUTES
@@ -40,7 +40,7 @@ def ask(served: Served, method: str, path: str, key: str | None, *, run_id: str 
     template = path
     for name, value in {**FILLED, "run_id": run_id}.items():
         path = path.replace(f"{{{name}:str}}", value)
-    query = {"first": 1, "stop": 1, "key": "train/loss"}
+    query = {"first": 1, "stop": 1, "key": "train/loss", "project": "digits"}
     headers = {} if key is None else {"X-Quark-API-Key": key}
     return served.client.request(method, path, params=query, headers=headers, json=body_of(served, method, template))
 
@@ -114,6 +114,16 @@ def test_the_runs_of_other_projects_are_not_there(filled: Served, handler: Any, 
         )
     assert filled.ask("GET", "/api/v1/runs/run-1/overview").json()["counts"] == {"metric": 2}
     assert filled.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
+
+
+@pytest.mark.parametrize(("handler", "method", "path"), [case for case in GUARDED if case not in OF_A_RUN])
+def test_other_projects_are_not_there(filled: Served, handler: Any, method: str, path: str) -> None:
+    """Asked for a project by its name, a key that is limited to another one is refused, or told of nothing."""
+    answer = ask(filled, method, path, filled.new_key(["write"], ["other"]))
+    if answer.status_code == 200:
+        assert "digits" not in answer.text
+    else:
+        assert answer.status_code in (403, 404)
 
 
 def test_lists_leave_other_projects_out(filled: Served) -> None:
