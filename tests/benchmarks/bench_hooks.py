@@ -161,10 +161,16 @@ def average(bare: Callable[[], None], watched: Callable[[], None]) -> float:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_cost_of_every_step(network: str) -> None:
+def test_cost_of_every_step(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that is probed costs a fraction of a step, and its parts add up to it."""
     make, goal = NETWORKS[network]
     training = Training(make)
+    monkeypatch.setenv("QUARK_HOOK_KERNEL", "plain")
+    plain = {
+        "plain: forward and backward": training.watched(1, parameters=False),
+        "plain: forward, backward, parameters": training.watched(1),
+    }
+    monkeypatch.setenv("QUARK_HOOK_KERNEL", "auto")
     calls = {
         "bare": training.step,
         "bare again": training.step,
@@ -173,6 +179,7 @@ def test_cost_of_every_step(network: str) -> None:
         "forward": training.watched(1, parameters=False, capture_backward=False),
         "forward and backward": training.watched(1, parameters=False),
         "forward, backward, parameters": training.watched(1),
+        **plain,
     }
     found = ratios(calls, ROUNDS)
     every = found["forward, backward, parameters"]
