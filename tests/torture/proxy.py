@@ -50,7 +50,7 @@ class FaultProxy:
         for task in open_tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*open_tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(asyncio.sleep(0.1))  # what was aborted is closed in a later round of the loop
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
