@@ -100,12 +100,13 @@ def test_a_first_element_like_no_other(way: Callable[..., Summary], kind: torch.
 
 
 @pytest.mark.parametrize("way", IN_MEMORY)
-@pytest.mark.parametrize("size", range(1, 71, 3))
+@pytest.mark.parametrize("first", [-1.0, 0.0], ids=["first saturated", "first dead"])
+@pytest.mark.parametrize("size", range(3, 71, 5))
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_last_elements(way: Callable[..., Summary], kind: torch.dtype, size: int) -> None:
+def test_the_last_elements(way: Callable[..., Summary], kind: torch.dtype, size: int, first: float) -> None:
     """Whatever is left over behind whole vectors is counted once: as the largest, as dead, as saturated."""
     tensor = torch.linspace(-1, 1, size, dtype=torch.float64).to(kind)
-    tensor[-1] = 1.5
+    tensor[0], tensor[-1] = first, 1.5
     found = way(tensor, Wanted(0.25, (-0.5, 0.5)))
     check(found, tensor)
     assert found.dead == int((tensor.abs() <= 0.25).sum())
