@@ -53,7 +53,7 @@ def _diff(key: str, one: Any, other: Any, target: MetricTargetSpec | None) -> Me
     only = None if (one is None) == (other is None) else "reference" if one is None else "primary"
     reached = None if target is None else _reached(one, other, target)
     ours, theirs = _side(one), _side(other)
-    if ours is None or theirs is None:
+    if one is None or other is None or ours is None or theirs is None:
         return MetricDiff(metric_key=key, only_in=only, primary=ours, reference=theirs, time_to_target_step=reached)
     delta = _minus(ours.last, theirs.last)
     relative = None if delta is None or not theirs.last else finite(delta / abs(theirs.last))

@@ -1,7 +1,7 @@
 """Compares what is no metric: alerts, phases, layers, and the configuration."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
@@ -96,7 +96,8 @@ def _phase_side(spans: list[tuple[int, int]] | None) -> PhaseSide:
     )  # fmt: skip
 
 
-Layers = dict[tuple[str, str], dict[int | None, list[Any]]]
+Rows = tuple[list[int | None], list[tuple[float | None, ...]]]
+"""The steps of a layer's summaries and their statistics. A list for each step would keep the garbage collector busy."""
 
 
 def layer_diffs(primary: Side, reference: Side) -> tuple[LayerSummaryDiff, ...]:
@@ -105,25 +106,28 @@ def layer_diffs(primary: Side, reference: Side) -> tuple[LayerSummaryDiff, ...]:
     return tuple(_layer(key, ours.get(key), theirs.get(key)) for key in dict.fromkeys((*ours, *theirs)))
 
 
-def _layers(side: Side) -> Layers:
-    made: Layers = {}
+def _layers(side: Side) -> dict[tuple[str, str], Rows]:
+    made: dict[tuple[str, str], Rows] = {}
     for record in side.run.records(LayerSummaryRecord.kind):
         one: Any = record
-        row = (one.mean, one.std, one.norm, one.dead_unit_ratio, one.saturation_ratio)
-        made.setdefault((one.module_name, one.summary_type), {}).setdefault(one.step, []).append(row)
+        key = (one.module_name, one.summary_type)
+        found = made.get(key)
+        if found is None:
+            found = made[key] = ([], [])
+        found[0].append(one.step)
+        found[1].append((one.mean, one.std, one.norm, one.dead_unit_ratio, one.saturation_ratio))
     return made
 
 
-def _layer(key: tuple[str, str], ours: Any, theirs: Any) -> LayerSummaryDiff:
+def _layer(key: tuple[str, str], ours: Rows | None, theirs: Rows | None) -> LayerSummaryDiff:
     if ours is None or theirs is None:
-        one, other = (None if groups is None else _layer_side(groups.values()) for groups in (ours, theirs))
+        one, other = (None if rows is None else _layer_side(rows, None) for rows in (ours, theirs))
         return LayerSummaryDiff(
             module_name=key[0], summary_type=key[1], primary=one, reference=other,
             only_in="primary" if theirs is None else "reference",
         )  # fmt: skip
-    steps = [step for step in ours if step is not None and step in theirs]
-    one = _layer_side([ours[step] for step in steps] if steps else ours.values())
-    other = _layer_side([theirs[step] for step in steps] if steps else theirs.values())
+    steps = (set(ours[0]) & set(theirs[0])) - {None}
+    one, other = _layer_side(ours, steps or None), _layer_side(theirs, steps or None)
     deltas: dict[str, float | None] = {}
     for name in STATISTICS:
         a, b = getattr(one, name), getattr(other, name)
@@ -132,14 +136,15 @@ def _layer(key: tuple[str, str], ours: Any, theirs: Any) -> LayerSummaryDiff:
                             reference=other, deltas=deltas)  # fmt: skip
 
 
-def _layer_side(groups: Iterable[list[Any]]) -> LayerSide:
-    rows = [row for group in groups for row in group]
+def _layer_side(rows: Rows, at: set[int | None] | None) -> LayerSide:
+    """The means over the summaries ``at`` these steps, or over all."""
+    kept = rows[1] if at is None else [row for step, row in zip(*rows, strict=True) if step in at]
     means: dict[str, float | None] = {}
-    for place, name in enumerate(STATISTICS):
-        values = [row[place] for row in rows if row[place] is not None]
+    for name, column in zip(STATISTICS, zip(*kept, strict=True), strict=True):
+        values = [value for value in column if value is not None]
         # divided before it is summed: sums of values near the largest float are no floats
         means[name] = finite(sum(value / len(values) for value in values)) if values else None
-    return LayerSide(count=len(rows), **means)
+    return LayerSide(count=len(kept), **means)
 
 
 def config_diffs(primary: Side, reference: Side) -> tuple[ConfigDiff, ...]:
