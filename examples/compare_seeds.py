@@ -1,15 +1,21 @@
 """Train a small regression with two learning rates and three seeds each, then tell what the rate changed."""
 
 import random
+import sys
 
 import quark
 from quark import ComparisonEngine, PhaseAnalyzer
 
 
+STORAGE_DIR = sys.argv[1] if len(sys.argv) > 1 else None
+
+
 def train(lr: float, seed: int) -> quark.TrainingSession:
     """Fit a line to noisy points by stochastic gradient descent."""
     rng = random.Random(seed)
-    with quark.start_run(project="compare-seeds", name=f"lr {lr}, seed {seed}", config={"lr": lr, "seed": seed}) as run:
+    config = {"lr": lr, "seed": seed}
+    name = f"lr {lr}, seed {seed}"
+    with quark.start_run(project="compare-seeds", name=name, config=config, storage_dir=STORAGE_DIR) as run:
         slope = 0.0
         for step in range(400):
             x = rng.uniform(-1, 1)

@@ -13,6 +13,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 EXPECTED = {
     "accelerate_loop": ("half-planes", {"train/loss", "system/process/rss_bytes"}),
     "analyzer_diagnostics": ("sigmoids", {"train/loss", "system/runtime/step_time_ms"}),
+    "compare_seeds": ("compare-seeds", {"train/loss", "slope/distance"}),
     "custom_loop": ("custom-loop", {"train/loss", "model/slope", "system/runtime/step_time_ms"}),
     "documented_pytorch_loop": ("image-classifier", {"train/loss", "optimizer/lr", "system/runtime/data_time_ms"}),
     "hydra_sweep": ("sweep", {"train/loss", "objective", "system/runtime/step_time_ms"}),
