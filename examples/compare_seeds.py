@@ -6,7 +6,6 @@ import sys
 import quark
 from quark import ComparisonEngine, PhaseAnalyzer
 
-
 STORAGE_DIR = sys.argv[1] if len(sys.argv) > 1 else None
 
 
