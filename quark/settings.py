@@ -92,8 +92,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",
                 None),
         Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for `quark serve` and `quark keys`", None),
-        Setting("QUARK_SERVICE_DB", "database of a service, for `quark serve` and `quark keys`; a password in it is not "
-                "in the list of processes then", None),
+        Setting("QUARK_SERVICE_DB", "database of a service, for `quark serve` and `quark keys`; so a password in it "
+                "is not in the list of processes", None),
         Setting("QUARK_SERVICE_LOST_AFTER", "seconds that a run may read stale before its service closes it as lost",
                 600.0, _seconds),
         Setting("QUARK_STORAGE_DIR", "storage directory of runs that name none; else the working directory", None),

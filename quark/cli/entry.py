@@ -11,8 +11,8 @@ import typer
 
 from ..errors import QuarkError
 from . import analyze, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
-from . import run as launching
 from .output import print_json
+from .run import run as launch
 
 USAGE = 2
 FAILED = 1
@@ -26,11 +26,10 @@ app = typer.Typer(
 for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
-    (version.version, "version"), (analyze.analyze, "analyze"),
-    (compare.compare, "compare"),
+    (version.version, "version"), (analyze.analyze, "analyze"), (compare.compare, "compare"),
 ):  # fmt: skip
     app.command(name)(command)
-app.command("run", context_settings={"allow_interspersed_args": False})(launching.run)
+app.command("run", context_settings={"allow_interspersed_args": False})(launch)
 app.add_typer(keys.app, name="keys")
 
 

@@ -117,9 +117,12 @@ def test_files_are_stored_also_when_the_run_failed(tmp_path: Path) -> None:
     for name in ("loss.png", "sub dir/über.PDF", "notes.txt"):
         (out / name).write_bytes(name.encode())
     (out / "link.png").symlink_to("/etc/hostname")
-    with pytest.raises(ValueError, match="boom"), quark.run_group("bench", artifacts=out, extensions=None) as group:
-        with group.run("a", artifacts=[out, tmp_path / "none"]):
-            raise ValueError("boom")
+    with (
+        pytest.raises(ValueError, match="boom"),
+        quark.run_group("bench", artifacts=out, extensions=None) as group,
+        group.run("a", artifacts=[out, tmp_path / "none"]),
+    ):
+        raise ValueError("boom")
     with quark.open(tmp_path) as store:
         view = store.run(group.id_of("a"))
         found = {artifact.artifact_key: view.load(artifact) for artifact in view.artifacts()}
