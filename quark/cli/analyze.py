@@ -25,9 +25,7 @@ def analyze(
     silence: Annotated[
         list[str] | None, typer.Option("--silence", metavar="RULE", help="A rule that does not speak; may be repeated.")
     ] = None,
-    abstained: Annotated[
-        bool, typer.Option("--abstained", help="Also what could not be judged, and why.")
-    ] = False,
+    abstained: Annotated[bool, typer.Option("--abstained", help="Also what could not be judged, and why.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Analyze a run: its alerts with their evidence, and health scores. Nothing is written to it."""

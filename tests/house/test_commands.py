@@ -7,7 +7,7 @@ import tomllib
 from .tree import ROOT
 
 DEMO = 'pip install -c constraints.txt -e ".[demo]" && quark demo'
-SUITE = 'pip install -c constraints.txt -e ".[dev]" && pytest'
+SUITE = 'pip install -c constraints.txt -e ".[dev]" && pytest -n auto --dist worksteal'
 CI = ROOT / ".ci" / "run"
 
 
