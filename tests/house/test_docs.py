@@ -17,6 +17,9 @@ from .tree import ROOT
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ALERT = "quark: warning: "
+"""Live analysis of a training that goes wrong, as a page may show it; a complaint of Quark itself reads otherwise."""
+
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?:#[^)]*)?\)")
 
 
@@ -86,7 +89,8 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr.lower()
+    said = [line for line in done.stderr.splitlines() if not line.startswith(ALERT)]
+    assert "warning" not in "\n".join(said).lower()
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
