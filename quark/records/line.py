@@ -102,7 +102,7 @@ def records_of(line: Line, origin: Origin) -> Iterator[Record]:
             line.sequence,
             line.time,
             line.metric_key or "",
-            0.0 if line.value is None else line.value,
+            line.value or 0.0,
             line.step,
             line.epoch,
         )

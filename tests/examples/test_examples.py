@@ -23,6 +23,7 @@ EXPECTED = {
     "mirror_to_clearml": ("mirrored", {"train/loss", "train/accuracy"}),
     "mirror_to_mlflow": ("mirrored", {"train/loss", "train/accuracy"}),
     "mirror_to_wandb": ("mirror-to-wandb", {"train/loss", "val/loss", "optimizer/lr"}),
+    "resume_from_checkpoint": ("resume-demo", {"total"}),
     "session_lifecycle": ("lifecycle-demo", {"train/loss"}),
     "tracked_loop": ("tracked-loop", {"n_measured", "uncertainty", "val/mse", "system/tasks/training_ms"}),
     "transformers_trainer": ("counting", {"train/loss", "eval/loss", "optimizer/lr", "system/throughput/tokens_per_s"}),

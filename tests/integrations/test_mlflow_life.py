@@ -196,12 +196,12 @@ def test_a_resumed_run_goes_on_in_its_own(mlflow_server: MlflowServer, tmp_path:
     """The second attempt continues the MLflow run; a changed configuration does not fail."""
     given: dict[str, Any] = {"storage_dir": tmp_path, "close_timeout_s": 60}
     first = MLflowSink("resumed", tracking_uri=mlflow_server.uri)
-    with quark.start_run(project="p", run_id="r", config={"lr": 1}, trackers=[first], **given) as run:
+    with quark.start_run(project="p", run_id="resumed", config={"lr": 1}, trackers=[first], **given) as run:
         run.log({"loss": 1.0}, step=0)
         run.finish("interrupted")
     assert MlflowClient(mlflow_server.uri).get_run(str(first.link.backend_id)).info.status == "KILLED"
     second = MLflowSink("resumed", tracking_uri=mlflow_server.uri)
-    with quark.resume_run(run_id="r", trackers=[second], **given) as run:
+    with quark.resume_run(run_id="resumed", trackers=[second], **given) as run:
         run.log({"loss": 2.0}, step=1)
     made = equal_to_the_store(mlflow_server.uri, tmp_path)
     assert (made.info.run_id, made.info.status) == (first.link.backend_id, "FINISHED")
@@ -209,11 +209,11 @@ def test_a_resumed_run_goes_on_in_its_own(mlflow_server: MlflowServer, tmp_path:
 
 def test_an_export_is_the_run_itself(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """quark export gives a stored run to MLflow; doing it twice changes nothing; --since leaves out what was before."""
-    with quark.start_run(project="exported", run_id="r", storage_dir=tmp_path, config={"a": 1}) as run:
+    with quark.start_run(project="exported", run_id="exported", storage_dir=tmp_path, config={"a": 1}) as run:
         for step in range(50):
             run.log({"loss": 1 / (step + 1)}, step=step)
     export = [
-        sys.executable, "-c", "from quark.cli import main; main()", "export", "r",
+        sys.executable, "-c", "from quark.cli import main; main()", "export", "exported",
         "--storage-dir", str(tmp_path), "--to", "mlflow", "--set", f"tracking_uri={mlflow_server.uri}",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": ROOT}
@@ -233,7 +233,7 @@ def test_an_export_is_the_run_itself(mlflow_server: MlflowServer, tmp_path: Path
 
 def test_replaced_alerts_are_not_shown(database: str, tmp_path: Path) -> None:
     """When an analysis replaces its alerts the table, the count and the worst one are those of the new ones."""
-    origin = Origin("r", "w")
+    origin = Origin("refused", "w")
     sink = MLflowSink("alerts", tracking_uri=database)
     sink.on_start(make_manifest(origin, run_path=str(tmp_path / "r")))
     sink.write(make_batch(origin, [alert_line("old", "critical", step=1), *metric_lines(1)]))
@@ -248,7 +248,7 @@ def test_replaced_alerts_are_not_shown(database: str, tmp_path: Path) -> None:
 
 def test_what_is_refused_costs_nothing_else(database: str, tmp_path: Path) -> None:
     """One value that MLflow refuses is named with the reason, and all others arrive."""
-    origin = Origin("r", "w")
+    origin = Origin("refused-too", "w")
     sink = MLflowSink("refused", tracking_uri=database)
     sink.on_start(make_manifest(origin, run_path=str(tmp_path / "r")))
     sink.write(make_batch(origin, metric_lines(1)))

@@ -318,7 +318,7 @@ for given_path in ((None, str(directory / "out" / "checkpoint-3")) if how == "re
     except ValueError:
         pass
     made.accelerator.wait_for_everyone()
-print("rank", made.args.process_index, "ended at", made.state.global_step)
+sys.stdout.write(f"rank {made.args.process_index} ended at {made.state.global_step}\\n")  # one write each
 """
 
 
