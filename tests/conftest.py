@@ -1,6 +1,7 @@
 """What every test starts from: no settings of the machine that runs it, no progress bars."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,9 @@ from .postgres import _template, bare_postgres_url, postgres_server, postgres_ur
 # No deadline: the machine may be busy. No database: tests leave nothing behind, and a failure prints its example.
 settings.register_profile("quark", deadline=None, database=None, print_blob=True)
 settings.load_profile("quark")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, where Ctrl-C would reach no test
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
