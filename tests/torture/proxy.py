@@ -27,6 +27,8 @@ class FaultProxy:
         self._rng = random.Random(seed)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="torture-proxy", daemon=True)
 
     def start(self) -> None:
@@ -36,30 +38,40 @@ class FaultProxy:
 
     def stop(self) -> None:
         """Drop what is open and end."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24))
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._listen())
+
+    async def _listen(self) -> None:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
-        self._loop.run_forever()
+        await self._stopped.wait()
+        self._loop.remove_reader(server.sockets[0])  # a server that closes leaves open what it is just accepting
+        await asyncio.sleep(0.1)
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in self._serving:
+                task.cancel()  # those that began only: one that never did could not close its connection
+            await asyncio.sleep(0.1)  # and what is aborted is closed a round later
         server.close()
-        open_tasks = asyncio.all_tasks(self._loop)
-        for task in open_tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*open_tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0.1))  # what was aborted is closed in a later round of the loop
-        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is served outside of a task; let asyncio.start_server call this")
+        self._serving.add(task)
         try:
             while await self._one(reader, writer):
                 pass
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            pass  # the end: a handler that ends as cancelled makes asyncio's own callback raise before Python 3.12
         finally:
+            self._serving.discard(task)
             writer.transport.abort()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -129,7 +141,7 @@ class FaultProxy:
             _, writer = await asyncio.open_connection("127.0.0.1", self.target)
             writer.write(request[: self._rng.randrange(len(request))])
             await writer.drain()
-            writer.close()
+            writer.transport.abort()
         except OSError:
             pass
 
