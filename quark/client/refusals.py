@@ -1,12 +1,11 @@
 """What a service answers instead of what was asked for, as exceptions that say what to do and when."""
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from ..core.retry_after import retry_after_s
 from ..errors import InvalidRunStateError, RunNotFoundError, SessionStoreError
 
 LONGEST_WAIT_S = 60.0
@@ -52,7 +51,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str) -> S
             message = f"it points elsewhere (status {status}), which is not followed; set QUARK_PERSISTENCE_URL to it"
     told = f"the Quark service at {url} said {status}: {printable(message)}{_REMEDIES.get(status, '')}"
     if status in _TRANSIENT:
-        return ServiceUnavailableError(told, status=status, retry_after_s=retry_after_s(headers.get("retry-after")))
+        pause_s = retry_after_s(headers.get("retry-after"), LONGEST_WAIT_S)
+        return ServiceUnavailableError(told, status=status, retry_after_s=pause_s)
     if code in _BY_CODE:
         return _BY_CODE[code](printable(message), status=status, code=code)
     return RefusedError(told, status=status, code=code, detail=detail if isinstance(detail, dict) else {})
@@ -70,20 +70,6 @@ def json_of(body: bytes, url: str) -> Any:
         raise ServiceUnavailableError(
             f"what answered at {url} sent no JSON ({printable(str(error))}); is QUARK_PERSISTENCE_URL right?"
         ) from error
-
-
-def retry_after_s(text: str | None) -> float:
-    """Seconds that a ``Retry-After`` asks for, as number or date, within 0 and 60; 0 where it says nothing sensible."""
-    if not text:
-        return 0.0
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT_S) if seconds == seconds else 0.0
 
 
 def printable(text: str) -> str:

@@ -3,16 +3,17 @@
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from ..core.retry_after import retry_after_s
 from ..errors import QuarkError
 from .address import Address, resolve
 
 _CHATTY = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+LONGEST_PAUSE_S = 3600.0
 
 
 class WebhookError(QuarkError, OSError):
@@ -66,25 +67,9 @@ def _post_to(host: str, address: Address, content: bytes, timeout_s: float, prox
     ):
         status = response.status_code
         if status in (429, 503):
-            pause_s = retry_after(response.headers.get("Retry-After"))
+            pause_s = retry_after_s(response.headers.get("Retry-After"), LONGEST_PAUSE_S)
             raise WebhookError(f"the webhook answered {status} and wants a pause", retry_after_s=pause_s)
         return status
-
-
-def retry_after(text: str | None) -> float:
-    """Seconds that a ``Retry-After`` header asks for, at most an hour; 0 if it says nothing that can be read."""
-    if not text:
-        return 0.0
-    try:
-        seconds = float(text)
-    except ValueError:
-        import email.utils
-
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, OverflowError, OSError):
-            return 0.0
-    return min(max(seconds, 0.0), 3600.0) if seconds == seconds else 0.0
 
 
 def _proxy(address: Address) -> str | None:

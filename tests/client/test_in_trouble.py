@@ -14,7 +14,6 @@ import pytest
 
 import quark
 from quark.client import Connection
-from quark.client.refusals import retry_after_s
 
 from .conftest import Service
 
@@ -169,16 +168,6 @@ def test_a_start_without_the_service(service: Service, tmp_path: Path, monkeypat
         member = store.run(group.id_of("a"))
     assert (record.status, record.parent_run_id, record.lineage_root_run_id) == ("completed", "earlier", "earlier")
     assert (member.status, member.record.parent_run_id) == ("completed", group.run_id)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("3", 3), ("1e9", 60), ("-5", 0), ("soon", 0), (None, 0), ("nan", 0), ("inf", 60),
-     ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
-)  # fmt: skip
-def test_retry_after(text: str | None, seconds: float) -> None:
-    """Seconds and dates are honoured up to a minute; nonsense is none."""
-    assert retry_after_s(text) == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """WebhookSink against a real HTTP server: what is sent, what is tried again, and that the address stays a secret."""
 
-import email.utils
 import http.server
 import json
 import logging
@@ -9,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 import traceback
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from quark.errors import ConfigurationError, QuarkError
 from quark.records.base import Origin
 from quark.sinks.address import parse_address, resolve
-from quark.sinks.post import WebhookError, retry_after
+from quark.sinks.post import WebhookError
 from quark.sinks.webhook import WebhookSink
 from quark.testing import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line, start_line
 
@@ -151,7 +149,7 @@ def test_the_end_sums_up_what_was_held_back(chat):
     assert chat.texts[-1].endswith("\n3 more like this: warning: spike at step 3: it rose")
 
 
-@pytest.mark.parametrize(("status", "pause"), [(500, None), (503, None), (503, "7"), (429, "7"), (408, None)])
+@pytest.mark.parametrize(("status", "pause"), [(500, None), (503, None), (503, "7"), (429, "9999"), (408, None)])
 def test_what_is_tried_again(chat, status, pause):
     """A failure of the receiver raises with the pause it asks for; the retry sends what is missing, nothing twice."""
     sink = started(chat.url)
@@ -161,7 +159,7 @@ def test_what_is_tried_again(chat, status, pause):
         sink.write(batch)
     assert isinstance(caught.value, QuarkError)
     assert isinstance(caught.value, OSError)
-    assert caught.value.retry_after_s == float(pause or 0)
+    assert caught.value.retry_after_s == min(float(pause or 0), 3600)
     sink.write(batch)
     assert [text.rpartition(" ")[2] for text in chat.texts] == ["one", "two", "two"]
 
@@ -324,30 +322,6 @@ def test_addresses_that_are_taken(url, host_header):
     """https anywhere, a team's own network included, and http on this machine."""
     address = parse_address(url, "the url")
     assert (address.host_header, address.at(address.host).count("//")) == (host_header, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        (None, 0),
-        ("", 0),
-        ("7", 7),
-        ("1.5", 1.5),
-        ("-3", 0),
-        ("1000000000", 3600),
-        ("nan", 0),
-        ("inf", 3600),
-        ("soon", 0),
-    ],
-)
-def test_pauses_that_a_receiver_asks_for(text, seconds):
-    """Seconds are taken up to an hour; nonsense asks for nothing."""
-    assert retry_after(text) == seconds
-
-
-def test_a_pause_until_a_date():
-    """A date is turned into seconds from now."""
-    assert 50 < retry_after(email.utils.formatdate(time.time() + 60)) <= 61
 
 
 @pytest.mark.parametrize(
