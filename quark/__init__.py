@@ -112,6 +112,7 @@ _HOMES: dict[str, str] = {
     "run_group": "session.groups",
     "set_blueprint": "session.blueprints",
     "start_run": "session",
+    "status_of": "core.lifecycle",
     "store_files": "session.folders",
     "validate_config": "session.blueprints",
     "validate_record": "records.validation",

@@ -17,6 +17,7 @@ from .core.lifecycle import StepState as StepState
 from .core.lifecycle import StopReason as StopReason
 from .core.lifecycle import TaskManifest as TaskManifest
 from .core.lifecycle import TrackerBase as TrackerBase
+from .core.lifecycle import status_of as status_of
 from .core.reader import Chart as Chart
 from .core.reader import Page as Page
 from .core.reader import RecordFilter as RecordFilter

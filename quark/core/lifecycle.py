@@ -11,7 +11,7 @@ STOP_REASONS: tuple[str, ...] = get_args(StopReason)
 
 
 def status_of(reason: str) -> str:
-    """The run status that a stop reason means."""
+    """The run status that a stop reason means: failed for ``error`` and ``lost``, ``interrupted``, else completed."""
     if reason in ("error", "lost"):
         return "failed"
     return "interrupted" if reason == "interrupted" else "completed"

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quark import RecordBatch, RunManifest, RunMark, Sink, StepState, StopReason
+from quark import RecordBatch, RunManifest, RunMark, Sink, StepState, StopReason, status_of
 
 from .link import Link
-
-STATUSES = {"error": "failed", "lost": "failed", "interrupted": "interrupted"}
-"""The status that a stop reason means; every other reason is a completed run."""
 
 END = "end"
 """The note of a link that keeps the run's own end: the process that reads it may die before it has told the backend."""
@@ -122,7 +119,7 @@ class MirrorSink(Sink):
         """End the twin with the status that the run's own end states, else with that of ``reason``."""
         stated = self.stated_end
         why = str(stated.get("reason") or reason)
-        status = str(stated.get("status") or STATUSES.get(why, "completed"))
+        status = str(stated.get("status") or status_of(why))
         if not self._opened:
             if self.link.backend_id is None or self.link.status == status:
                 return
