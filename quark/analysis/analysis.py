@@ -22,6 +22,7 @@ _FIELDS = {
     roles.VALIDATION_ACCURACY: ("validation_accuracy", OTHER), roles.LEARNING_RATE: ("learning_rate", OTHER),
     roles.GRADIENT_NORM: ("gradient_norm", OTHER), roles.STEP_TIME: ("step_time", TIMING),
     roles.DATA_TIME: ("data_time", TIMING), roles.COMPUTE_TIME: ("compute_time", TIMING),
+    roles.SYNC_TIME: ("sync_time", TIMING),
 }  # fmt: skip
 
 

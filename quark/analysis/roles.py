@@ -9,6 +9,7 @@ LOSS, VALIDATION_LOSS, TRAIN_EVAL_LOSS = "loss", "validation_loss", "train_eval_
 ACCURACY, VALIDATION_ACCURACY = "accuracy", "validation_accuracy"
 LEARNING_RATE, GRADIENT_NORM = "learning_rate", "gradient_norm"
 STEP_TIME, DATA_TIME, COMPUTE_TIME = "step_time", "data_time", "compute_time"
+SYNC_TIME = "sync_time"
 
 _TRAIN = frozenset(("train", "training", "tr", "trn"))
 _VALIDATION = frozenset(("val", "valid", "validation", "dev", "eval", "evaluation", "test", "holdout", "heldout"))
@@ -20,6 +21,7 @@ _RIVALS = frozenset(
     ("d", "g", "disc", "gen", "discriminator", "generator", "adv", "adversarial", "critic", "actor", "policy")
 )
 _OURS = ("system/", "quark/")
+_SYNC_KEYS = ("system/runtime/sync_time_ms",)
 _WORD = re.compile(r"[a-z]+[0-9]*|[0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -66,7 +68,7 @@ class Roles:
         for role, keys in (
             (LOSS, config.train_loss_metric_keys), (VALIDATION_LOSS, config.validation_loss_metric_keys),
             (STEP_TIME, config.step_time_metric_keys), (DATA_TIME, config.data_time_metric_keys),
-            (COMPUTE_TIME, config.compute_time_metric_keys),
+            (COMPUTE_TIME, config.compute_time_metric_keys), (SYNC_TIME, _SYNC_KEYS),
         ):  # fmt: skip
             for place, key in enumerate(keys):
                 self._named[key] = (role, place - len(keys))

@@ -141,7 +141,7 @@ def resume(
     opened_by(cell, session)
     if job.owns_run:
         session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
-        log_event(session, "run_resumed", payload={"attempt": attempt})
+        log_event(session, "run_resumed", payload={"attempt": attempt, **_ranks(job)})
     else:
         _announce_join(session)
     return _with_trackers(session, trackers)
@@ -217,11 +217,15 @@ def _announce_start(session: TrainingSession, context: RunContext, job: Job) -> 
     )  # fmt: skip
     attempt = session.manifest.attempt
     if attempt == 1:
-        log_event(session, "run_started", payload={"project": context.project.name})
+        log_event(session, "run_started", payload={"project": context.project.name, **_ranks(job)})
     else:  # a launcher started the process again; that there is a start line changes nothing where one is
         now = format_timestamp(time.time_ns())
         session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
-        log_event(session, "run_resumed", payload={"attempt": attempt})
+        log_event(session, "run_resumed", payload={"attempt": attempt, **_ranks(job)})
+
+
+def _ranks(job: Job) -> dict[str, int]:
+    return {"world_size": job.world_size} if job.world_size > 1 else {}
 
 
 def _announce_join(session: TrainingSession) -> None:

@@ -322,24 +322,6 @@ def test_an_idle_gpu(run: MemoryRunHandle) -> None:
     assert alerts(run)["gpu_underutilised"].subject == "GPU 1 of rank 0"
 
 
-def test_one_slow_rank() -> None:
-    """The rank that works longest is the culprit, whichever order the ranks are read in."""
-    from quark.analysis.analysis import Analysis
-    from quark.analysis.frames import Frame
-    from quark.records.thresholds import AnalyzerEngineConfig
-
-    for interleaved in (True, False):
-        analysis = Analysis(AnalyzerEngineConfig())
-        places = [(step, rank) for step in range(400) for rank in range(4)]
-        for step, rank in places if interleaved else sorted(places, key=lambda place: place[1]):
-            frame = Frame(step, None, rank, step)
-            frame.values = {"system/runtime/step_time_ms": 60.0,
-                            "system/runtime/compute_time_ms": 55.0 if rank == 2 else 40.0}  # fmt: skip
-            analysis.feed(frame)
-        verdict = next(one for one in analysis.result() if one.rule_id == "ddp_straggler")
-        assert [(finding.subject, finding.severity) for finding in verdict.findings] == [("rank 2", "error")]
-
-
 def test_a_changed_mix_of_classes(run: MemoryRunHandle) -> None:
     """Shuffled at first, one class only later."""
     rng = random.Random(3)

@@ -44,6 +44,23 @@ def test_distributed_data_parallel(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_exchange_of_gradients_is_recorded_as_it_was_timed(run: Run, wrapped: bool) -> None:
+    """At each probe of a wrapped network the last iteration that torch timed; of any other network nothing is known."""
+    model = nn.parallel.DistributedDataParallel(network()) if wrapped else network()
+    hooks = HookEngine(run, model, config=HookEngineConfig(schedule=HookScheduleConfig(every_n_steps=20)))
+    for step in range(61):
+        with hooks.step(step):
+            model(torch.randn(2, 3)).sum().backward()
+    hooks.close()
+    key = "system/runtime/sync_time_ms"
+    assert run.reader().keys(run.run_id) == ([key] if wrapped else [])
+    series = run.reader().series(run.run_id, key)
+    assert series.steps.tolist() == ([20, 40, 60] if wrapped else [])
+    assert all(value >= 0 for value in series.values)
+
+
+@pytest.mark.usefixtures("process_group")
 def test_fully_sharded(run: Run) -> None:
     """A network whose parameters are sharded is watched through its layers."""
     from torch.distributed.fsdp import fully_shard

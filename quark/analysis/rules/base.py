@@ -95,6 +95,7 @@ class Seen:
     step_time: float | None = None
     data_time: float | None = None
     compute_time: float | None = None
+    sync_time: float | None = None
     broken: bool = False
     steps: int = 0
     has_parameters: bool = False

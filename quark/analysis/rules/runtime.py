@@ -16,6 +16,9 @@ SKIPPED = 20
 MATERIAL_MS = 1000.0
 """Less lost time than this is nobody's problem, however large its share of a tiny step."""
 
+LEAST_MS = 5.0
+"""Nor is less than this a step."""
+
 
 class Windows:
     """The times of the last 50 steps: median, spread and the share spent on data."""
@@ -107,9 +110,9 @@ class RuntimeBottleneckRisk(Rule):
         slack = jitter * middle * WINDOW
         literal = self.absolute
         if share is not None:
-            material = waited >= MATERIAL_MS and waited >= 5.0 * WINDOW
+            material = waited >= MATERIAL_MS and waited >= LEAST_MS * WINDOW
             self._see(frame, "data", share, self._share, literal or self._share.literal or material)
-        material = slack >= MATERIAL_MS and middle >= 5.0
+        material = slack >= MATERIAL_MS and middle >= LEAST_MS
         self._see(frame, "jitter", jitter, self._jitter, literal or self._jitter.literal or material)
         self._see(frame, "time", middle, self._time, literal or self._time.literal)
 
@@ -175,7 +178,7 @@ class DataloaderStarvation(Rule):
         data = self._windows.data
         rhythm = _rhythm(data)
         share = self._windows.data_share() or 0.0
-        waits = share >= 0.5 and sum(data) >= 5.0 * WINDOW
+        waits = share >= 0.5 and sum(data) >= LEAST_MS * WINDOW
         if not (rhythm or waits):
             self._run, self._lost = 0, 0.0
             self.clear()
@@ -197,7 +200,7 @@ class DataloaderStarvation(Rule):
 
 def _rhythm(data: list[float]) -> int | None:
     middle = median(data)
-    late = [i for i, value in enumerate(data) if value > max(2.0 * middle, 5.0)]
+    late = [i for i, value in enumerate(data) if value > max(2.0 * middle, LEAST_MS)]
     if len(late) < 4:
         return None
     gaps = [b - a for a, b in pairwise(late)]

@@ -8,7 +8,9 @@ from ...errors import WrongTypeError
 from ...records.configs import HookEngineConfig
 from ...records.grammar import one_of, shown
 from ...records.layer import LayerSummaryRecord
+from ..metrics import log_values
 from .compiled import kernels
+from .exchange import GradientExchange
 from .probe import Layer, Probe
 from .probing import Probing
 from .scale import LossScale, checked_scale
@@ -55,6 +57,7 @@ class HookEngine(Probing):
         self.optimizer = checked_optimizer(optimizer)
         self._grad_scale = checked_scale(grad_scale)
         self._kernels = kernels()
+        self._exchange = GradientExchange(model, self._config.schedule.every_n_steps)
         self._layers = [Layer(name, module, self._config) for name, module in chosen.items()]
         self._handle.attach(self)
 
@@ -71,6 +74,9 @@ class HookEngine(Probing):
         journal = self._handle.journal
         for body in bodies(probe):
             yield put(journal, "layer", body.module_name, body, probe.step, probe.epoch, time_ns)
+        times = self._exchange.times()
+        if times:
+            log_values(self._handle, times, probe.step, probe.epoch, time_ns)
 
     def flush(self) -> tuple[LayerSummaryRecord, ...]:
         """Bring everything to the store; the summaries made since the last flush, at most ``batch_size``."""
