@@ -258,6 +258,8 @@ def command_page() -> str | None:
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             text += f"\n## quark {name}\n\n{_paragraphs(command.help)}\n\n{_options(command)}"
+            for part, inner in sorted(getattr(command, "commands", {}).items()):
+                text += f"\n### quark {name} {part}\n\n{_paragraphs(inner.help)}\n\n{_options(inner)}"
     return text
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, RunId, StorageDir
+from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, print_json, table, text
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ SCORES = {"healthy": "green", "watch": "yellow", "degraded": "red", "critical": 
 def analyze(
     run: RunId = None,
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     absolute: Annotated[
         bool, typer.Option("--absolute", help="Take the documented limits literally, whatever speaks against it.")
     ] = False,
@@ -36,7 +37,7 @@ def analyze(
     config = AnalyzerEngineConfig(
         mode="absolute" if absolute else "adaptive", silenced_rules=tuple(silence or ())
     )  # fmt: skip
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = chosen(store, run)
         result = AnalyzerEngine(view, config=config).analyze()
         if as_json:

@@ -1,6 +1,7 @@
 """Turns what was typed into runs: the store, a run by id or the latest one, filters."""
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import typer
 from ..errors import RunNotFoundError
 from ..reading import RunView, Store, connect, open
 from ..records.base import format_timestamp, parse_timestamp
+from ..sinks.wording import plain
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -43,15 +45,38 @@ def moment(text: str | None, option: str) -> str | None:
     """An RFC 3339 time, or a span before now such as ``90m``, ``12h`` or ``7d``, as RFC 3339."""
     if text is None:
         return None
-    span = _SPAN.match(text.strip())
-    if span:
-        return format_timestamp(time.time_ns() - int(float(span[1]) * _SECONDS[span[2]] * 1e9))
+    seconds = _span_s(text)
+    if seconds is not None:
+        return format_timestamp(time.time_ns() - int(seconds * 1e9))
     try:
         return format_timestamp(parse_timestamp(text))
     except ValueError as error:
         raise typer.BadParameter(
             f"{option} takes a time such as 2026-05-07T12:00, or a span before now such as 90m, 12h or 7d; got {text!r}"
         ) from error
+
+
+def span_s(text: str, option: str) -> float:
+    """A span such as ``90m``, ``12h`` or ``7d``, in seconds."""
+    seconds = _span_s(text)
+    if seconds is None:
+        raise typer.BadParameter(f"{option} takes a span such as 90m, 12h or 7d; got {text!r}")
+    return seconds
+
+
+def _span_s(text: str) -> float | None:
+    span = _SPAN.match(text.strip())
+    return float(span[1]) * _SECONDS[span[2]] if span else None
+
+
+def confirmed(question: str, yes: bool, as_json: bool) -> None:
+    """Ask whoever sits at the terminal, unless ``--yes`` has answered; without a yes the command ends here."""
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise typer.BadParameter("this asks before it is done, and nobody is there to answer; add --yes")
+    if not typer.confirm(plain(question, 10_000)):
+        raise typer.Exit(1)
 
 
 def config_filter(pairs: list[str]) -> dict[str, Any] | None:

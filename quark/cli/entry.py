@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from ..errors import QuarkError
-from . import analyze, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
+from . import analyze, blueprint, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
+from .delete import delete, restore
 from .output import print_json
+from .purge import purge
 from .run import run as launch
 
 USAGE = 2
@@ -27,10 +29,12 @@ for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
     (version.version, "version"), (analyze.analyze, "analyze"), (compare.compare, "compare"),
+    (delete, "delete"), (restore, "restore"), (purge, "purge"),
 ):  # fmt: skip
     app.command(name)(command)
 app.command("run", context_settings={"allow_interspersed_args": False})(launch)
 app.add_typer(keys.app, name="keys")
+app.add_typer(blueprint.app, name="blueprint")
 
 
 @app.callback()

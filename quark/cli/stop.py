@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, StorageDir
+from .options import AsJson, ServiceUrl, StorageDir
 from .output import console, print_json, text
 
 
 def stop(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, the start of one, or its name.")],
     storage_dir: StorageDir = None,
+    url: ServiceUrl = None,
     grace: Annotated[
         float, typer.Option("--grace", metavar="SECONDS", help="Time to end by itself; at least 1.")
     ] = 600.0,
@@ -23,7 +24,7 @@ def stop(
     """
     from .choosing import opened
 
-    with opened(storage_dir) as store:
+    with opened(storage_dir, url) as store:
         view = store.run(run)
         control = view.stop(grace_period_s=grace)
     if as_json:

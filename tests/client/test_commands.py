@@ -37,6 +37,34 @@ def test_the_commands_read_a_service(
     assert b'"loss"' in (tmp_path / "run.jsonl").read_bytes()
 
 
+def test_the_commands_change_a_service_that_is_named(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Analyzes, stops, deletes, restores runs, and sets blueprints; to purge needs another key."""
+    service.start()
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object"}')
+    with quark.start_run(project="p", name="n") as run:
+        run.log({"loss": 0.5}, step=3)
+        run.flush()
+
+        def asked(*arguments: str) -> dict[str, object]:
+            capsys.readouterr()
+            quark_command([*arguments, "--url", service.url, "--json"])
+            return json.loads(capsys.readouterr().out)
+
+        assert asked("analyze", "n")["run"] == run.run_id
+        assert asked("stop", "n", "--grace", "30")["grace_period_s"] == 30.0
+    monkeypatch.setenv("QUARK_PERSISTENCE_URL", "http://127.0.0.1:9")  # --url goes first
+    assert asked("delete", "n", "--yes") == {"deleted": [run.run_id]}
+    assert asked("runs")["runs"] == []
+    assert asked("restore", run.run_id) == {"restored": run.run_id}
+    assert asked("purge", "--yes")["error"]["code"] == "forbidden"  # type: ignore[index]  it needs the scope admin
+    assert asked("blueprint", "set", "p", str(schema))["blueprint"] == {"type": "object"}
+    assert asked("blueprint", "show", "p")["blueprint"] == {"type": "object"}
+    assert asked("blueprint", "remove", "p") == {"project": "p", "blueprint": None}
+
+
 def test_a_service_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """A line that says what to look at, and exit code 1."""
     assert quark_command(["runs", "--url", "http://127.0.0.1:9"]) == 1
