@@ -1,10 +1,11 @@
-"""Rules that look for what does not come: the next step, the next checkpoint."""
+"""Rules that look for what does not come: the next step, the next checkpoint, the next evaluation."""
 
+from collections import deque
 from statistics import median
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
-from .base import ANY, EVENT, Finding, Rule, Seen, evidence
+from .base import ANY, EVENT, LOSS, PROBE, VALIDATION, Finding, Rule, Seen, evidence
 
 
 class Stalled(Rule):
@@ -130,4 +131,65 @@ class CheckpointGap(Rule):
                 inference="Saving has stopped, or it fails.",
                 evidence=[evidence("event", "checkpoint", "relative: minutes since the last one", gap / 60e9,
                                    3 * usual / 60e9, self._step, frame.step)],
+            )  # fmt: skip
+
+
+class EvalGap(Rule):
+    """No evaluation for unusually long.
+
+    Sees: when a validation loss was recorded, in training steps (frames with a loss or a probe) and in time.
+
+    Decides: after at least three evaluations, the steps since the last one are more than three times the median of
+    the run's own gaps, more than 2.2 times the largest of them and at least 100; and it is more than ten minutes ago.
+    Evaluations that come ever less often, each gap twice the one before, are therefore no alarm. What comes within
+    ten steps of an evaluation is part of it.
+    """
+
+    name = "eval_gap"
+    category = "generalization"
+    topics = frozenset((LOSS, PROBE, VALIDATION, EVENT))
+    needs = "at least three evaluations with a validation loss, ten steps apart, and a training loss"
+    consequence = "Overfitting goes unseen, and the best checkpoint is not known."
+    actions = (
+        "Check the condition that starts an evaluation, and whether the last one failed.",
+        "Check that the validation loss is still logged under the same name.",
+    )  # fmt: skip
+    clears = "The next evaluation."
+    LEAST_NS = CheckpointGap.LEAST_NS
+    LEAST_STEPS = 100
+    APART = 10
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Evaluations are counted from here on: after a resume they may come at another pace."""
+        self._at: tuple[int, int, int | None] | None = None
+        self._gaps: deque[int] = deque(maxlen=50)
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if any(event.event_type == "run_resumed" for event in frame.events):
+            self._begin()
+        if seen.validation is not None:
+            if self._at is not None and seen.steps - self._at[0] >= self.APART:
+                self._gaps.append(seen.steps - self._at[0])
+            self._at = seen.steps, frame.time_ns, frame.step
+            self.clear()
+        if self._at is None or len(self._gaps) < 2:
+            return
+        self.judged = True
+        steps, time_ns, since = self._at
+        gap, usual = seen.steps - steps, median(self._gaps)
+        limit = max(3 * usual, 2.2 * max(self._gaps), self.LEAST_STEPS)
+        if gap > limit and frame.time_ns - time_ns > self.LEAST_NS:
+            self.alert(
+                frame, "warning", subject=seen.roles.key("validation_loss"), since=since,
+                title="No evaluation for unusually long",
+                fact=f"The last evaluation was {gap} steps and {(frame.time_ns - time_ns) / 60e9:.0f} minutes ago; the "
+                f"usual gap is {usual:.0f} steps.",
+                inference="Evaluation has stopped, or its loss is no longer recorded.",
+                evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                                   "relative: steps since the last evaluation", gap, limit, since, frame.step)],
             )  # fmt: skip
