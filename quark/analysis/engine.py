@@ -1,20 +1,18 @@
 """AnalyzerEngine: what is wrong with a recorded run, as alerts and scores that are kept with it."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.openruns import resolve_handle
 from ..core.reader import RecordFilter
 from ..errors import WrongTypeError
 from ..records.analysis import AlertRecord, HealthScoreRecord
-from ..records.base import Document, Origin
+from ..records.base import Document
 from ..records.grammar import shown
-from ..records.line import build
 from ..records.thresholds import AnalyzerEngineConfig
 from .health import health_scores
-from .stored import RunOfReader, analyze_stored
+from .stored import analyze_stored
+from .subject import Subject
 from .wording import alert_fields
 
 
@@ -51,8 +49,7 @@ class AnalyzerEngine:
     __module__ = "quark"
 
     def __init__(self, session: Any, *, config: AnalyzerEngineConfig | None = None) -> None:
-        self._view: Any = None if hasattr(session, "emit") or not hasattr(session, "series") else session
-        self._handle: Any = None if self._view is not None else resolve_handle(session)
+        self._subject = Subject(session)
         self._config = checked_config(config)
 
     def analyze(self, *, replace_existing: bool | None = None) -> AnalyzerResult:
@@ -63,19 +60,12 @@ class AnalyzerEngine:
 
         The outcome for a run that has ended is returned and not kept: it takes no more records.
         """
-        if self._view is not None:
-            return result_of(analyze_stored(self._view, self._config)[0].result(), Unkept(self._view.id))
-        handle = self._handle
-        handle.flush()
-        analysis, _ = analyze_stored(RunOfReader(handle.reader(), handle.run_id), self._config)
-        replaced = self._config.replace_existing_outputs if replace_existing is None else replace_existing
-        keep = not handle.disabled and getattr(handle, "status", "running") == "running"
-        if keep and replaced:
-            for cls in (AlertRecord, HealthScoreRecord):
-                handle.lifecycle("discard", {"kind": cls.kind})
-        made = result_of(analysis.result(), handle.emit if keep else Unkept(handle.run_id))
-        handle.offer()
-        return made
+        analysis, _ = analyze_stored(self._subject.run(), self._config)
+        return self._subject.keep(
+            AlertRecord.kind, HealthScoreRecord.kind,
+            replace=self._config.replace_existing_outputs if replace_existing is None else replace_existing,
+            outcome=lambda emit: result_of(analysis.result(), emit),
+        )  # fmt: skip
 
     def read_alerts(
         self, *, rule_id: str | None = None, category: str | None = None, severity: str | None = None,
@@ -94,10 +84,7 @@ class AnalyzerEngine:
 
     def _read(self, cls: Any, where: Mapping[str, Any], bounds: RecordFilter) -> tuple[Any, ...]:
         wanted = {name: value for name, value in where.items() if value is not None}
-        if self._view is not None:
-            return tuple(self._view.records(cls.kind, replace(bounds, where=wanted)))
-        self._handle.flush()
-        return tuple(self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=wanted)))
+        return tuple(self._subject.run().records(cls.kind, replace(bounds, where=wanted)))
 
 
 def result_of(verdicts: list[Any], emit: Any) -> AnalyzerResult:
@@ -110,21 +97,6 @@ def result_of(verdicts: list[Any], emit: Any) -> AnalyzerResult:
     scores = tuple(emit(HealthScoreRecord, fields) for fields in health_scores(verdicts, alerts))
     abstained = {verdict.rule_id: verdict.abstained for verdict in verdicts if verdict.abstained}
     return AnalyzerResult(alerts=alerts, health_scores=scores, abstentions=abstained)
-
-
-class Unkept:
-    """Makes records that are not journaled."""
-
-    def __init__(self, run_id: str) -> None:
-        self._origin = Origin(run_id, "analysis")
-        self._next = 0
-
-    def __call__(
-        self, cls: Any, fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None
-    ) -> Any:
-        given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
-        self._next += 1
-        return build(cls, self._origin, self._next - 1, time.time_ns(), given)
 
 
 def checked_config(config: Any) -> AnalyzerEngineConfig:

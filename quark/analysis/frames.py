@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from ..records.base import Record
 from ..records.line import WIDE, Line
 
 MOST_ITEMS = 20_000
@@ -98,11 +97,6 @@ BODIES: dict[str, type[Any]] = {
 """The kinds of records that rules read beside metrics."""
 
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
-
-
-def body_of_record(record: Record) -> Any:
-    """What the rules read of a record that is no metric."""
-    return msgspec.convert(record, BODIES[record.kind], from_attributes=True)
 
 
 class Frame:

@@ -19,12 +19,13 @@ from ..records.line import Line
 from ..records.literals import AlertSeverity
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
-from .engine import Unkept, checked_config
+from .engine import checked_config
 from .frames import Frame, Framer
 from .health import health_scores
 from .rules import Finding
 from .rules.base import SEVERITIES
-from .stored import RunOfReader, stored_frames
+from .stored import stored_frames
+from .subject import RunOfReader, Unkept
 from .wording import alert_fields
 
 logger = logging.getLogger("quark")

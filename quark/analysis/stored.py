@@ -1,16 +1,17 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
 from collections.abc import Iterator
-from itertools import repeat
-from operator import itemgetter
-from typing import Any, Protocol
+from heapq import merge
+from itertools import groupby, repeat
+from operator import attrgetter, itemgetter
+from typing import Any
 
-from ..core.reader import RecordReader, Series
-from ..records.base import Record
+from ..core.reader import Series
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
-from .frames import BODIES, Frame, Framer, body_of_record
+from .frames import BODIES, Frame, Framer
 from .rules import Finding
+from .subject import StoredRun
 
 Row = tuple[int, str, Any, int | None, int | None, int]
 """Sequence number, kind or metric key, what the rules read or the value, step, epoch, time. Nothing that the garbage
@@ -18,42 +19,6 @@ collector has to follow: it would cost a third of all time."""
 
 Writer = tuple[int, int]
 """Attempt and rank: who wrote a record, and in which order the writers are read."""
-
-
-class StoredRun(Protocol):
-    """What the rules need of a stored run; a RunView is one."""
-
-    def keys(self) -> list[str]:
-        """The metric keys."""
-        ...
-
-    def series(self, key: str, /) -> Series:
-        """A metric as arrays."""
-        ...
-
-    def records(self, kind: str, /) -> Iterator[Record]:
-        """The records of a kind, in the order of arrival."""
-        ...
-
-
-class RunOfReader:
-    """One run of a reader."""
-
-    def __init__(self, reader: RecordReader, run_id: str) -> None:
-        self._reader = reader
-        self._run_id = run_id
-
-    def keys(self) -> list[str]:
-        """The metric keys."""
-        return self._reader.keys(self._run_id)
-
-    def series(self, key: str, /) -> Series:
-        """A metric as arrays."""
-        return self._reader.series(self._run_id, key)
-
-    def records(self, kind: str, /) -> Iterator[Record]:
-        """The records of a kind, in the order of arrival."""
-        return self._reader.records(self._run_id, kind)
 
 
 def analyze_stored(run: StoredRun, config: AnalyzerEngineConfig) -> tuple[Analysis, list[Finding]]:
@@ -66,26 +31,26 @@ def analyze_stored(run: StoredRun, config: AnalyzerEngineConfig) -> tuple[Analys
 
 
 def stored_frames(run: StoredRun, analysis: Analysis, *, before: int | None = None) -> Iterator[Frame]:
-    """The frames of a stored run, writer by writer; with ``before`` only those of earlier attempts.
+    """The frames of a stored run, attempt by attempt, the ranks of an attempt side by side as time went by.
 
-    Metrics that no rule reads are not even loaded.
+    With ``before`` only those of earlier attempts. Metrics that no rule reads are not even loaded.
     """
     rows: dict[Writer, list[Row]] = {}
-    for kind in BODIES:
-        for record in run.records(kind):
-            origin = record.origin
-            place = (getattr(record, "step", None), getattr(record, "epoch", None), record.time_ns)
-            row = (record.sequence, kind, body_of_record(record), *place)
-            rows.setdefault((origin.attempt, origin.rank), []).append(row)
+    for kind, shape in BODIES.items():
+        for attempt, rank, sequence, time_ns, step, epoch, item in run.items(kind, shape):
+            rows.setdefault((attempt, rank), []).append((sequence, kind, item, step, epoch, time_ns))
     for key in run.keys():  # noqa: SIM118  it is no dictionary
         if analysis.roles.candidate(key):
             _add_series(rows, run.series(key))
-    for writer in sorted(rows):
-        if before is not None and writer[0] >= before:
-            continue
-        own = rows.pop(writer)
-        own.sort(key=itemgetter(0))
-        yield from _frames(Framer(writer[1]), own)
+    for attempt, writers in groupby(sorted(rows), key=itemgetter(0)):
+        if before is not None and attempt >= before:
+            return
+        ranks = []
+        for writer in writers:
+            own = rows.pop(writer)
+            own.sort(key=itemgetter(0))
+            ranks.append(_frames(Framer(writer[1]), own))
+        yield from ranks[0] if len(ranks) == 1 else merge(*ranks, key=attrgetter("time_ns"))
 
 
 def _add_series(rows: dict[Writer, list[Row]], series: Series) -> None:

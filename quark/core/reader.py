@@ -95,8 +95,16 @@ class Page:
     next: str | None
 
 
+Body = tuple[int, int, int, int, int | None, int | None, str]
+"""A stored record: attempt and rank of its writer, sequence number, time, step, epoch, and its own fields as JSON."""
+
+
 class RecordReader(Protocol):
-    """What every store answers about runs and records; nothing is cut silently."""
+    """What every store answers about runs and records; nothing is cut silently.
+
+    A store may also have ``bodies(run_id, kind)``, an iterator of ``Body`` in the order of arrival: the records of a
+    kind other than metric without being built and checked, which costs more than all the rest of reading them.
+    """
 
     def run(self, run_id: str) -> RunRecord:
         """The run; RunNotFoundError if there is none."""

@@ -60,6 +60,11 @@ class RunView(Told):
     # What it is
 
     @property
+    def reader(self) -> StoreReader:
+        """The store that it is read from."""
+        return self._reader
+
+    @property
     def id(self) -> str:
         """Identity of the run."""
         return self.record.id

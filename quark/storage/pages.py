@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..core.reader import RecordFilter
+from ..core.reader import Body, RecordFilter
 from ..errors import RunNotFoundError, SchemaValidationError
 from ..records.base import KINDS, Record
 from .arrays import run_number
 from .database import Database
 from .rows import read_rows
 from .samples import Place, SampleReader
+
+BODIES = 5000
+"""Bodies on a page."""
 
 
 def pages(
@@ -20,15 +23,46 @@ def pages(
     Raises:
         RunNotFoundError, SchemaValidationError: at once, not when the first page is asked for.
     """
+    run_pk = _run_that_has(database, run_id, kind)
+    if kind == "metric":
+        return _metric_pages(database, SampleReader(run_id, run_pk, wanted), limit)
+    return _row_pages(database, run_id, run_pk, kind, wanted, limit)
+
+
+def bodies(database: Database, run_id: str, kind: str) -> Iterator[Body]:
+    """The records of a kind as they are stored, in the order of arrival; metrics have none.
+
+    Raises:
+        RunNotFoundError, SchemaValidationError: at once, not when the first one is asked for.
+    """
+    return _bodies(database, _run_that_has(database, run_id, kind), kind)
+
+
+def _run_that_has(database: Database, run_id: str, kind: str) -> int:
     if kind not in KINDS:
         raise SchemaValidationError(f"no records are of the kind {kind!r}; use one of {', '.join(sorted(KINDS))}")
     with database.reading() as connection:
         run_pk = run_number(connection, run_id)
     if run_pk is None:
         raise RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
-    if kind == "metric":
-        return _metric_pages(database, SampleReader(run_id, run_pk, wanted), limit)
-    return _row_pages(database, run_id, run_pk, kind, wanted, limit)
+    return run_pk
+
+
+def _bodies(database: Database, run_pk: int, kind: str) -> Iterator[Body]:
+    after = 0
+    while True:
+        with database.snapshot() as connection:
+            rows = connection.execute(
+                "SELECT w.attempt, w.rank, r.sequence, r.time_ns, r.step, r.epoch, r.body, r.pk"
+                " FROM records r JOIN writers w ON w.pk = r.writer_pk"
+                " WHERE r.run_pk = ? AND r.kind = ? AND r.pk > ? ORDER BY r.pk LIMIT ?",
+                (run_pk, kind, after, BODIES),
+            ).fetchall()  # fmt: skip
+        for row in rows:
+            yield row[:7]
+        if len(rows) < BODIES:
+            return
+        after = rows[-1][7]
 
 
 def _row_pages(

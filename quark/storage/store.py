@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.batch import RecordBatch
-from ..core.reader import Chart, Page, RecordFilter, Series
+from ..core.reader import Body, Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
@@ -243,6 +243,17 @@ class SqlStore(Controls, Deletion, Blueprints):
         from .pages import pages
 
         return pages(self._database, run_id, kind, wanted, limit)
+
+    def bodies(self, run_id: str, kind: str) -> Iterator[Body]:
+        """The records of a kind in the order of arrival as they are stored, neither built nor checked; not metrics.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            SchemaValidationError: no such kind.
+        """
+        from .pages import bodies
+
+        return bodies(self._database, run_id, kind)
 
     def keys(self, run_id: str) -> list[str]:
         """The metric keys of a run, sorted."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ..core.reader import RecordFilter
@@ -9,7 +10,7 @@ from ..errors import RunNotFoundError, SchemaValidationError
 from ..records.base import Origin
 from ..records.line import Line
 from .batches import alert_line, event_line, make_batch, metric_lines, run_line, start_line, wide_lines
-from .opened import AGAIN, ORIGIN, RUN, OpenedStore, WritableStore, batch_of, body_line, end_mark, resume_mark
+from .opened import AGAIN, ORIGIN, OTHER, RUN, OpenedStore, WritableStore, batch_of, body_line, end_mark, resume_mark
 
 
 class QueryContract(OpenedStore):
@@ -110,6 +111,26 @@ class QueryContract(OpenedStore):
         store.append(batch_of([body_line("batch", body) for body in bodies]))
         found = list(store.records(RUN, "batch", RecordFilter(where={"sample_id": "b"})))
         assert [record.sample_ids for record in found] == [("a", "b")]  # type: ignore[attr-defined]
+
+    def test_bodies_are_the_records_as_they_are_stored(self, store: WritableStore) -> None:
+        """A store that hands out bodies hands out those of all records of the kind, in their order, and no others."""
+        read: Any = getattr(store, "bodies", None)
+        if read is None:
+            return
+        items = [event_line("a", step=3), *wide_lines(1, ("a",)), alert_line("rule"), event_line("b\0", "error")]
+        store.append(batch_of(items))
+        store.append(make_batch(OTHER, [event_line("c")]))
+        got = [(*body[:6], msgspec.json.decode(body[6])["event_type"]) for body in read(RUN, "event")]
+        assert got == [
+            (one.origin.attempt, one.origin.rank, one.sequence, one.time_ns, one.step, one.epoch, one.event_type)  # type: ignore
+            for one in store.records(RUN, "event")
+        ]
+        assert [(rank, name) for _, rank, *_, name in got] == [(0, "a"), (0, "b\0"), (1, "c")]
+        assert list(read(RUN, "metric")) == []
+        with pytest.raises(RunNotFoundError):
+            read("no-such-run", "event")
+        with pytest.raises(SchemaValidationError, match="no-such-kind"):
+            read(RUN, "no-such-kind")
 
     def test_metrics_are_found_by_their_names(self, store: WritableStore) -> None:
         """By full key, by namespace and by name; a bare name has no namespace."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from quark import AnalyzerEngineConfig
 from quark.analysis.analysis import Analysis
 from quark.analysis.frames import Frame, Layer, LayerDetails, Parameter, Telemetry
-from quark.analysis.stored import RunOfReader, analyze_stored
+from quark.analysis.stored import analyze_stored
+from quark.analysis.subject import RunOfReader
 from quark.testing import MemoryRunHandle
 
 from .runs import alerts, analyzed, falling, losses

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from ...records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ...records.layer import LayerSummaryRecord
 from ...records.literals import PHASE_NAMES
@@ -96,8 +98,20 @@ def _phase_side(spans: list[tuple[int, int]] | None) -> PhaseSide:
     )  # fmt: skip
 
 
-Rows = tuple[list[int | None], list[tuple[float | None, ...]]]
-"""The steps of a layer's summaries and their statistics. A list for each step would keep the garbage collector busy."""
+class LayerMeans(msgspec.Struct, gc=False):
+    """What a comparison reads of a LayerSummaryRecord."""
+
+    module_name: str
+    summary_type: str
+    mean: float | None = None
+    std: float | None = None
+    norm: float | None = None
+    dead_unit_ratio: float | None = None
+    saturation_ratio: float | None = None
+
+
+Rows = tuple[Any, Any]
+"""Steps of a layer's summaries, -1 for none, and their statistics: int64 [count], float64 [count, 5], null as NaN."""
 
 
 def layer_diffs(primary: Side, reference: Side) -> tuple[LayerSummaryDiff, ...]:
@@ -107,27 +121,35 @@ def layer_diffs(primary: Side, reference: Side) -> tuple[LayerSummaryDiff, ...]:
 
 
 def _layers(side: Side) -> dict[tuple[str, str], Rows]:
-    made: dict[tuple[str, str], Rows] = {}
-    for record in side.run.records(LayerSummaryRecord.kind):
-        one: Any = record
+    import numpy as np
+
+    steps: dict[tuple[str, str], list[int]] = {}
+    values: dict[tuple[str, str], list[float | None]] = {}
+    for _, _, _, _, step, _, one in side.run.items(LayerSummaryRecord.kind, LayerMeans):
         key = (one.module_name, one.summary_type)
-        found = made.get(key)
-        if found is None:
-            found = made[key] = ([], [])
-        found[0].append(one.step)
-        found[1].append((one.mean, one.std, one.norm, one.dead_unit_ratio, one.saturation_ratio))
-    return made
+        if key not in steps:
+            steps[key], values[key] = [], []
+        steps[key].append(-1 if step is None else step)
+        # flat: a row of its own for each summary would keep the garbage collector busy
+        values[key] += (one.mean, one.std, one.norm, one.dead_unit_ratio, one.saturation_ratio)
+    return {
+        key: (np.array(steps[key], np.int64), np.array(found, float).reshape(-1, len(STATISTICS)))
+        for key, found in values.items()
+    }
 
 
 def _layer(key: tuple[str, str], ours: Rows | None, theirs: Rows | None) -> LayerSummaryDiff:
+    import numpy as np
+
     if ours is None or theirs is None:
-        one, other = (None if rows is None else _layer_side(rows, None) for rows in (ours, theirs))
+        one, other = (None if rows is None else _layer_side(rows[1]) for rows in (ours, theirs))
         return LayerSummaryDiff(
             module_name=key[0], summary_type=key[1], primary=one, reference=other,
             only_in="primary" if theirs is None else "reference",
         )  # fmt: skip
-    steps = (set(ours[0]) & set(theirs[0])) - {None}
-    one, other = _layer_side(ours, steps or None), _layer_side(theirs, steps or None)
+    steps = np.intersect1d(ours[0], theirs[0])
+    steps = steps[steps >= 0]
+    one, other = (_layer_side(rows[1][np.isin(rows[0], steps)] if len(steps) else rows[1]) for rows in (ours, theirs))
     deltas: dict[str, float | None] = {}
     for name in STATISTICS:
         a, b = getattr(one, name), getattr(other, name)
@@ -136,15 +158,16 @@ def _layer(key: tuple[str, str], ours: Rows | None, theirs: Rows | None) -> Laye
                             reference=other, deltas=deltas)  # fmt: skip
 
 
-def _layer_side(rows: Rows, at: set[int | None] | None) -> LayerSide:
-    """The means over the summaries ``at`` these steps, or over all."""
-    kept = rows[1] if at is None else [row for step, row in zip(*rows, strict=True) if step in at]
-    means: dict[str, float | None] = {}
-    for name, column in zip(STATISTICS, zip(*kept, strict=True), strict=True):
-        values = [value for value in column if value is not None]
+def _layer_side(statistics: Any) -> LayerSide:
+    import numpy as np
+
+    known = ~np.isnan(statistics)
+    counts = known.sum(axis=0)
+    with np.errstate(over="ignore"):
         # divided before it is summed: sums of values near the largest float are no floats
-        means[name] = finite(sum(value / len(values) for value in values)) if values else None
-    return LayerSide(count=len(kept), **means)
+        means = np.where(known, statistics / np.maximum(counts, 1), 0.0).sum(axis=0)
+    told = {name: finite(mean) if count else None for name, mean, count in zip(STATISTICS, means, counts, strict=True)}
+    return LayerSide(count=len(statistics), **told)
 
 
 def config_diffs(primary: Side, reference: Side) -> tuple[ConfigDiff, ...]:

@@ -9,7 +9,7 @@ from ...core.reader import RecordReader
 from ...errors import ClosedError, SessionStoreError, WrongTypeError
 from ...records.grammar import shown
 from ...records.run import RunContext, RunRecord
-from ..stored import RunOfReader, StoredRun
+from ..subject import RunOfReader, StoredRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def side_of(target: Any, beside: Side | None = None) -> Side:
     if hasattr(target, "emit"):
         return _of_handle(resolve_handle(target))
     if hasattr(target, "series") and hasattr(target, "record"):
-        return Side(target.record, target, None)
+        return Side(target.record, RunOfReader(target.reader, target.id), None)
     raise WrongTypeError(f"a TrainingSession, RunContext, RunView or run id is needed, got {shown(target)}")
 
 

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...core.openruns import resolve_handle
 from ...core.reader import RecordFilter
 from ...errors import WrongTypeError
 from ...records.analysis import EvidenceRecord, PhaseRecord
@@ -12,8 +11,7 @@ from ...records.base import Document
 from ...records.grammar import one_of, shown
 from ...records.literals import PHASE_NAMES
 from ...records.thresholds import PhaseAnalyzerConfig, PhaseAnalyzerThresholds
-from ..engine import Unkept
-from ..stored import RunOfReader
+from ..subject import Subject
 from .course import Courses, courses_of
 from .curve import Curve
 from .naming import Departure, Stretch, departures, named
@@ -69,8 +67,7 @@ class PhaseAnalyzer:
     __module__ = "quark"
 
     def __init__(self, session: Any, *, config: PhaseAnalyzerConfig | None = None) -> None:
-        self._view: Any = None if hasattr(session, "emit") or not hasattr(session, "series") else session
-        self._handle: Any = None if self._view is not None else resolve_handle(session)
+        self._subject = Subject(session)
         if config is not None and not isinstance(config, PhaseAnalyzerConfig):
             raise WrongTypeError(f"config must be a PhaseAnalyzerConfig, got {shown(config)}")
         self._config = config or PhaseAnalyzerConfig()
@@ -83,20 +80,13 @@ class PhaseAnalyzer:
 
         The phases of a run that has ended are returned and not kept: it takes no more records.
         """
-        if self._view is not None:
-            going = getattr(self._view, "status", "") == "running"
-            return self._result(self._view, Unkept(self._view.id), going)
-        handle = self._handle
-        handle.flush()
-        going = getattr(handle, "status", "running") == "running"
-        keep = going and not handle.disabled
-        replaced = self._config.replace_existing_outputs if replace_existing is None else replace_existing
-        if keep and replaced:
-            handle.lifecycle("discard", {"kind": PhaseRecord.kind})
-        run = RunOfReader(handle.reader(), handle.run_id)
-        made = self._result(run, handle.emit if keep else Unkept(handle.run_id), going)
-        handle.offer()
-        return made
+        subject = self._subject
+        courses, going = courses_of(subject.run(), self._config), subject.going
+        return subject.keep(
+            PhaseRecord.kind,
+            replace=self._config.replace_existing_outputs if replace_existing is None else replace_existing,
+            outcome=lambda emit: self._result(courses, emit, going),
+        )
 
     def read_phases(
         self, *, phase_name: str | None = None, step: int | None = None, step_min: int | None = None,
@@ -105,13 +95,9 @@ class PhaseAnalyzer:
         """The run's phases in the order of recording, the first ``limit``; the step of a phase is its first one."""
         where = {} if phase_name is None else {"phase_name": one_of(phase_name, PHASE_NAMES, "phase_name")}
         bounds = RecordFilter(step=step, step_min=step_min, step_max=step_max, limit=limit, where=where)
-        if self._view is not None:
-            return tuple(self._view.records(PhaseRecord.kind, bounds))
-        self._handle.flush()
-        return tuple(self._handle.reader().records(self._handle.run_id, PhaseRecord.kind, bounds))
+        return tuple(self._subject.run().records(PhaseRecord.kind, bounds))
 
-    def _result(self, run: Any, emit: Any, going: bool) -> PhaseAnalysisResult:
-        courses = courses_of(run, self._config)
+    def _result(self, courses: Courses, emit: Any, going: bool) -> PhaseAnalysisResult:
         spans = phases_of(courses, self._config.thresholds)
         if not spans:
             return PhaseAnalysisResult(abstention="the run has neither a training nor a validation loss or accuracy")

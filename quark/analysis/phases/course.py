@@ -6,7 +6,7 @@ from typing import Any
 from ...records.thresholds import AnalyzerEngineConfig, PhaseAnalyzerConfig
 from .. import roles
 from ..roles import Roles
-from ..stored import StoredRun
+from ..subject import StoredRun
 from .curve import Curve, curve_of
 
 
