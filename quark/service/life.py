@@ -10,9 +10,9 @@ import msgspec
 from litestar import Litestar, Request, get
 
 from .access import OPEN
-from .packing import Packer
 from .problems import ProblemError
-from .watch import Watcher
+from .rounds import Rounds
+from .watch import Watches
 
 VERSION = version("quark-tracker")
 
@@ -43,15 +43,20 @@ def readyz(request: Request[Any, Any, Any]) -> Alive:
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
-    watcher = Watcher(app.state.namespaces.every, app.state.config.lost_after_s)
-    packer = Packer(app.state.namespaces.every)
-    watcher.start()
-    packer.start()
+    namespaces = app.state.namespaces
+    watches = Watches(app.state.config.lost_after_s)
+    unseen, unpacked = "the runs of %s could not be looked at (%s)", "what came to %s could not be packed yet (%s)"
+    rounds = [
+        Rounds("quark-watch", namespaces.every, watches.look, unseen),
+        Rounds("quark-pack", namespaces.every, lambda store: store.seal(), unpacked),
+    ]
+    for each in rounds:
+        each.start()
     try:
         yield
     finally:
         app.state.stopping = True
-        await anyio.to_thread.run_sync(watcher.stop)
-        await anyio.to_thread.run_sync(packer.stop)
+        for each in rounds:
+            await anyio.to_thread.run_sync(each.stop)
         await anyio.to_thread.run_sync(app.state.namespaces.close)
         await anyio.to_thread.run_sync(app.state.key_store.close)

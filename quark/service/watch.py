@@ -6,13 +6,11 @@ finds the run as it was when it was judged, so of several replicas one does it, 
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import QuarkError
 from ..session.sync import lost_ending
 from ..storage.control import Sign
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("quark.service")
 
-LOOK_S = 1.0
 MISSED_BEATS = 3
 LONG_GAP_S = 10.0
 """Between two looks that lie further apart the watcher itself was held up, so nobody's silence is counted."""
@@ -83,35 +80,16 @@ class Watch:
                 logger.warning("run %s sent nothing for %d s and is closed as lost", run_id, int(too_long_s))
 
 
-class Watcher:
-    """The thread that watches over all stores that are open here.
+class Watches:
+    """What one watcher has seen of all stores; see ``Watch``."""
 
-    Args:
-        stores: gives the stores that are open.
-        lost_after_s: see ``Watch``.
-    """
-
-    def __init__(self, stores: Callable[[], Iterable[Any]], lost_after_s: float) -> None:
-        self._stores = stores
+    def __init__(self, lost_after_s: float) -> None:
         self._lost_after_s = lost_after_s
-        self._watches: dict[int, Watch] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="quark-watch", daemon=True)
+        self._of: dict[SqlStore, Watch] = {}
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and wait for it."""
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(LOOK_S):
-            for store in self._stores():
-                watch = self._watches.setdefault(id(store), Watch(store, self._lost_after_s))
-                try:
-                    watch.look()
-                except (QuarkError, OSError) as error:
-                    logger.warning("the runs of %s could not be looked at (%s)", store.name, error)
+    def look(self, store: "SqlStore") -> None:
+        """Look at every run of a store once."""
+        watch = self._of.get(store)
+        if watch is None:
+            watch = self._of[store] = Watch(store, self._lost_after_s)
+        watch.look()
