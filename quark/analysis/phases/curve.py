@@ -9,6 +9,7 @@ MOST = 96
 """Blocks of a curve at most."""
 
 _LARGEST = 1e300
+_SMALLEST = 5e-324
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,9 @@ class Curve:
 
     Attributes:
         key: of the metric.
-        levels: float64, the mean of each block on the scale: ln(loss), or asinh(loss / median |loss|) from the first
-            loss on that is not positive.
+        levels: float64, the mean of each block on the scale: ln(loss), or asinh(loss / median |loss|) if some loss is
+            not positive.
+        losses: float64, the mean loss of each block, brought to the scale only then.
         first, last: int64, the steps of each block's first and last point.
         points: how many points a block holds; the last one may hold up to half as many more or fewer.
         positive: whether the scale is the logarithm.
@@ -26,6 +28,7 @@ class Curve:
 
     key: str
     levels: Any
+    losses: Any
     first: Any
     last: Any
     points: int
@@ -55,7 +58,8 @@ def curve_of(series: Series, *, accuracy: bool = False) -> Curve | None:
     steps, values = _one_a_step(steps, values)
     if accuracy:
         values = np.maximum((100.0 if values.max() > 1.5 else 1.0) - values, 0.0)
-    levels, positive = on_scale(values)
+    scale = _scale(values)
+    levels = _on_scale(values, scale)
     length = 1
     while len(levels) // length >= MOST:
         length *= 2
@@ -63,20 +67,33 @@ def curve_of(series: Series, *, accuracy: bool = False) -> Curve | None:
     if len(starts) > 1 and len(levels) - starts[-1] < (length + 1) // 2:
         starts = starts[:-1]
     ends = np.append(starts[1:], len(levels))
-    means = np.add.reduceat(levels, starts) / (ends - starts)
-    return Curve(series.key, means, steps[starts], steps[ends - 1], length, positive)
+    counts = ends - starts
+    largest = float(np.abs(values).max()) or 1.0
+    losses = np.add.reduceat(values / largest, starts) / counts * largest
+    return Curve(
+        series.key, np.add.reduceat(levels, starts) / counts, _on_scale(losses, scale), steps[starts],
+        steps[ends - 1], length, scale == 0.0,
+    )  # fmt: skip
 
 
-def on_scale(values: Any) -> tuple[Any, bool]:
-    """Losses on a scale on which a factor is a difference, and whether that is the logarithm."""
+def _scale(values: Any) -> float:
+    """The typical size of losses that are not all positive; 0 where they are, and the scale is the logarithm."""
     import numpy as np
 
     if values.min() > 0:
-        return np.log(values), True
+        return 0.0
     sizes = np.abs(values[values != 0])
-    scale = float(np.median(sizes)) if len(sizes) else 1.0
+    return float(np.median(sizes)) if len(sizes) else 1.0
+
+
+def _on_scale(values: Any, scale: float) -> Any:
+    """Losses on a scale on which a factor is a difference."""
+    import numpy as np
+
+    if scale == 0.0:
+        return np.log(np.maximum(values, _SMALLEST))
     with np.errstate(over="ignore"):
-        return np.arcsinh(np.clip(values / scale, -_LARGEST, _LARGEST)), False
+        return np.arcsinh(np.clip(values / scale, -_LARGEST, _LARGEST))
 
 
 def _places(series: Series) -> Any:

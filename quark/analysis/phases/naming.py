@@ -2,19 +2,23 @@
 
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from ...records.literals import PhaseName
 from ...records.thresholds import PhaseAnalyzerThresholds
+from .bending import Fit, Piece, fit
 from .curve import Curve
-from .cutting import SHORTEST, Piece, cut, fitted
+from .cutting import SHORTEST
 
 LIKELY = 1.5
 """Standard errors from which a fall is taken for progress, however small."""
 
 SURE = 2.5
-"""Standard errors from which a rise is taken for more than noise."""
+"""Standard errors from which a rise of validation is taken for more than noise."""
+
+CERTAIN = 4.0
+"""Standard errors on either side of a rise that is divergence: it is the greatest of many that could be looked at."""
 
 BRIEF = 0.15
 """Share of the run within which a flat or rising beginning is adaptation."""
@@ -22,10 +26,6 @@ BRIEF = 0.15
 
 SLOWER = 0.2
 """A beginning that falls by less than this share of what follows is adaptation too."""
-
-
-DECAYS = (0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0)
-"""Exponential decays over a stretch, of which the one that fits a smooth bend best is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +50,30 @@ def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
     if len(curve) * curve.points <= limits.initialization_points:
         first, last = float(curve.levels[0]), float(curve.levels[-1])
         return (Stretch("initialization_adaptation", 0, len(curve), last - first, first, last),)
-    pieces = cut(curve.levels)
-    best = math.inf
+    course = fit(curve.levels)
+    rates = _rates(curve, course.slopes)
+    names: list[PhaseName] = [_name(rate, t, limits) for rate, t in zip(rates.tolist(), course.t.tolist(), strict=True)]
+    for start, stop in _runaways(curve, course, limits):
+        for block in range(start, stop):
+            names[block] = "divergence"
     made: list[Stretch] = []
-    away = False
-    for place, piece in enumerate(pieces):
-        rate = _rate(curve, piece)
-        jump = _believed_jump(pieces[place - 1], piece) if place else 0.0
-        best = min(best, piece.at_start + SURE * piece.start_error)
-        away = _diverges(piece, jump, best, limits, away)
-        name = "divergence" if away else _name(rate, piece, limits)
-        made.append(Stretch(name, piece.start, piece.stop, rate, piece.at_start, piece.at_end))
-        best = min(best, piece.low + SURE * piece.end_error)
-    made = _with_smooth_joints(_joined(made), curve, fitted(pieces), limits)
-    made = _without_blips(_adaptation(made, curve, limits), len(curve))
-    return tuple(_joined(made))
+    level, start = course.levels, 0
+    for name, places in groupby(names):
+        stop = start + len(list(places))
+        made.append(Stretch(name, start, stop, float(rates[start:stop].mean()), level[start], level[stop - 1]))
+        start = stop
+    made = _joined(_without_blips(made, len(curve)))
+    return tuple(_joined(_adaptation(made, curve, limits)))
 
 
-def _believed_jump(one: Piece, other: Piece) -> float:
-    """By how much the level jumps between two pieces, as far as that is beyond doubt."""
-    return other.at_start - one.low - SURE * math.hypot(one.end_error, other.start_error)
-
-
-def _rate(curve: Curve, piece: Piece) -> float:
+def _rates(curve: Curve, slopes: Any) -> Any:
     """Change per tenth of the run's steps; a piece of a metric that was logged more often does not count more."""
+    import numpy as np
+
     whole = float(curve.last[-1] - curve.first[0])
-    own = float(_middle(curve, piece.stop - 1) - _middle(curve, piece.start))
-    return 0.0 if own <= 0 or whole <= 0 else piece.change / own * whole / 10
+    if len(curve) < 2 or whole <= 0:
+        return np.zeros(len(curve))
+    return slopes / np.gradient((curve.first + curve.last) / 2.0) * whole / 10.0
 
 
 def _middle(curve: Curve, block: int) -> float:
@@ -88,70 +85,57 @@ def _improvement(share: float) -> float:
     return -math.log(max(1.0 - share, 1e-9))
 
 
-def _name(rate: float, piece: Piece, limits: PhaseAnalyzerThresholds) -> PhaseName:
-    believed = abs(piece.t) >= LIKELY or piece.stop - piece.start < SHORTEST
-    if believed and -rate >= _improvement(limits.rapid_learning_min_relative_change):
+def _name(rate: float, t: float, limits: PhaseAnalyzerThresholds) -> PhaseName:
+    if abs(t) >= LIKELY and -rate >= _improvement(limits.rapid_learning_min_relative_change):
         return "rapid_learning"
-    if believed and -rate > _improvement(limits.stagnation_max_relative_change):
+    if abs(t) >= LIKELY and -rate > _improvement(limits.stagnation_max_relative_change):
         return "stabilization"
     return "stagnation"
+
+
+def _runaways(curve: Curve, course: Fit, limits: PhaseAnalyzerThresholds) -> list[tuple[int, int]]:
+    """The blocks of each divergence: pieces that rise or jump to far above the best, until the loss falls again."""
+    made: list[tuple[int, int]] = []
+    best, away = math.inf, False
+    for place, piece in enumerate(course.pieces):
+        jump = _believed_jump(course.pieces[place - 1], piece) if place else 0.0
+        best = min(best, piece.at_start + CERTAIN * piece.start_error)
+        if _diverges(piece, jump, best, limits, away):
+            made.append((made.pop()[0] if away else piece.start, piece.stop))
+            away = True
+        else:
+            away = False
+        best = min(best, piece.low + CERTAIN * piece.end_error)
+    rise = math.log1p(limits.divergence_min_relative_regression)
+    return [(start, stop) for start, stop in made if _rise(curve.losses, start, stop) >= rise]
+
+
+def _believed_jump(one: Piece, other: Piece) -> float:
+    """By how much the level jumps between two pieces, as far as that is beyond doubt."""
+    return other.at_start - one.low - CERTAIN * math.hypot(one.end_error, other.start_error)
 
 
 def _diverges(piece: Piece, jump: float, best: float, limits: PhaseAnalyzerThresholds, before: bool) -> bool:
     """A believed rise or jump to far above the best; it lasts until the loss falls again."""
     rise = math.log1p(limits.divergence_min_relative_regression)
     far = max(piece.at_start, piece.at_end) - best >= math.log1p(limits.divergence_from_best_ratio)
-    climbs = piece.change >= rise and piece.t >= SURE + 1.0
+    climbs = piece.change >= rise and piece.t >= CERTAIN + 1.0
     falls = piece.change < 0 and piece.t <= -SURE
     return far and (climbs or ((jump >= rise or before) and not falls))
 
 
-def _with_smooth_joints(
-    made: list[Stretch], curve: Curve, lines: Any, limits: PhaseAnalyzerThresholds
-) -> list[Stretch]:
-    """Where a curve bends smoothly two lines meet anywhere near: the bound goes to where the slope passes the limit."""
-    rapid, slow = (
-        -_improvement(share)
-        for share in (limits.rapid_learning_min_relative_change, limits.stagnation_max_relative_change)
-    )
-    between = {frozenset(("rapid_learning", "stabilization")): rapid, frozenset(("stabilization", "stagnation")): slow}
-    out = list(made)
-    for place in range(len(made) - 1):
-        limit = between.get(frozenset((made[place].name, made[place + 1].name)))
-        bound = None if limit is None else _crossing(curve, lines, made[place], made[place + 1], limit)
-        if bound is not None:
-            out[place] = replace(out[place], stop=bound)
-            out[place + 1] = replace(out[place + 1], start=bound)
-    return out
+def _rise(losses: Any, start: int, stop: int) -> float:
+    """By how much the mean losses of a stretch rise above those before, each over a quarter of its blocks.
 
-
-def _crossing(curve: Curve, lines: Any, one: Stretch, other: Stretch, limit: float) -> int | None:
-    """The block at which the smooth curve through both stretches has the slope ``limit``; None if lines fit better.
-
-    The smooth curve is a line and an exponential, a + b x + c exp(-d x), with the d of the least squares.
+    The mean of logarithms rises also where noise only grows or loses its low values; the logarithm of means does not.
     """
     import numpy as np
 
-    start, stop = one.start, other.stop
-    if stop - start < 2 * SHORTEST:
-        return None
-    whole = float(curve.last[-1] - curve.first[0]) or 1.0
-    tenths = (curve.first + curve.last)[start:stop] / 2 / whole * 10
-    x, y = tenths - tenths[0], curve.levels[start:stop]
-    straight = float(np.square(y - lines[start:stop]).sum())
-    best, slopes = straight, None
-    for decay in DECAYS:
-        falling = np.exp(-decay * x / x[-1])
-        columns = np.stack([np.ones_like(x), x, falling], axis=1)
-        found = np.linalg.lstsq(columns, y, rcond=None)[0]
-        squares = float(np.square(y - columns @ found).sum())
-        if squares <= best:
-            best, slopes = squares, found[1] - found[2] * decay / x[-1] * falling
-    if slopes is None:
-        return None
-    before = slopes < limit if slopes[0] < slopes[-1] else slopes > limit
-    low, high = (one.start + one.stop) // 2 + 1, (other.start + other.stop) // 2
-    return int(np.clip(start + int(before.sum()), low, max(low, high)))
+    width = max((stop - start + 2) // 4, 1)
+    sums = np.concatenate(([0.0], np.cumsum(losses[:stop])))
+    means = (sums[width:] - sums[:-width]) / width
+    highest = start + int(np.argmax(means[start:])) if start < len(means) else len(means) - 1
+    return float(means[highest] - means[: max(highest - width + 1, 1)].min())
 
 
 def _adaptation(made: list[Stretch], curve: Curve, limits: PhaseAnalyzerThresholds) -> list[Stretch]:
@@ -169,7 +153,8 @@ def _adaptation(made: list[Stretch], curve: Curve, limits: PhaseAnalyzerThreshol
 def _without_blips(made: list[Stretch], count: int) -> list[Stretch]:
     """A jump is no phase: what is over within a twentieth of the run goes by the name of what follows it.
 
-    So does a rise that is over nearly as soon, as after a restart of the learning rate.
+    So does a rise that is over nearly as soon, as after a restart of the learning rate. A last stretch that is so
+    short is not yet a phase, unless it is divergence.
     """
     for place in range(len(made) - 2, 0, -1):
         one, after = made[place], made[place + 1]
@@ -177,6 +162,8 @@ def _without_blips(made: list[Stretch], count: int) -> list[Stretch]:
         recovers = one.name == "divergence" and after.name in ("rapid_learning", "stabilization")
         if length < count / 20 or (recovers and length <= max(count / 20, SHORTEST)):
             made[place] = replace(one, name=after.name)
+    if len(made) > 1 and made[-1].name != "divergence" and made[-1].stop - made[-1].start < count / 20:
+        made[-1] = replace(made[-1], name=made[-2].name)
     return made
 
 
@@ -217,7 +204,7 @@ def departures(train: Curve, validation: Curve, limits: PhaseAnalyzerThresholds)
     if train.positive != validation.positive or len(validation) < SHORTEST:
         return []
     steps = (train.first + train.last) / 2
-    course = fitted(cut(train.levels))
+    course = fit(train.levels).levels
     made: list[Departure] = []
     for start, stop, low, high in _rises(validation):
         at = [_middle(validation, start), _middle(validation, stop - 1)]
@@ -237,8 +224,8 @@ def _rises(curve: Curve) -> list[tuple[int, int, float, float]]:
     if len(curve) < 3 * SHORTEST:
         return _rise_of_few(curve)
     made: list[tuple[int, int, float, float]] = []
-    for one in cut(curve.levels):
-        if one.slope <= 0 or one.t < SURE:
+    for one in fit(curve.levels).pieces:
+        if one.change <= 0 or one.t < SURE:
             continue
         if made and made[-1][1] == one.start:
             made[-1] = (made[-1][0], one.stop, made[-1][2], one.at_end)
