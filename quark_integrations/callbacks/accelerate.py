@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import quark
 
-from .lightning.settings import plain, without_secrets
+from .settings import plain, without_secrets
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker

@@ -9,8 +9,8 @@ from typing import Any
 
 import quark
 
-from .lightning.runs import Plan, start
-from .lightning.settings import plain
+from .runs import Plan, start
+from .settings import plain
 
 try:
     from hydra.experimental.callback import Callback

@@ -1,6 +1,5 @@
 """QuarkLogger: an Ignite logger that writes to a Quark run."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,13 +9,11 @@ from ignite.handlers.base_logger import BaseLogger
 
 import quark
 
-from ..lightning.names import MetricNames
-from ..lightning.runs import Plan, start
-from ..lightning.settings import plain
+from ..names import MetricNames
+from ..runs import Plan, resumed, start
+from ..settings import plain
 from .handlers import OptimizerParamsHandler, OutputHandler
 from .trainer import TrainerEvents
-
-log = logging.getLogger("quark")
 
 
 class QuarkLogger(BaseLogger):
@@ -67,17 +64,9 @@ class QuarkLogger(BaseLogger):
         plan, carried, parent = self._plan, self._carried, None
         self._carried = None
         if carried is not None:
-            run_id, where = str(carried.get("run_id")), plan.storage_dir or carried.get("storage_dir")
-            try:
-                return quark.resume_run(
-                    run_id=run_id, storage_dir=where, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
-                )
-            except quark.InvalidRunStateError:  # it is completed, or another process goes on with it
-                parent = run_id
-            except quark.RunNotFoundError as error:
-                log.warning(
-                    "quark: the checkpoint is of run %s, which is not here (%s); a new one starts", run_id, error
-                )
+            run, parent = resumed(plan, carried, plan.storage_dir or carried.get("storage_dir"))
+            if run is not None:
+                return run
         return start(plan, "ignite", plain(plan.config or {}), parent)
 
     def record(self, values: Mapping[str, Any], *, step: int | None, epoch: int | None = None) -> None:

@@ -8,9 +8,9 @@ from ignite.engine import Events
 
 import quark
 
-from ..lightning.optimizers import LearningRates
-from ..lightning.settings import plain
+from ..optimizers import LearningRates
 from ..pace import Pace
+from ..settings import plain
 from .engines import Checkpoints, early_stopping, reason_of
 from .values import numbers
 

@@ -1,17 +1,11 @@
 """What Keras' BackupAndRestore carries of a run: a file beside its backup, so that a restored fit continues its run."""
 
 import json
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
-import quark
-
-from ..lightning.runs import Plan
-
 FILE = "quark_run.json"
-logger = logging.getLogger("quark")
 
 
 def backup_dir(callbacks: list[Any]) -> str | None:
@@ -42,18 +36,3 @@ def carry(directory: str, state: Mapping[str, Any]) -> None:
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(dict(state), file)
     os.replace(path + ".new", path)
-
-
-def resumed(plan: Plan, known: Mapping[str, Any]) -> tuple[Any, str | None]:
-    """The run of a backup as a further attempt, or its id as the parent of a new run, or neither."""
-    run_id, where = str(known["run_id"]), plan.storage_dir or known.get("storage_dir")
-    try:
-        run = quark.resume_run(
-            run_id=run_id, storage_dir=where, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
-        )
-        return run, None
-    except quark.InvalidRunStateError:  # it is completed, or another process goes on with it
-        return None, run_id
-    except quark.RunNotFoundError as error:
-        logger.warning("quark: the backup is of run %s, which is not here (%s); a new run starts", run_id, error)
-        return None, None

@@ -15,8 +15,9 @@ except ImportError as missing:
         'KERAS_BACKEND=torch, and where Keras is not installed: pip install "quark-tracker[keras]"'
     ) from missing
 
-from ..lightning.runs import Plan
+from ..optimizers import norm_of
 from ..pace import Pace
+from ..runs import Plan
 from .calls import Call, calls, listen
 from .recording import Recording, number
 from .taps import Taps
@@ -329,11 +330,4 @@ _OF_A_FIT = (
 
 def gradient_norm(model: Any) -> Any:
     """The Euclidean norm of the gradients of all trainable weights as a tensor; None if there are none."""
-    import torch
-
-    found = [variable.value.grad for variable in model.trainable_weights]
-    gradients = [gradient for gradient in found if gradient is not None]
-    if not gradients:
-        return None
-    norms = torch.stack([torch.linalg.vector_norm(gradient).to(gradients[0].device) for gradient in gradients])
-    return torch.linalg.vector_norm(norms)
+    return norm_of([variable.value.grad for variable in model.trainable_weights])

@@ -6,10 +6,11 @@ from typing import Any
 
 import quark
 
-from ..lightning.names import MetricNames
-from ..lightning.runs import Plan, start
-from ..lightning.settings import plain, without_secrets
-from .backup import backup_dir, carried, carry, resumed
+from ..names import MetricNames
+from ..names import number as plain_number
+from ..runs import Plan, is_running, resumed, start
+from ..settings import plain, without_secrets
+from .backup import backup_dir, carried, carry
 from .endings import early_stopping, reason_of
 from .settings import architecture, configuration
 
@@ -34,7 +35,7 @@ class Recording:
     @property
     def active(self) -> bool:
         """Whether there is a run that takes records."""
-        return self.run is not None and self.run.status == "running"
+        return is_running(self.run)
 
     @property
     def primary(self) -> bool:
@@ -57,7 +58,7 @@ class Recording:
         directory = backup_dir(callbacks) if fitting else None
         known = carried(directory)
         self.names = MetricNames()
-        self._given = plan.run is not None and plan.run.status == "running"
+        self._given = is_running(plan.run)
         config = {**(configuration(model, settings) if fitting else {}), **plain(plan.config or {})}
         described, large = architecture(model)
         if described and fitting and not large:
@@ -80,7 +81,8 @@ class Recording:
         plan = self.plan
         parent = getattr(plan.run, "run_id", None) or (None if fitting else self.last_run_id)
         if known is not None:
-            run, parent = resumed(plan, known)
+            where = plan.storage_dir or known.get("storage_dir")
+            run, parent = resumed(plan, known, where, source="backup")
             if run is not None:
                 return run
         return start(plan, project, config, parent)
@@ -145,5 +147,4 @@ class Recording:
 
 def number(value: Any) -> Any:
     """A value on the processor as a number; one on a device stays there, for reading it would wait for it."""
-    value = getattr(value, "value", value)  # a Keras variable holds a tensor
-    return value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
+    return plain_number(getattr(value, "value", value))  # a Keras variable holds a tensor

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ..lightning.settings import plain
+from ..settings import plain
 
 LARGEST = 32_000
 """A model's own configuration of more characters than this is stored as a file of the run."""

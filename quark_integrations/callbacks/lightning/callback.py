@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import quark
 
+from ..names import number
+from ..optimizers import gradient_norm, optimizer_names
+from ..runs import Plan
 from .framework import Bridged, lightning_bases
-from .names import number
-from .optimizers import gradient_norm, optimizer_names
 from .recording import Recording
-from .runs import Plan
 from .steps import Steps
 from .taps import Taps, current_step
 

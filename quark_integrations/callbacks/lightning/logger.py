@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..runs import Plan, new_run_id
+from ..settings import plain
 from .framework import Bridged
-from .names import stage_of
 from .recording import Recording
-from .runs import Plan, new_run_id
-from .settings import plain
-from .taps import Taps
+from .taps import Taps, stage_of
 
 
 class QuarkLogger(Bridged):

@@ -5,11 +5,12 @@ from typing import Any
 
 import quark
 
+from ..names import MetricNames, number
+from ..runs import Plan, is_running, open_run, start
+from ..settings import plain, without_secrets
 from .endings import early_stopping, reason_of
-from .names import MetricNames, number, stage_of
-from .runs import Plan, open_run, start
-from .settings import hyperparameters, plain, training_setup, without_secrets
-from .taps import current_step
+from .settings import hyperparameters, training_setup
+from .taps import current_step, stage_of
 
 
 class Recording:
@@ -34,7 +35,7 @@ class Recording:
     @property
     def active(self) -> bool:
         """Whether there is a run that takes records."""
-        return self.run is not None and self.run.status == "running"
+        return is_running(self.run)
 
     def begin(
         self, trainer: Any, module: Any, *, params: Any = None, offered: Iterable[Plan] = (), alone: bool = False
@@ -55,7 +56,7 @@ class Recording:
         fitting = str(getattr(trainer.state.fn, "value", "")) == "fit"
         config = {**hyperparameters(trainer, module), **plain(params or {}), **plain(plan.config or {})}
         self._given = plan.run
-        if _runs(plan.run):
+        if is_running(plan.run):
             self.run = plan.run
             self.note_hyperparameters(config, self.run)
         else:
@@ -73,7 +74,8 @@ class Recording:
         """The run of a logger that is used before its Trainer has begun anything."""
         plan = self._fresh_plan(())
         self._given = plan.run
-        self.run = plan.run if _runs(plan.run) else start(plan, "lightning", {**params, **plain(plan.config or {})})
+        config = {**params, **plain(plan.config or {})}
+        self.run = plan.run if is_running(plan.run) else start(plan, "lightning", config)
         return self.run
 
     def _fresh_plan(self, offered: Iterable[Plan]) -> Plan:
@@ -170,7 +172,3 @@ class Recording:
             "run_id": self.run.run_id, "project": self.run.project_name, "storage_dir": self.run.storage_dir,
             "step": self.last_step, "epoch": self.last_epoch,
         }  # fmt: skip
-
-
-def _runs(run: Any) -> bool:
-    return run is not None and run.status == "running"

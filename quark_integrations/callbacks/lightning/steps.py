@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 
+from ..optimizers import LearningRates
 from ..pace import let_go, samples_in, telemetry_for
-from .optimizers import LearningRates
 from .recording import Recording
 from .taps import current_step, is_accumulating
 

@@ -179,3 +179,12 @@ def is_accumulating(trainer: Any) -> bool:
     if trainer.accumulate_grad_batches == 1 or not trainer.lightning_module.automatic_optimization:
         return False
     return trainer.fit_loop._should_accumulate()
+
+
+def stage_of(trainer: object) -> str:
+    """The namespace of what is logged now: ``val``, ``test``, or empty for training."""
+    if getattr(trainer, "training", False):
+        return ""
+    if getattr(trainer, "validating", False):
+        return "val"
+    return "test" if getattr(trainer, "testing", False) else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import quark
 
-from ..lightning.runs import Plan
+from ..runs import Plan
 from .recording import CARRIED, Recording, anybody
 from .steps import StepClock, epoch_of
 from .trainers import calling_trainer, wrap

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..lightning.names import MetricNames
+from ..names import MetricNames
 
 _STAGES = ("eval", "test")
 

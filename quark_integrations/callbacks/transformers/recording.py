@@ -6,8 +6,8 @@ from typing import Any
 
 import quark
 
-from ..lightning.runs import Plan, open_run
-from ..lightning.settings import plain, without_secrets
+from ..runs import Plan, is_running, open_run
+from ..settings import plain, without_secrets
 from .endings import early_stopping, reason_of
 from .names import LogNames
 from .settings import configuration, flat, training_setup
@@ -37,7 +37,7 @@ class Recording:
     @property
     def active(self) -> bool:
         """Whether there is a run that takes records."""
-        return _runs(self.run)
+        return is_running(self.run)
 
     @property
     def primary(self) -> bool:
@@ -59,7 +59,7 @@ class Recording:
         carried = (getattr(state, "stateful_callbacks", None) or {}).get(CARRIED) if training else None
         config = {**configuration(args, state, model), **flat(plain(plan.config or {}))}
         self._given = plan.run
-        if _runs(plan.run):
+        if is_running(plan.run):
             self.run = plan.run
             self.event("hyperparameters", payload=without_secrets(config))
         else:
@@ -137,10 +137,6 @@ class Recording:
         """What a checkpoint carries of the run."""
         run = self.run
         return {"run_id": run.run_id, "project": run.project_name, "storage_dir": run.storage_dir}
-
-
-def _runs(run: Any) -> bool:
-    return run is not None and run.status == "running"
 
 
 def _named(plan: Plan, args: Any, state: Any) -> Plan:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..lightning.settings import plain
+from ..settings import plain
 
 MOST_LABELS = 20
 """Names of classes are kept up to this many; a longer list is a data set, not a setting."""

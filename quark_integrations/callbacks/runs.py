@@ -1,4 +1,4 @@
-"""The run behind a Trainer: a new one, the one that a checkpoint carries, or the one that rank 0 has started."""
+"""The run behind a training: a new one, the one that a checkpoint carries, or the one that rank 0 has started."""
 
 import logging
 import os
@@ -89,10 +89,10 @@ def open_run(
 def _begin(
     plan: Plan, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None, parent: str | None
 ) -> Any:  # fmt: skip
-    resumed = None
+    run = None
     if carried:
-        resumed, parent = _resumed(plan, carried, parent)
-    return start(plan, project, config, parent) if resumed is None else resumed
+        run, parent = resumed(plan, carried, plan.storage_dir, parent)
+    return start(plan, project, config, parent) if run is None else run
 
 
 def start(plan: Plan, project: str, config: Mapping[str, Any], parent: str | None = None) -> Any:
@@ -104,19 +104,35 @@ def start(plan: Plan, project: str, config: Mapping[str, Any], parent: str | Non
     )  # fmt: skip
 
 
-def _resumed(plan: Plan, carried: Mapping[str, Any], parent: str | None) -> tuple[Any, str | None]:
-    """The run of a checkpoint as a further attempt, or its id as the parent of a new run, or neither."""
+def resumed(
+    plan: Plan, carried: Mapping[str, Any], storage_dir: str | Path | None, parent: str | None = None, *,
+    source: str = "checkpoint",
+) -> tuple[Any, str | None]:  # fmt: skip
+    """The run that a checkpoint carries as a further attempt; or none, and the parent of the run that starts instead.
+
+    Args:
+        plan: what the user said.
+        carried: what the checkpoint says of the run that wrote it.
+        storage_dir: where that run is looked for.
+        parent: the parent of a new run if that run is not there; if it is there and cannot go on, it is the parent.
+        source: what the user calls the checkpoint.
+    """
     run_id = str(carried.get("run_id"))
     try:
         run = quark.resume_run(
-            run_id=run_id, storage_dir=plan.storage_dir, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
+            run_id=run_id, storage_dir=storage_dir, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
         )
         return run, None
     except quark.InvalidRunStateError:  # it is completed, or another process goes on with it
         return None, run_id
     except quark.RunNotFoundError as error:
-        logger.warning("quark: the checkpoint is of run %s, which is not here (%s); a new run starts", run_id, error)
+        logger.warning("quark: the %s is of run %s, which is not here (%s); a new run starts", source, run_id, error)
         return None, parent
+
+
+def is_running(run: Any) -> bool:
+    """Whether there is a run and it takes records."""
+    return run is not None and run.status == "running"
 
 
 @contextmanager

@@ -61,12 +61,3 @@ def _allowed(name: str) -> str:
 def number(value: Any) -> Any:
     """A value on the processor as a number; one on a device stays there, for reading it would wait for it."""
     return value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
-
-
-def stage_of(trainer: object) -> str:
-    """The namespace of what is logged now: ``val``, ``test``, or empty for training."""
-    if getattr(trainer, "training", False):
-        return ""
-    if getattr(trainer, "validating", False):
-        return "val"
-    return "test" if getattr(trainer, "testing", False) else ""

@@ -43,14 +43,14 @@ def _keys(optimizers: list[Any]) -> list[str]:
 
 def gradient_norm(optimizer: Any) -> Any:
     """The Euclidean norm of all gradients of an optimizer's parameters as a tensor; None if there are none."""
+    return norm_of([parameter.grad for group in optimizer.param_groups for parameter in group["params"]])
+
+
+def norm_of(found: list[Any]) -> Any:
+    """The Euclidean norm of some gradients together as a tensor; None if there are none among them but None."""
     import torch
 
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
+    gradients = [gradient for gradient in found if gradient is not None]
     if not gradients:
         return None
     if hasattr(torch.nn.utils, "get_total_norm"):  # since torch 2.6
