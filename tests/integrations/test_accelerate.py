@@ -178,7 +178,7 @@ def test_without_accelerate_it_says_what_to_install():
 
 
 RANKS = """
-import sys, warnings; warnings.simplefilter("ignore")
+import os, sys, warnings; warnings.simplefilter("ignore")
 from accelerate import Accelerator
 from quark_integrations.callbacks.accelerate import QuarkGeneralTracker
 import torch
@@ -195,10 +195,14 @@ for step in range(4):
     made.log({"loss": made.gather(loss.detach()).mean().item(), "processes": made.num_processes}, step=step)
 assert (tracker.run is not None) == made.is_main_process
 made.end_training()
+os._exit(0)
 """
+"""Left without an end of the interpreter: gloo's threads outlive ``destroy_process_group``, and one that still holds a
+tensor then aborts the process ("terminate called without an active exception"; pytorch/pytorch, pull request 179291)."""
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["ends", "breaks"])
 def test_two_processes_are_one_run(tmp_path, how):
     """Two real ranks over gloo: one run of the main process, each value once; an uncaught exception fails it."""
@@ -207,7 +211,7 @@ def test_two_processes_are_one_run(tmp_path, how):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ROOT, "ACCELERATE_USE_CPU": "true"}
     command = [sys.executable, *launcher, str(script), str(tmp_path), how]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env=environment)
     assert (done.returncode == 0) == (how == "ends"), done.stderr
     with quark.open(tmp_path) as store:
         (run,) = store.runs()

@@ -66,6 +66,7 @@ BY_THE_PROCESS = {
 """Cells that only the end of the process decides; so are all of a session without with, and the signals."""
 
 
+@pytest.mark.timeout(300)  # a process that imports a framework takes long beside other work
 @pytest.mark.parametrize(("way", "host", "reason"), CELLS)
 def test_a_way_out(tmp_path, way, host, reason):
     """The run has the true status and reason, in the store and for its trackers, which hear of it exactly once."""
@@ -90,7 +91,7 @@ def in_a_process(host, way, store, diary):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
     environment["PYTHONPATH"] = str(Path(quark.__file__).parents[1])
     command = [sys.executable, "-W", "error", ways.__file__, host, way, str(store), str(diary)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     loud = way == "exception" or (way == "Ctrl-C" and host != "Lightning")  # which turns it into an exit
     assert ("Traceback" in done.stderr) == loud, done.stderr
 
