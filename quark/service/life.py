@@ -12,6 +12,7 @@ from litestar import Litestar, Request, get
 from .access import OPEN
 from .problems import ProblemError
 from .rounds import Rounds
+from .survey import Survey
 from .watch import Watches
 
 VERSION = version("quark-tracker")
@@ -44,10 +45,11 @@ def readyz(request: Request[Any, Any, Any]) -> Alive:
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
     namespaces = app.state.namespaces
+    survey = Survey(namespaces)
     watches = Watches(app.state.config.lost_after_s)
     unseen, unpacked = "the runs of %s could not be looked at (%s)", "what came to %s could not be packed yet (%s)"
     rounds = [
-        Rounds("quark-watch", namespaces.every, watches.look, unseen),
+        Rounds("quark-watch", survey.stores, watches.look, unseen),
         Rounds("quark-pack", namespaces.every, lambda store: store.seal(), unpacked),
     ]
     for each in rounds:

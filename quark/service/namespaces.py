@@ -1,7 +1,9 @@
 """The stores of a service: one for each storage namespace, which a client names and never places."""
 
+import os
 import threading
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ No client can name it: names do not begin with ``~``.
 """
 
 LONGEST = 1024
+NAME = "name"
+"""The file in the directory of a namespace that says which one it is: the directory's own name is a digest."""
 
 
 def namespace_label(text: str | None) -> str:
@@ -84,6 +88,31 @@ class Namespaces:
         """The stores that are open in this process."""
         return list(self._open.values())
 
+    def closed(self) -> list[str]:
+        """The names of the namespaces that are there and not open in this process."""
+        names = []
+        for path in self._directory.glob(f"*/{NAME}"):
+            try:
+                name = path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue  # it is read when it is written anew, with the next use of the namespace
+            if name not in self._open and name and digest(name) == path.parent.name:
+                names.append(name)
+        return names
+
+    def keep_open_if(self, name: str, wanted: "Callable[[SqlStore], bool]") -> None:
+        """Look into a namespace that is there; it stays open if it is wanted so."""
+        with self._lock:
+            if name in self._open:
+                return
+            store = self._make(name)
+            try:
+                if wanted(store):
+                    self._open[name] = store
+            finally:
+                if name not in self._open:
+                    store.close()
+
     def close(self) -> None:
         """Close all stores."""
         with self._lock:
@@ -109,6 +138,15 @@ class Namespaces:
         if directory.is_symlink():
             raise SessionStoreError(f"{directory} is a link; a namespace is a directory", code="damaged")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_name(directory / NAME, name)
         if self._config.is_sqlite:
             return SqlStore(directory / "quark.db")
         return SqlStore(self._config.db, namespace=name)
+
+
+def _keep_name(path: Path, name: str) -> None:
+    """Written whole or not at all; two processes write the same."""
+    if not path.exists():
+        made = path.with_name(f"{NAME}.{os.getpid()}")
+        made.write_text(name, "utf-8")
+        made.replace(path)
