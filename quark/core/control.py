@@ -24,7 +24,8 @@ class RunControl:
         stale: whether it runs and was silent for three of its heartbeats.
         stop_requested_at: when it was asked to stop; None if it was not, or has ended since.
         stop_grace_s: seconds that it was given to end by itself.
-        stop_step: in a distributed job the step before which all ranks agreed to stop.
+        stop_step: in a distributed job the step before which all ranks agreed to stop; it outlives the end, for a
+            rank that is late.
         restart_requested_at: when ``quark run`` was asked to start it anew.
         restart_grace_s: seconds that it was given to end for that.
     """

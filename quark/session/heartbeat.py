@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ class Heartbeat:
         self._interval_s = interval_s
         self._many = session.manifest.world_size > 1
         self._proposed: int | None = None
+        self._pace: float | None = None
+        self._before: tuple[float, int] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="quark-heartbeat", daemon=True)
 
@@ -56,7 +59,11 @@ class Heartbeat:
             try:
                 pulse = pulse or self._make_pulse()
                 pause_s = min(self._interval_s, pulse.longest_pause_s)
+                self._measure_pace()
+                known = self._proposed
                 self._heard(pulse.beat(self._session.run_id, self._interval_s, self._proposed))
+                if self._proposed != known:
+                    pause_s = 0.0  # every step that passes before it is told is taken from the other ranks' time
             except (QuarkError, OSError, msgspec.MsgspecError):
                 continue  # the sink of the run says what is wrong there; the next beat is soon
         if pulse is not None:
@@ -64,19 +71,30 @@ class Heartbeat:
 
     def _heard(self, control: RunControl | None) -> None:
         session = self._session
-        if control is None or control.stop_requested_at is None or session.stop_requested or self._ended.is_set():
+        if control is None or session.stop_requested or self._ended.is_set():
             return
-        if not self._many:
-            session.asked_to_stop()
-        elif control.stop_step is not None:
+        if self._many and control.stop_step is not None:  # also when rank 0 has ended the run by now
             session.asked_to_stop(control.stop_step)
-        elif session.rank == 0 and self._proposed is None:
-            self._proposed = session.next_step + self._margin()  # it is told with the next beat
+        elif control.stop_requested_at is None:
+            return
+        elif not self._many:
+            session.asked_to_stop()
+        elif session.rank == 0 and self._proposed is None and (self._pace is not None or session.next_step == 0):
+            self._proposed = session.next_step + self._margin()
+
+    def _measure_pace(self) -> None:
+        """Steps a second between two beats, the most there were: an average counts warm-up and validation in.
+
+        Nothing is measured before the first step, from which a resumed run leaps to where it goes on.
+        """
+        now, step = time.monotonic(), self._session.next_step
+        if self._before is not None and self._before[1] > 0 and now > self._before[0]:
+            self._pace = max(self._pace or 0.0, (step - self._before[1]) / (now - self._before[0]))
+        self._before = now, step
 
     def _margin(self) -> int:
         """Steps that the job does not do before every rank has heard."""
-        pace = self._session.next_step / max(self._session.elapsed_s, 1e-3)
-        return max(LEAST_MARGIN_STEPS, math.ceil(MARGIN_BEATS * self._interval_s * pace))
+        return max(LEAST_MARGIN_STEPS, math.ceil(MARGIN_BEATS * self._interval_s * (self._pace or 0.0)))
 
 
 class StorePulse:

@@ -156,12 +156,16 @@ class Controls:
             _revive(connection, _numbered(connection, run_id))
 
 
-def forget_requests(connection: "Connection", run_pk: int) -> None:
-    """A run has ended or begins anew: what was asked of it before does not hold any more."""
+def forget_requests(connection: "Connection", run_pk: int, *, ended: bool = False) -> None:
+    """A run has ended or begins anew: what was asked of it before does not hold any more.
+
+    The step that the ranks of a job agreed on outlives the end: a rank that is late has still to stop there.
+    """
     connection.execute(
         "UPDATE controls SET stale = FALSE, reaped = FALSE, marks = NULL, stop_at = NULL, stop_grace_s = NULL,"
-        " stop_step = NULL, restart_at = NULL, restart_grace_s = NULL WHERE run_pk = ?", (run_pk,),
-    )  # fmt: skip
+        " stop_step = CASE WHEN ? THEN stop_step END, restart_at = NULL, restart_grace_s = NULL WHERE run_pk = ?",
+        (ended, run_pk),
+    )
 
 
 def _revive(connection: "Connection", run_pk: int) -> None:

@@ -118,7 +118,7 @@ def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
     attempt = connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]
     if origin.attempt >= attempt or reason == LOST:
         _set_state(connection, run_pk, status, reason, ended_at)
-        forget_requests(connection, run_pk)
+        forget_requests(connection, run_pk, ended=True)
         connection.execute(
             "UPDATE runs SET updated_at = greatest(updated_at, ?), attempt = greatest(attempt, ?) WHERE pk = ?",
             (ended_at, origin.attempt, run_pk),

@@ -8,7 +8,7 @@ import pytest
 from quark.records.base import Origin
 from quark.service.watch import Watch
 from quark.storage import SqlStore
-from quark.testing.batches import make_batch, metric_lines, start_line
+from quark.testing.batches import make_batch, metric_lines, run_line, start_line
 from quark.testing.opened import end_mark
 
 ORIGIN = Origin("r", "0-1-a", 0, 1)
@@ -85,6 +85,18 @@ def test_the_true_end_counts(store: SqlStore) -> None:
     store.append(make_batch(ORIGIN, [end_mark("completed", "completed")], 1))
     looked(watch, clock, 200)
     assert (store.run("r").status, store.run("r").reason) == ("completed", "completed")
+
+
+def test_a_rank_that_is_late_still_hears_where_to_stop(store: SqlStore) -> None:
+    """Rank 0 that stopped and ended the run leaves the agreed step behind; a further attempt knows nothing of it."""
+    store.request_stop("r", 60.0)
+    store.beat("r", 10.0, stop_step=7)
+    store.append(make_batch(ORIGIN, [end_mark("interrupted", "interrupted")], 1))
+    control = store.control("r")
+    assert (control.stop_requested_at, control.stop_grace_s, control.stop_step) == (None, None, 7)
+    further = Origin("r", "0-2-b", 0, 2)
+    store.append(make_batch(further, [run_line("resume", {"attempt": 2, "resumed_at": "2026-05-07T00:00:00Z"})]))
+    assert (store.run("r").status, store.control("r").stop_step) == ("running", None)
 
 
 def test_a_new_watcher_and_one_that_was_held_up_begin_anew(store: SqlStore) -> None:
