@@ -7,7 +7,8 @@ WARM = 12
 """Values whose median and spread start the estimate."""
 
 _SIGMA = 1.4826
-_HUBER = 2.5
+HUBER = 2.5
+MEAN_TO_DEVIATION = 1.2533
 
 
 class Usual:
@@ -18,11 +19,11 @@ class Usual:
         floor: the smallest scale that is believed.
     """
 
-    __slots__ = ("_first", "_floor", "_rate", "count", "location", "scale")
+    __slots__ = ("_first", "count", "floor", "location", "rate", "scale")
 
     def __init__(self, memory: int = 40, floor: float = 0.02) -> None:
-        self._rate = 2.0 / (memory + 1)
-        self._floor = floor
+        self.rate = 2.0 / (memory + 1)
+        self.floor = floor
         self._first: list[float] | None = []
         self.count = 0
         self.location = 0.0
@@ -44,17 +45,17 @@ class Usual:
         if first is None:
             scale = self.scale
             distance = value - self.location
-            bound = _HUBER * scale
+            bound = HUBER * scale
             step = bound if distance > bound else -bound if distance < -bound else distance
-            self.location += self._rate * step
-            spread = scale + self._rate * (1.2533 * abs(step) - scale)
-            self.scale = spread if spread > self._floor else self._floor
+            self.location += self.rate * step
+            spread = scale + self.rate * (MEAN_TO_DEVIATION * abs(step) - scale)
+            self.scale = spread if spread > self.floor else self.floor
             return
         first.append(value)
         self.location = median(first)
         if len(first) >= WARM:
             spread = _SIGMA * median([abs(one - self.location) for one in first])
-            self.scale = max(spread, self._floor)
+            self.scale = max(spread, self.floor)
             self._first = None
 
 
@@ -74,3 +75,8 @@ def ratio(high: float, low: float) -> float:
 def norm_of(values: list[float]) -> float:
     """The Euclidean norm of norms, without overflow."""
     return math.hypot(*values) if values else 0.0
+
+
+def eased(before: float | None, value: float, weight: float) -> float:
+    """The exponentially weighted mean after ``value``, which counts by ``weight``; the value itself at first."""
+    return value if before is None else (1.0 - weight) * before + weight * value

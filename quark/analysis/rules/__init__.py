@@ -1,17 +1,20 @@
 """All rules, in the order in which they look at a frame: causes before what follows from them."""
 
+from .activations import ActivationCollapse
 from .base import Finding, Rule, Verdict
 from .clipping import ClipRate
 from .data import DeadShard, LabelSkew
 from .generalization import OverfittingOnset, TrainEvalMismatch
-from .gradients import ExplodingGradients, VanishingGradients
-from .layers import ActivationCollapse, ParametersNotOptimized, StagnantLayers
-from .loss import LearningRateTooHigh, LearningRateTooLow, LossSpike, NoLearning, Plateau
+from .gradients import ExplodingGradients
+from .layers import ParametersNotOptimized, StagnantLayers
+from .loss import LossSpike, NoLearning, Plateau
 from .machine import GpuUnderutilised, MemoryGrowth
 from .numerics import NonfiniteValues
 from .presence import CheckpointGap, EvalGap, Stalled
 from .ranks import DdpStraggler
+from .rate import LearningRateTooHigh, LearningRateTooLow
 from .runtime import DataloaderStarvation, RuntimeBottleneckRisk, ThroughputRegression
+from .vanishing import VanishingGradients
 
 RULES: tuple[type[Rule], ...] = (
     NonfiniteValues, ExplodingGradients, VanishingGradients, ClipRate, ParametersNotOptimized, StagnantLayers,

@@ -102,6 +102,20 @@ class Seen:
     raised: set[str] = field(default_factory=set)
     filled: list[str] = field(default_factory=list)
 
+    @property
+    def unopposed(self) -> bool:
+        """Whether nothing was recorded that could contradict a default limit: neither a loss nor a parameter."""
+        return self.course.count == 0 and not self.has_parameters
+
+    def key(self, role: str) -> str:
+        """The metric that plays a part, or the name of the part."""
+        return self.roles.key(role) or role.replace("_", " ")
+
+
+def is_own(thresholds: AnalyzerThresholds, *names: str) -> bool:
+    """Whether one of these limits is the user's own: a default may be vetoed, his may not."""
+    return any(getattr(thresholds, name) != getattr(_DEFAULTS, name) for name in names)
+
 
 class Levels:
     """A limit in three levels, and whether it is the user's own.
@@ -118,9 +132,7 @@ class Levels:
         levels = SEVERITIES[1:]
         self._levels = [(level, float(getattr(thresholds, name.format(level)))) for level in reversed(levels)]
         self._below = below
-        self.literal = any(
-            getattr(thresholds, name.format(level)) != getattr(_DEFAULTS, name.format(level)) for level in levels
-        )
+        self.literal = is_own(thresholds, *(name.format(level) for level in levels))
 
     def severity(self, value: float | None) -> AlertSeverity | None:
         """The most severe level that the value reaches."""

@@ -5,6 +5,7 @@ from collections import deque
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Batch, Frame
+from ..latch import Streak
 from ..robust import Usual, log_of
 from .base import BATCH, Rule, Seen, evidence, number
 
@@ -41,7 +42,7 @@ class LabelSkew(Rule):
         self._now: dict[str, float] = {}
         self._batches = 0
         self._windows = 0
-        self._run = 0
+        self._run = Streak()
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
@@ -74,19 +75,15 @@ class LabelSkew(Rule):
             freedom = max(len(classes) - 1, 1)
             limit = freedom + 5.0 * math.sqrt(2.0 * freedom) + 14.0  # beyond the 1e-6 tail of chi-square
             skewed = g > limit and distance > 0.25
-            if skewed:
+            if self._run.see(skewed) >= 2:
                 self._say(frame, shares, distance)
         if not skewed:
-            self._run = 0
             self.clear()
             for name, count in self._now.items():
                 if name in self._before or len(self._before) < MOST_CLASSES:
                     self._before[name] = self._before.get(name, 0.0) + count
 
     def _say(self, frame: Frame, shares: dict[str, tuple[float, float]], distance: float) -> None:
-        self._run += 1
-        if self._run < 2:
-            return
         name = max(shares, key=lambda one: shares[one][0] - shares[one][1])
         now, then = shares[name]
         self.alert(

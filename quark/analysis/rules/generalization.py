@@ -6,8 +6,9 @@ from statistics import median
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
+from ..latch import Streak
 from ..robust import ratio
-from .base import LOSS, OTHER, SEVERITIES, VALIDATION, Levels, Rule, Seen, evidence, number
+from .base import LOSS, OTHER, VALIDATION, Levels, Rule, Seen, evidence, number
 
 
 class OverfittingOnset(Rule):
@@ -52,7 +53,6 @@ class OverfittingOnset(Rule):
         self._accuracy: float | None = None
         self._best_accuracy = -math.inf
         self._train: float | None = None
-        self._gap_run = 0
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
@@ -102,30 +102,29 @@ class OverfittingOnset(Rule):
         if confident and severity != "warning":
             severity = "warning"
         self.alert(
-            frame, severity, since=self._best_at, subject=seen.roles.key("validation_loss"),
+            frame, severity, since=self._best_at, subject=seen.key("validation_loss"),
             title="The network overfits: validation got worse while training got better"
             if not confident else "The network grows overconfident: validation loss rises, accuracy holds",
             fact=f"The validation loss is {rise:.0%} above its best at step {self._best_at}; the training loss fell "
             f"from {number(self._train_then)} to {number(train)} since. The relative gap is {gap:.2f}.",
             inference="It learns what is special about the training data.",
-            evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+            evidence=[evidence("metric", seen.key("validation_loss"),
                                "relative: rise above its best", rise, needed, self._best_at, frame.step),
-                      evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                      evidence("metric", seen.key("validation_loss"),
                                "relative gap of validation to training", gap, limit, self._best_at, frame.step)],
         )  # fmt: skip
 
     def _literal(self, frame: Frame, seen: Seen, gap: float) -> None:
         severity, limit = self._gaps.reached(gap)
-        self._gap_run = self._gap_run + 1 if severity else 0
         if severity is None:
             self.clear("gap")
         elif self._count >= self._least:
             self.alert(
-                frame, severity, topic="gap", subject=seen.roles.key("validation_loss"),
+                frame, severity, topic="gap", subject=seen.key("validation_loss"),
                 title="The gap of validation to training is above your limit",
                 fact=f"The relative gap (validation - training) / validation is {gap:.2f}.",
                 inference="The network does better on the data that it was trained on.",
-                evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                evidence=[evidence("metric", seen.key("validation_loss"),
                                    "absolute: relative gap", gap, limit, frame.step, frame.step)],
             )  # fmt: skip
 
@@ -157,7 +156,7 @@ class TrainEvalMismatch(Rule):
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
-        self._run = 0
+        self._run = Streak()
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
@@ -167,15 +166,15 @@ class TrainEvalMismatch(Rule):
         self.judged = True
         usual = math.exp(course.mean)
         times = ratio(seen.train_eval, usual)
-        self._run = self._run + 1 if times > 1.5 else 0
-        if not self._run:
+        run = self._run.see(times > 1.5)
+        if not run:
             self.clear()
-        elif self._run >= 3:
+        elif run >= 3:
             self.alert(
-                frame, SEVERITIES[2] if times > 3 else "warning",  # type: ignore[arg-type]
-                subject=seen.roles.key("train_eval_loss"), title="Training data do worse in eval mode",
+                frame, "error" if times > 3 else "warning", subject=seen.key("train_eval_loss"),
+                title="Training data do worse in eval mode",
                 fact=f"In eval mode the loss of training data is {number(times)} times that in train mode.",
                 inference="Layers behave differently in the two modes.",
-                evidence=[evidence("metric", seen.roles.key("train_eval_loss") or "train_eval",
+                evidence=[evidence("metric", seen.key("train_eval_loss"),
                                    "relative: loss in eval mode by loss in train mode", times, 1.5, None, frame.step)],
             )  # fmt: skip

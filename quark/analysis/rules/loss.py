@@ -1,4 +1,4 @@
-"""Rules that look at the course of the loss: spikes, steps of a wrong size, no progress."""
+"""Rules that look at the course of the loss: spikes, no progress."""
 
 import math
 from collections import deque
@@ -6,9 +6,7 @@ from collections import deque
 from ...records.thresholds import AnalyzerEngineConfig
 from ..blocks import line_through
 from ..frames import Frame
-from ..latch import Latch
-from ..robust import norm_of, ratio
-from .base import LOSS, OTHER, PROBE, Rule, Seen, evidence, number
+from .base import LOSS, OTHER, Rule, Seen, evidence, number
 
 
 class LossSpike(Rule):
@@ -40,7 +38,6 @@ class LossSpike(Rule):
         super().__init__(config)
         self._left = 0
         self._before = 0.0
-        self._top = 0.0
         self._at: int | None = None
         self._rate: float | None = None
         self._restarted = -1000
@@ -57,7 +54,9 @@ class LossSpike(Rule):
             return
         self.judged = True
         if self._left:
-            self._watch(frame, seen)
+            self._left -= 1
+            if not self._left:
+                self._end(frame, seen, course.mean - self._before)
             return
         if course.count <= 13 or course.z <= 6.0 or course.level - self._usual(course.level) <= 0.69:
             self._calm.append(course.level)
@@ -70,27 +69,19 @@ class LossSpike(Rule):
 
     def _begin(self, frame: Frame, seen: Seen) -> None:
         course = seen.course
-        self._before, self._top, self._at = self._usual(course.level), course.level, frame.step
+        self._before, self._at = self._usual(course.level), frame.step
         self._left = self.AFTER
         times = math.exp(min(course.level - self._before, 700.0))
         high = course.level > course.start - 1.2
         self.alert(
-            frame, "warning" if high else "info", subject=seen.roles.key("loss"),
+            frame, "warning" if high else "info", subject=seen.key("loss"),
             title=f"The loss jumped to {number(times)} times its usual level",
             fact=f"The loss was {number(course.value)} at step {frame.step}, {number(times)} times what is usual and "
             f"{number(course.z)} scales above it.",
             inference="A bad batch, or a step that was too large.",
-            evidence=[evidence("metric", seen.roles.key("loss") or "loss", "relative: scales above the usual level",
+            evidence=[evidence("metric", seen.key("loss"), "relative: scales above the usual level",
                                course.z, 6.0, frame.step, frame.step)],
         )  # fmt: skip
-
-    def _watch(self, frame: Frame, seen: Seen) -> None:
-        course = seen.course
-        self._top = max(self._top, course.level)
-        self._left -= 1
-        recent = course.mean - self._before
-        if not self._left:
-            self._end(frame, seen, recent)
 
     def _end(self, frame: Frame, seen: Seen, recent: float) -> None:
         course = seen.course
@@ -103,157 +94,14 @@ class LossSpike(Rule):
             return
         times = math.exp(min(recent, 700.0))
         self.alert(
-            frame, severity, subject=seen.roles.key("loss"), since=self._at,
+            frame, severity, subject=seen.key("loss"), since=self._at,
             title=f"The loss has not come back from its jump ({word})",
             fact=f"{self.AFTER} steps after the jump at step {self._at} the loss is {number(times)} times what it was.",
             inference="The weights were moved to a worse place.",
-            evidence=[evidence("metric", seen.roles.key("loss") or "loss", f"relative: level after the jump, {word}",
+            evidence=[evidence("metric", seen.key("loss"), f"relative: level after the jump, {word}",
                                times, 2.0, self._at, frame.step)],
         )  # fmt: skip
         self.clear()
-
-
-class LearningRateTooHigh(Rule):
-    """Steps are so large that the loss does not fall, or rises.
-
-    Sees: norms of updates and weights, the training loss.
-
-    Decides: while the loss is above 0.9 of its beginning, after 20 steps, the exponentially weighted mean of |dw|/|w|
-    over all weights is above 3 % a step in 8 of 10 looks, or the weights have grown to five times their first norm in
-    4 of 6 and the loss is not below the very first one; or the mean loss stands above 1.5 times its beginning,
-    or above three times its best and above half of its beginning, for 20 steps, and by more than its noise explains.
-    Losses that are not positive have no such shares: there only the updates are judged.
-    """
-
-    name = "lr_too_high"
-    topics = frozenset((LOSS, PROBE))
-    needs = "a training loss"
-    consequence = "The run wanders or diverges instead of learning."
-    actions = (
-        "Divide the learning rate by 3 to 10.",
-        "Lengthen the warm-up.",
-        "Clip the gradient norm.",
-    )  # fmt: skip
-    clears = "A mean loss below 0.9 of its beginning."
-
-    def __init__(self, config: AnalyzerEngineConfig) -> None:
-        super().__init__(config)
-        self._moved: float | None = None
-        self._weight = 0.0
-        self._fast = Latch(8, 10, 10)
-        self._swollen = Latch(4, 6, 10)
-        self._high = 0
-        self._since: int | None = None
-
-    def look(self, frame: Frame, seen: Seen) -> None:
-        """See the class."""
-        course = seen.course
-        if frame.parameters:
-            self._updates(frame, seen)
-        if seen.loss is None or not course.known or not course.positive:
-            return
-        self.judged = True
-        over = course.mean - course.start
-        noise = course.noise
-        far = over > 0.405 + 2.0 * noise or (course.mean - course.best > 1.1 + noise and over > -0.69)
-        if not far:
-            self._high = 0
-            if course.learning:
-                self.clear()
-            return
-        self._high += 1
-        if self._high == 1:
-            self._since = frame.step
-        if self._high >= 20:
-            times = math.exp(min(course.mean - course.best, 700.0))
-            self.alert(
-                frame, "error", since=self._since, subject=seen.roles.key("loss"),
-                title="The loss rises and does not come back",
-                fact=f"For 20 steps the mean loss has been {number(times)} times its best.",
-                inference="The steps are too large for this loss.",
-                evidence=[evidence("metric", seen.roles.key("loss") or "loss", "relative: mean loss by its best", times,
-                                   1.5, self._since, frame.step)],
-            )  # fmt: skip
-
-    def _updates(self, frame: Frame, seen: Seen) -> None:
-        updates = [one.update_norm for one in frame.parameters if one.update_norm is not None]
-        weight = norm_of([one.weight_norm for one in frame.parameters if one.weight_norm is not None])
-        if not updates or weight <= 0.0:
-            return
-        moved = ratio(norm_of(updates), weight)
-        self._moved = moved if self._moved is None else 0.7 * self._moved + 0.3 * moved
-        self._weight = self._weight or weight
-        course = seen.course
-        grown = ratio(weight, self._weight)
-        poor = course.known and course.fallen > 0.9
-        fast = self._fast.see(poor and self._moved > 0.03)
-        worse_off = course.known and course.mean > course.first - 0.1
-        swollen = self._swollen.see(worse_off and grown > 5.0)
-        if ((fast and poor) or (swollen and worse_off)) and course.seen >= 20:
-            self.alert(
-                frame, "warning", subject="learning rate", title="Large steps, and the loss does not fall",
-                fact=f"A step changes the weights by {self._moved:.1%} of their norm, which is {number(grown)} times "
-                f"that of the first look; the loss is at {course.fallen:.0%} of its beginning.",
-                inference="The learning rate is too high.",
-                evidence=[evidence("parameter", "all parameters", "relative: norm of the update by that of the weights",
-                                   self._moved, 0.03, None, frame.step),
-                          evidence("parameter", "all parameters", "relative: norm of the weights by the first one",
-                                   grown, 5.0, None, frame.step)],
-            )  # fmt: skip
-
-
-class LearningRateTooLow(Rule):
-    """Steps are so small that nothing is learned.
-
-    Sees: norms of updates and weights, the training loss, the learning rate if it is logged.
-
-    Decides: the weighted mean of |dw|/|w| over all weights is below 1e-5 while the loss is above 0.9 of its
-    beginning after 25 steps, in 4 of 5 looks. While the learning rate still rises it is a warm-up.
-    """
-
-    name = "lr_too_low"
-    topics = frozenset((LOSS, PROBE))
-    needs = "summaries of parameters with their updates, and a training loss"
-    consequence = "The run spends its time and ends where it began."
-    actions = (
-        "Multiply the learning rate by 10 and look again.",
-        "Check the schedule: a warm-up that never ends, a decay that began too early.",
-    )  # fmt: skip
-    clears = "A loss below 0.9 of its beginning, or larger updates."
-
-    def __init__(self, config: AnalyzerEngineConfig) -> None:
-        super().__init__(config)
-        self._moved: float | None = None
-        self._slow = Latch(4, 5, 3)
-        self._rate: float | None = None
-        self._rising = False
-
-    def look(self, frame: Frame, seen: Seen) -> None:
-        """See the class."""
-        if seen.learning_rate is not None:
-            if self._rate is not None and seen.learning_rate != self._rate:
-                self._rising = seen.learning_rate > self._rate
-            self._rate = seen.learning_rate
-        updates = [one.update_norm for one in frame.parameters if one.update_norm is not None]
-        if not updates:
-            return
-        course = seen.course
-        self.judged = self.judged or course.count > 0
-        weight = norm_of([one.weight_norm for one in frame.parameters if one.weight_norm is not None])
-        moved = ratio(norm_of(updates), weight)
-        self._moved = moved if self._moved is None else 0.7 * self._moved + 0.3 * moved
-        hit = self._moved < 1e-5 and course.known and course.fallen > 0.9 and not self._rising and course.seen >= 25
-        if self._slow.see(hit) and hit:
-            self.alert(
-                frame, "warning", subject="learning rate", title="Tiny steps, and the loss does not fall",
-                fact=f"A step changes the weights by {number(self._moved)} of their norm; after {course.seen} losses "
-                f"the loss is at {course.fallen:.0%} of its beginning.",
-                inference="The learning rate is too low.",
-                evidence=[evidence("parameter", "all parameters", "relative: norm of the update by that of the weights",
-                                   self._moved, 1e-5, None, frame.step)],
-            )  # fmt: skip
-        elif not self._slow.raised:
-            self.clear()
 
 
 class NoLearning(Rule):
@@ -324,14 +172,14 @@ class NoLearning(Rule):
         if self._accuracy > 0.8 or seen.raised & self.CAUSES:
             return
         self.alert(
-            frame, "warning", subject=seen.roles.key("loss"), title="The loss does not fall",
+            frame, "warning", subject=seen.key("loss"), title="The loss does not fall",
             fact=f"After {course.seen} losses the mean is at {course.fallen:.0%} of its beginning and has no "
             f"significant slope (t = {number(t)}).",
             inference="The network does not find anything to learn: data, targets, loss function or learning rate."
             + (f" The loss is that of guessing among {chance} classes." if chance else ""),
-            evidence=[evidence("metric", seen.roles.key("loss") or "loss", "relative: mean loss by its beginning",
+            evidence=[evidence("metric", seen.key("loss"), "relative: mean loss by its beginning",
                                course.fallen, 0.8, 0, frame.step),
-                      evidence("metric", seen.roles.key("loss") or "loss", "slope in standard errors", t, -3.0, 0,
+                      evidence("metric", seen.key("loss"), "slope in standard errors", t, -3.0, 0,
                                frame.step)],
         )  # fmt: skip
 
@@ -382,9 +230,9 @@ class Plateau(Rule):
             self.clear()
             return
         self.alert(
-            frame, "info", subject=seen.roles.key("loss"), title="The loss has stopped falling",
+            frame, "info", subject=seen.key("loss"), title="The loss has stopped falling",
             fact=f"Over the last {len(last) * course.blocks.length} losses the mean changed by {change:.1%}.",
             inference="Training has reached what these settings allow.",
-            evidence=[evidence("metric", seen.roles.key("loss") or "loss", "relative: change over the last 40 %",
+            evidence=[evidence("metric", seen.key("loss"), "relative: change over the last 40 %",
                                change, 0.01, None, frame.step)],
         )  # fmt: skip

@@ -6,6 +6,7 @@ from itertools import pairwise
 from ...records.thresholds import AnalyzerEngineConfig
 from ..blocks import Blocks, median_slope
 from ..frames import Frame, Telemetry
+from ..robust import eased
 from .base import TELEMETRY, Rule, Seen, evidence
 
 MIB = 2.0**20
@@ -126,7 +127,7 @@ class GpuUnderutilised(Rule):
         """See the class."""
         if seen.step_time and seen.data_time is not None:
             share = min(seen.data_time / seen.step_time, 1.0)
-            self._share = share if self._share is None else 0.9 * self._share + 0.1 * share
+            self._share = eased(self._share, share, 0.1)
         for one in frame.telemetry:
             if one.gpu_utilization_percent is not None:
                 self._take(frame, (frame.rank, one.gpu_index or 0), one.gpu_utilization_percent)

@@ -185,11 +185,11 @@ class EvalGap(Rule):
         limit = max(3 * usual, 2.2 * max(self._gaps), self.LEAST_STEPS)
         if gap > limit and frame.time_ns - time_ns > self.LEAST_NS:
             self.alert(
-                frame, "warning", subject=seen.roles.key("validation_loss"), since=since,
+                frame, "warning", subject=seen.key("validation_loss"), since=since,
                 title="No evaluation for unusually long",
                 fact=f"The last evaluation was {gap} steps and {(frame.time_ns - time_ns) / 60e9:.0f} minutes ago; the "
                 f"usual gap is {usual:.0f} steps.",
                 inference="Evaluation has stopped, or its loss is no longer recorded.",
-                evidence=[evidence("metric", seen.roles.key("validation_loss") or "validation loss",
+                evidence=[evidence("metric", seen.key("validation_loss"),
                                    "relative: steps since the last evaluation", gap, limit, since, frame.step)],
             )  # fmt: skip

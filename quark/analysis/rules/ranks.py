@@ -98,7 +98,7 @@ class DdpStraggler(Rule):
             self._compare_waits(frame, synced)
         if row.keys() != self._windows.keys():
             self._windows = {rank: Windows() for rank in row}
-        full = [self._windows[rank].add(times.step, times.data, None) for rank, times in row.items()]
+        full = [self._windows[rank].add(times.step, times.data) for rank, times in row.items()]
         if all(full):
             self._compare_windows(frame)
 

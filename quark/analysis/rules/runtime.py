@@ -3,9 +3,9 @@
 from itertools import pairwise
 from statistics import median
 
-from ...records.literals import AlertSeverity
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
+from ..latch import Streak
 from ..robust import ratio
 from .base import TIMING, Levels, Rule, Seen, evidence
 
@@ -27,20 +27,17 @@ class Windows:
         self._skip = SKIPPED
         self.steps: list[float] = []
         self.data: list[float] = []
-        self.compute: list[float] = []
 
-    def add(self, step_ms: float, data_ms: float | None, compute_ms: float | None) -> bool:
+    def add(self, step_ms: float, data_ms: float | None) -> bool:
         """Take a step in; whether a window is full now."""
         if self._skip:
             self._skip -= 1
             return False
         if len(self.steps) >= WINDOW:
-            self.steps, self.data, self.compute = [], [], []
+            self.steps, self.data = [], []
         self.steps.append(step_ms)
         if data_ms is not None:
             self.data.append(data_ms)
-        if compute_ms is not None:
-            self.compute.append(compute_ms)
         return len(self.steps) >= WINDOW
 
     def middle(self) -> float:
@@ -64,7 +61,27 @@ class Windows:
         return ratio(rest[int(len(rest) * 0.9)] - middle, middle) if middle > 0 else 0.0
 
 
-class RuntimeBottleneckRisk(Rule):
+class WindowRule(Rule):
+    """A rule that judges windows of 50 steps."""
+
+    category = "runtime"
+    topics = frozenset((TIMING,))
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._windows = Windows()
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.step_time is not None and self._windows.add(seen.step_time, seen.data_time):
+            self.judge(frame, self._windows)
+
+    def judge(self, frame: Frame, windows: Windows) -> None:
+        """A window is full."""
+        raise NotImplementedError
+
+
+class RuntimeBottleneckRisk(WindowRule):
     """The steps wait, for data or for something irregular, and that costs noticeable time.
 
     Sees: times of steps, of their data and compute part.
@@ -76,8 +93,6 @@ class RuntimeBottleneckRisk(Rule):
     """
 
     name = "runtime_bottleneck_risk"
-    category = "runtime"
-    topics = frozenset((TIMING,))
     needs = "times of at least 70 steps"
     consequence = "The hardware waits; the run takes longer than it needs to."
     actions = (
@@ -92,19 +107,11 @@ class RuntimeBottleneckRisk(Rule):
         self._time = Levels(self.limits, "runtime_{}_step_time_ms")
         self._share = Levels(self.limits, "runtime_{}_data_fraction")
         self._jitter = Levels(self.limits, "runtime_{}_jitter_ratio")
-        self._windows = Windows()
-        self._runs = {"data": 0, "jitter": 0, "time": 0}
-        self._worst: dict[str, AlertSeverity | None] = {}
-        self._lost = 0.0
+        self._runs = {"data": Streak(), "jitter": Streak(), "time": Streak()}
 
-    def look(self, frame: Frame, seen: Seen) -> None:
+    def judge(self, frame: Frame, windows: Windows) -> None:
         """See the class."""
-        if seen.step_time is None:
-            return
-        if not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
-            return
         self.judged = True
-        windows = self._windows
         middle, share, jitter = windows.middle(), windows.data_share(), windows.jitter()
         waited = sum(windows.data)
         slack = jitter * middle * WINDOW
@@ -118,13 +125,11 @@ class RuntimeBottleneckRisk(Rule):
 
     def _see(self, frame: Frame, what: str, value: float, levels: Levels, counts: bool) -> None:
         severity, limit = levels.reached(value)
-        if severity is None or not counts:
-            self._runs[what] = 0
-            self._worst.pop(what, None)
+        run = self._runs[what].see(severity is not None and counts)
+        if severity is None or not run:
             self.clear(what)
             return
-        self._runs[what] += 1
-        if self._runs[what] < 3 and not levels.literal:
+        if run < 3 and not levels.literal:
             return
         words = {
             "data": ("The steps wait for data", f"{value:.0%} of the time of a step is spent on data."),
@@ -141,7 +146,7 @@ class RuntimeBottleneckRisk(Rule):
         )  # fmt: skip
 
 
-class DataloaderStarvation(Rule):
+class DataloaderStarvation(WindowRule):
     """The loader cannot keep up: every k-th batch is late, in the rhythm of its k workers.
 
     Sees: times of steps and of their data part.
@@ -152,8 +157,6 @@ class DataloaderStarvation(Rule):
     """
 
     name = "dataloader_starvation"
-    category = "runtime"
-    topics = frozenset((TIMING,))
     needs = "times of at least 70 steps with their data part"
     consequence = "The accelerator idles while the next batch is prepared."
     actions = (
@@ -164,28 +167,28 @@ class DataloaderStarvation(Rule):
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
-        self._windows = Windows()
-        self._run = 0
+        self._run = Streak()
         self._lost = 0.0
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
-        if seen.step_time is None or seen.data_time is None:
-            return
-        if not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
-            return
+        if seen.data_time is not None:
+            super().look(frame, seen)
+
+    def judge(self, frame: Frame, windows: Windows) -> None:
+        """See the class."""
         self.judged = True
-        data = self._windows.data
+        data = windows.data
         rhythm = _rhythm(data)
-        share = self._windows.data_share() or 0.0
+        share = windows.data_share() or 0.0
         waits = share >= 0.5 and sum(data) >= LEAST_MS * WINDOW
-        if not (rhythm or waits):
-            self._run, self._lost = 0, 0.0
+        run = self._run.see(waits or rhythm is not None)
+        if not run:
+            self._lost = 0.0
             self.clear()
             return
-        self._run += 1
         self._lost += sum(data)
-        if self._run < 3 or self._lost < MATERIAL_MS:
+        if run < 3 or self._lost < MATERIAL_MS:
             return
         every = f", every {rhythm}th batch is late" if rhythm else ""
         self.alert(
@@ -209,7 +212,7 @@ def _rhythm(data: list[float]) -> int | None:
     return usual if regular and 2 <= usual <= 16 else None
 
 
-class ThroughputRegression(Rule):
+class ThroughputRegression(WindowRule):
     """Steps have become slower than they were in this run.
 
     Sees: times of steps.
@@ -219,8 +222,6 @@ class ThroughputRegression(Rule):
     """
 
     name = "throughput_regression"
-    category = "runtime"
-    topics = frozenset((TIMING,))
     needs = "times of at least 400 steps"
     consequence = "The rest of the run takes longer than its beginning promised."
     actions = (
@@ -232,35 +233,27 @@ class ThroughputRegression(Rule):
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
-        self._windows = Windows()
         self._first: list[float] = []
-        self._run = 0
-        self._since: int | None = None
+        self._run = Streak()
 
-    def look(self, frame: Frame, seen: Seen) -> None:
+    def judge(self, frame: Frame, windows: Windows) -> None:
         """See the class."""
-        if seen.step_time is None or not self._windows.add(seen.step_time, seen.data_time, seen.compute_time):
-            return
-        middle = self._windows.middle()
+        middle = windows.middle()
         if len(self._first) < 5:
             self._first.append(middle)
             return
         self.judged = True
         base = median(self._first)
-        if middle <= 1.5 * base or (middle - base) * WINDOW < MATERIAL_MS:
-            self._run = 0
+        run = self._run.see(middle > 1.5 * base and (middle - base) * WINDOW >= MATERIAL_MS, frame.step)
+        if not run:
             self.clear()
-            return
-        self._run += 1
-        if self._run == 1:
-            self._since = frame.step
-        if self._run >= 3:
+        elif run >= 3:
             times = ratio(middle, base)
             self.alert(
-                frame, "error" if times > 3 else "warning", since=self._since, subject="step time",
+                frame, "error" if times > 3 else "warning", since=self._run.since, subject="step time",
                 title=f"Steps take {times:.1f} times as long as before",
                 fact=f"The median step takes {middle:.0f} ms; in the run's first windows it took {base:.0f} ms.",
                 inference="Something slows the training down.",
                 evidence=[evidence("telemetry", "step time", "relative: median step time by that of the beginning",
-                                   times, 1.5, self._since, frame.step)],
+                                   times, 1.5, self._run.since, frame.step)],
             )  # fmt: skip

@@ -1,0 +1,143 @@
+"""Rules about the size of the steps: a learning rate that is too high, or too low."""
+
+import math
+
+from ...records.thresholds import AnalyzerEngineConfig
+from ..frames import Frame
+from ..latch import Latch, Streak
+from ..robust import eased, ratio
+from .base import LOSS, PROBE, Rule, Seen, evidence, number
+from .probes import motion
+
+
+class LearningRateTooHigh(Rule):
+    """Steps are so large that the loss does not fall, or rises.
+
+    Sees: norms of updates and weights, the training loss.
+
+    Decides: while the loss is above 0.9 of its beginning, after 20 steps, the exponentially weighted mean of |dw|/|w|
+    over all weights is above 3 % a step in 8 of 10 looks, or the weights have grown to five times their first norm in
+    4 of 6 and the loss is not below the very first one; or the mean loss stands above 1.5 times its beginning,
+    or above three times its best and above half of its beginning, for 20 steps, and by more than its noise explains.
+    Losses that are not positive have no such shares: there only the updates are judged.
+    """
+
+    name = "lr_too_high"
+    topics = frozenset((LOSS, PROBE))
+    needs = "a training loss"
+    consequence = "The run wanders or diverges instead of learning."
+    actions = (
+        "Divide the learning rate by 3 to 10.",
+        "Lengthen the warm-up.",
+        "Clip the gradient norm.",
+    )  # fmt: skip
+    clears = "A mean loss below 0.9 of its beginning."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._moved: float | None = None
+        self._weight = 0.0
+        self._fast = Latch(8, 10, 10)
+        self._swollen = Latch(4, 6, 10)
+        self._high = Streak()
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        course = seen.course
+        if frame.parameters:
+            self._updates(frame, seen)
+        if seen.loss is None or not course.known or not course.positive:
+            return
+        self.judged = True
+        over = course.mean - course.start
+        noise = course.noise
+        far = over > 0.405 + 2.0 * noise or (course.mean - course.best > 1.1 + noise and over > -0.69)
+        high = self._high.see(far, frame.step)
+        if course.learning and not far:
+            self.clear()
+        if high >= 20:
+            times = math.exp(min(course.mean - course.best, 700.0))
+            self.alert(
+                frame, "error", since=self._high.since, subject=seen.key("loss"),
+                title="The loss rises and does not come back",
+                fact=f"For 20 steps the mean loss has been {number(times)} times its best.",
+                inference="The steps are too large for this loss.",
+                evidence=[evidence("metric", seen.key("loss"), "relative: mean loss by its best", times,
+                                   1.5, self._high.since, frame.step)],
+            )  # fmt: skip
+
+    def _updates(self, frame: Frame, seen: Seen) -> None:
+        whole = motion(frame)
+        if whole is None or whole.weight <= 0.0:
+            return
+        self._moved = eased(self._moved, whole.share, 0.3)
+        self._weight = self._weight or whole.weight
+        course = seen.course
+        grown = ratio(whole.weight, self._weight)
+        poor = course.known and course.fallen > 0.9
+        fast = self._fast.see(poor and self._moved > 0.03)
+        worse_off = course.known and course.mean > course.first - 0.1
+        swollen = self._swollen.see(worse_off and grown > 5.0)
+        if ((fast and poor) or (swollen and worse_off)) and course.seen >= 20:
+            self.alert(
+                frame, "warning", subject="learning rate", title="Large steps, and the loss does not fall",
+                fact=f"A step changes the weights by {self._moved:.1%} of their norm, which is {number(grown)} times "
+                f"that of the first look; the loss is at {course.fallen:.0%} of its beginning.",
+                inference="The learning rate is too high.",
+                evidence=[evidence("parameter", "all parameters", "relative: norm of the update by that of the weights",
+                                   self._moved, 0.03, None, frame.step),
+                          evidence("parameter", "all parameters", "relative: norm of the weights by the first one",
+                                   grown, 5.0, None, frame.step)],
+            )  # fmt: skip
+
+
+class LearningRateTooLow(Rule):
+    """Steps are so small that nothing is learned.
+
+    Sees: norms of updates and weights, the training loss, the learning rate if it is logged.
+
+    Decides: the weighted mean of |dw|/|w| over all weights is below 1e-5 while the loss is above 0.9 of its
+    beginning after 25 steps, in 4 of 5 looks. While the learning rate still rises it is a warm-up.
+    """
+
+    name = "lr_too_low"
+    topics = frozenset((LOSS, PROBE))
+    needs = "summaries of parameters with their updates, and a training loss"
+    consequence = "The run spends its time and ends where it began."
+    actions = (
+        "Multiply the learning rate by 10 and look again.",
+        "Check the schedule: a warm-up that never ends, a decay that began too early.",
+    )  # fmt: skip
+    clears = "A loss below 0.9 of its beginning, or larger updates."
+
+    def __init__(self, config: AnalyzerEngineConfig) -> None:
+        super().__init__(config)
+        self._moved: float | None = None
+        self._slow = Latch(4, 5, 3)
+        self._rate: float | None = None
+        self._rising = False
+
+    def look(self, frame: Frame, seen: Seen) -> None:
+        """See the class."""
+        if seen.learning_rate is not None:
+            if self._rate is not None and seen.learning_rate != self._rate:
+                self._rising = seen.learning_rate > self._rate
+            self._rate = seen.learning_rate
+        whole = motion(frame)
+        if whole is None:
+            return
+        course = seen.course
+        self.judged = self.judged or course.count > 0
+        self._moved = eased(self._moved, whole.share, 0.3)
+        hit = self._moved < 1e-5 and course.known and course.fallen > 0.9 and not self._rising and course.seen >= 25
+        if self._slow.see(hit) and hit:
+            self.alert(
+                frame, "warning", subject="learning rate", title="Tiny steps, and the loss does not fall",
+                fact=f"A step changes the weights by {number(self._moved)} of their norm; after {course.seen} losses "
+                f"the loss is at {course.fallen:.0%} of its beginning.",
+                inference="The learning rate is too low.",
+                evidence=[evidence("parameter", "all parameters", "relative: norm of the update by that of the weights",
+                                   self._moved, 1e-5, None, frame.step)],
+            )  # fmt: skip
+        elif not self._slow.raised:
+            self.clear()
