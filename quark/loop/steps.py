@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import CodeType, MappingProxyType, TracebackType
@@ -68,17 +69,14 @@ class LoopSteps:
 
     def __next__(self) -> StepState:
         self._consumer = sys._getframe(1).f_code
-        if not self._over:
-            self._begin(asynchronous=False)
-            try:
-                state = drive(self._advance())
-            except BaseException as error:
-                self._failed(error)
-                raise
-            if state is not None:
-                return state
+        if self._over:
+            raise StopIteration
+        with self._attempt(asynchronous=False):
+            state = drive(self._advance())
+        if state is None:
             self._exhausted()
-        raise StopIteration
+            raise StopIteration
+        return state
 
     def __aiter__(self) -> "LoopSteps":
         return self
@@ -88,17 +86,24 @@ class LoopSteps:
         return self._anext()
 
     async def _anext(self) -> StepState:
-        if not self._over:
-            self._begin(asynchronous=True)
-            try:
-                state = await self._advance()
-            except BaseException as error:
-                self._failed(error)
-                raise
-            if state is not None:
-                return state
+        if self._over:
+            raise StopAsyncIteration
+        with self._attempt(asynchronous=True):
+            state = await self._advance()
+        if state is None:
             self._exhausted()
-        raise StopAsyncIteration
+            raise StopAsyncIteration
+        return state
+
+    @contextmanager
+    def _attempt(self, *, asynchronous: bool) -> Iterator[None]:
+        """What is raised in here ends the loop."""
+        self._begin(asynchronous=asynchronous)
+        try:
+            yield
+        except BaseException as error:
+            self._failed(error)
+            raise
 
     def _begin(self, *, asynchronous: bool) -> None:
         if self._crew is not None:
