@@ -86,9 +86,15 @@ def test_gradient_norms_are_those_before_clipping(tmp_path):
     """What is recorded is how large the gradients were, not how large they may be."""
     callback = QuarkCallback(storage_dir=tmp_path, grad_norms=True)
     _, module = fit(tmp_path, callbacks=[callback], gradient_clip_val=1e-6, val=None)
-    norms = only(tmp_path).all["optimizer/grad_norm"].values.tolist()
+    run = only(tmp_path)
+    norms = run.all["optimizer/grad_norm"].values.tolist()
     assert norms == pytest.approx(module.norms)
     assert min(norms) > 1e-6
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        (started,) = view.events("fit_started")
+        assert started.payload["gradient_clip_val"] == 1e-6
+        assert started.payload["gradient_clip_algorithm"] in (None, "norm")
 
 
 def test_several_optimizers_and_manual_optimization(tmp_path):

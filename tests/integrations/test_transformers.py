@@ -83,6 +83,7 @@ def test_every_step_has_a_row(tmp_path):
         assert recorded.steps.tolist() == list(range(1, 13))
         assert recorded.values.tolist()[1::2] == norms
         assert min(norms) > 1e-6
+        assert [event.payload["max_grad_norm"] for event in run.events() if "max_grad_norm" in event.payload] == [1e-6]
         rates = [run.series(f"system/throughput/{what}_per_s").values for what in ("samples", "tokens")]
         assert rates[1].tolist() == pytest.approx((8 * rates[0]).tolist())
         assert len(run.telemetry()) >= 1

@@ -20,8 +20,9 @@ def training_setup(trainer: Any, module: Any) -> dict[str, Any]:
     """How the Trainer is set up to train, for the event that opens a fit."""
     described = {
         name: getattr(trainer, name, None)
-        for name in ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision",
-                     "num_nodes", "num_devices", "world_size", "fast_dev_run", "log_every_n_steps")
+        for name in ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val",
+                     "gradient_clip_algorithm", "precision", "num_nodes", "num_devices", "world_size", "fast_dev_run",
+                     "log_every_n_steps")
     }  # fmt: skip
     parameters = [parameter for parameter in module.parameters() if not _is_uninitialized(parameter)]
     return plain({

@@ -56,6 +56,7 @@ def training_setup(trainer: Any, args: Any, state: Any, model: Any) -> dict[str,
     return plain({
         "framework": "transformers", "trainer": type(trainer).__name__, "model": type(model).__name__,
         "max_steps": state.max_steps, "num_train_epochs": state.num_train_epochs, "world_size": args.world_size,
-        "train_batch_size": state.train_batch_size, "parameters": sum(size for size, _ in sizes),
+        "train_batch_size": state.train_batch_size, "max_grad_norm": args.max_grad_norm,
+        "parameters": sum(size for size, _ in sizes),
         "trainable_parameters": sum(size for size, trained in sizes if trained),
     })  # fmt: skip
