@@ -112,6 +112,8 @@ with quark.start_run(project="p") as run:
     time.sleep(3)  # a slow beginning: the pace of the steps is not that of the run on the whole
     for step in run.steps(range(10**6)):
         done = step + 1
+        if done == 20:
+            pathlib.Path(f"{sys.argv[1]}-{run.rank}").touch()
         time.sleep(0.005 * (1 + run.rank))
 print(done)
 """
@@ -131,7 +133,7 @@ def test_all_ranks_of_a_job_stop_before_the_same_step(where: str, tmp_path: Path
         for rank in range(2)
     ]
     try:
-        wait_until(lambda: len(list((tmp_path / "begun").iterdir())) == 2 and exists(where))
+        wait_until(lambda: all((tmp_path / f"begun-{rank}").exists() for rank in range(2)) and exists(where))
         with opened(where) as store:
             store.run("r").stop(grace_period_s=60)
         steps = [int(process.communicate(timeout=120)[0]) for process in ranks]
