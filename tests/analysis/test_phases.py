@@ -89,14 +89,38 @@ def test_a_loss_that_rises_by_less_than_the_limit_does_not_diverge() -> None:
     assert names(run, thresholds=low)[-1] == "divergence"
 
 
-def test_the_noise_of_single_squared_errors_is_no_divergence() -> None:
-    """Losses of one sample each scatter over decades; a line that ends low by chance is no best value."""
+def single_errors(rng: random.Random, step: int) -> float:
+    """Losses of one sample each: squares of errors that shrink."""
+    return (3 * math.exp(-0.05 * step) * rng.gauss(0, 1)) ** 2 + rng.gauss(0, 0.1) ** 2
+
+
+def outliers(rng: random.Random, step: int) -> float:
+    """Noise with heavy tails around a fall to a floor."""
+    away = rng.expovariate(1 / 0.3) * rng.choice([-1, 1])
+    return math.exp(math.log(math.exp(-step / 70) + 0.1) + away)
+
+
+def growing_noise(rng: random.Random, step: int) -> float:
+    """The loss falls to far below a noise that grows in proportion to it."""
+    return math.exp(-step / 30 + rng.gauss(0, 0.05 + step / 400))
+
+
+@pytest.mark.parametrize("loss", [single_errors, outliers, growing_noise])
+def test_noise_however_wild_is_no_divergence(loss: Any) -> None:
+    """A line that ends low by chance is no best value, and a mean that rises by chance no rise: at most 1 run in 50."""
     diverged = 0
-    for seed in range(40):
+    for seed in range(50):
         rng = random.Random(seed)
-        values = [(3 * math.exp(-0.05 * step) * rng.gauss(0, 1)) ** 2 + rng.gauss(0, 0.1) ** 2 for step in range(400)]
-        diverged += "divergence" in of(values)
+        diverged += "divergence" in of([loss(rng, step) for step in range(400)])
     assert diverged <= 1
+
+
+def test_a_mean_of_logarithms_that_rises_alone_is_no_divergence() -> None:
+    """Losses of nearly 0 and nearly 2 by turns and then of 1: the logarithm rises on average, the loss does not."""
+    rng = random.Random(0)
+    turns = [1.98 if step % 2 else 0.02 for step in range(100)] + [1.0] * 100
+    values = [value * math.exp(rng.gauss(0, 0.05)) for value in turns]
+    assert "divergence" not in of(values)
 
 
 def test_losses_that_end_in_nan_diverge() -> None:
@@ -145,6 +169,17 @@ def test_validation_that_turns_with_training_is_not_overfitting() -> None:
     """Both rise: that is no sign of a model that learns by heart."""
     held = pieces((20, -0.03), (20, 0.01), noise=0.002)
     assert "overfitting_onset" not in names(with_validation(held, pieces((200, -0.003), (200, 0.0005))))
+
+
+def test_a_fall_to_a_floor_ends_where_the_slope_ends() -> None:
+    """An exponential and a floor: the last phase begins where less than 1 % a tenth is left, give or take 1/20."""
+    rng = random.Random(1)
+    clean = [math.exp(-8 * step / 2000) + 0.1 for step in range(2000)]
+    run = made(lambda run: losses(run, [value * math.exp(rng.gauss(0, 0.03)) for value in clean]))
+    phases = PhaseAnalyzer(run).analyze().phases
+    assert [phase.phase_name for phase in phases] == ["rapid_learning", "stabilization", "stagnation"]
+    slow = next(step for step in range(1999) if math.log(clean[step] / clean[step + 1]) * 200 < -math.log(0.99))
+    assert abs(phases[2].step_start - slow) <= 100
 
 
 def test_losses_below_zero_and_at_zero_have_phases() -> None:

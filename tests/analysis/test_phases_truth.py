@@ -8,7 +8,7 @@ from quark.testing import MemoryRunHandle
 
 from .curves import SHAPES, noise
 
-TUNED, REPORTED = 1, 9100
+TUNED, REPORTED = 1, 5517
 """Seeds: the first is for whoever changes the analyzer, the second for what is promised."""
 
 SETTINGS = {
@@ -62,9 +62,9 @@ def table(seed: int) -> dict[str, dict[str, list[float]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_phases_are_those_of_the_curve_below_the_noise(name: str) -> None:
-    """85 of 100 points of 40, 90 of 2000, a fifth more or fewer phases, hardly a false divergence."""
+    """85 of 100 points of 40, 92 of 2000, a fifth more or fewer phases, hardly a false divergence."""
     right, found, there, false = np.mean(list(measured(*SETTINGS[name], REPORTED).values()), axis=0)
-    assert right >= (0.85 if SETTINGS[name][0] == 40 else 0.90)
+    assert right >= (0.85 if SETTINGS[name][0] == 40 else 0.92)
     assert 1 / 1.2 <= found / there <= 1.2
     assert false <= 0.02
 
