@@ -153,11 +153,27 @@ def clean_json(value: Any, field: str, depth: int = 0) -> Any:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise WrongTypeError(f"{field} must have string keys, got the key {shown(key)}; use str(key)")
-            made[clean_text(key)] = clean_json(item, f"{field}.{clean_text(key)[:80]}", depth + 1)
+            name = clean_text(key)
+            made[name] = item if _is_plain(item) else clean_json(item, f"{field}.{name[:80]}", depth + 1)
         return made
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [clean_json(item, f"{field}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [
+            item if _is_plain(item) else clean_json(item, f"{field}[{index}]", depth + 1)
+            for index, item in enumerate(value)
+        ]
     return _clean_scalar(value, field)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is JSON as it stands. Nearly everything is, and to name its place would cost more than to look."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return -(2**63) <= value < 2**64
+    return value is None or kind is bool
 
 
 def _clean_scalar(value: Any, field: str) -> Any:

@@ -1,5 +1,6 @@
 """validate_record and dump_record: what leaves Quark matches the schema."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -142,3 +143,32 @@ def test_a_missing_field_is_named() -> None:
     object.__delattr__(broken, "value")
     with pytest.raises((SchemaValidationError, AttributeError), match="value"):
         validate_record(broken)
+
+
+BACKWARD = dataclasses.replace(EVIDENCE, step_end=0)
+ODD = [
+    None, True, -1, 0, 2**63, 2**64, 1.5, math.nan, math.inf, "", "x", "\ud800", "2026-13-01T00:00:00Z", b"x", (),
+    ("x",), {"a": math.nan}, {1: 2}, {"a": {"b": [1, None]}}, object(), EVIDENCE, (EVIDENCE,), (BACKWARD,),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("record", [metric(), event(), artifact(), alert(), phase(), run(), context(), EVIDENCE])
+def test_to_validate_is_to_dump_without_the_answer(record: Any) -> None:
+    """Whatever a field is made to hold: what one refuses the other refuses too, in the same words."""
+    refused = 0
+    for field in dataclasses.fields(record):
+        for value in ODD:
+            changed = dataclasses.replace(record)
+            object.__setattr__(changed, field.name, value)
+            told = [_refusal(check, changed) for check in (validate_record, dump_record)]
+            assert told[0] == told[1], (field.name, value)
+            refused += told[0] is not None
+    assert refused > 10 * len(dataclasses.fields(record))
+
+
+def _refusal(check: Any, record: Any) -> tuple[type, str] | None:
+    try:
+        check(record)
+    except (SchemaValidationError, WrongTypeError) as error:
+        return type(error), str(error)
+    return None
