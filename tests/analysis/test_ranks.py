@@ -133,7 +133,7 @@ def trained(directory: Path, pauses: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
          str(directory / "store"), pauses],
-        capture_output=True, text=True, check=False, timeout=110, env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=300, env={**environment, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return quark.open(directory / "store")

@@ -12,6 +12,7 @@ import torch
 import quark
 from quark.analysis.rules import Finding
 from quark.analysis.stored import analyze_stored
+from quark.analysis.subject import Subject
 from quark.records.thresholds import AnalyzerEngineConfig
 
 from .scenarios import FAULTS, HEALTHY, Scenario
@@ -73,7 +74,7 @@ def run_case(scenario: Scenario, seed: int, directory: Path) -> Case:
 def judged(name: str, seed: int, plan: Plan, outcome: Outcome, directory: Path) -> Case:
     """Ask the rules about a recorded run, and hindsight about its fault."""
     with quark.open(directory) as store:
-        _, findings = analyze_stored(store.run(outcome.run_id), AnalyzerEngineConfig())
+        _, findings = analyze_stored(Subject(store.run(outcome.run_id)).run(), AnalyzerEngineConfig())
     said: dict[str, int] = {}
     first: dict[str, Finding] = {}
     for finding in findings:
