@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..core.batch import RecordBatch
 from ..core.sink import Sink
+from ..errors import SessionStoreError
 from ..records.line import sequence_of
 from .place import WriterPlace
 from .tail import Tail
@@ -25,7 +26,7 @@ class Feed:
     def read(self, sink: Sink) -> RecordBatch | None:
         """The next batch that the sink has not taken; after a fault the sink's own word on its position comes first."""
         if self._unsure:
-            told = sink.position(self.tail.origin.writer_id)
+            told = self._told(sink)
             self._keeps_cursor = told is None
             if told is not None:
                 self.position = told
@@ -43,6 +44,17 @@ class Feed:
         if batch is None or batch.stop <= self.position:
             batch = self.tail.read()
         return batch
+
+    def _told(self, sink: Sink) -> int | None:
+        """The sink's own word on its position, if it can be true: what is below it is never read again."""
+        told = sink.position(self.tail.origin.writer_id)
+        written = self.tail.written
+        if told is not None and written is not None and told > written:
+            raise SessionStoreError(
+                f"{self._sink_name} says that it holds {told} records of a process that has written {written}; "
+                "is it the right one? The records wait in the journal"
+            )
+        return told
 
     def back(self, batch: RecordBatch) -> None:
         """The sink did not take the batch: it comes again, from where the sink says that it stands."""

@@ -45,6 +45,8 @@ class BatchCache:
 class Tail:
     """A reader's place in one journal. ``next`` is the number of the next record that it gives out.
 
+    ``holes`` counts the numbers that it stepped over: records that were cut off, dropped or damaged.
+
     Args:
         directory: the journal's directory.
         origin: whose records these are.
@@ -62,6 +64,7 @@ class Tail:
         self.origin = origin
         self.next = first
         self.holes = 0
+        self._counted = first
         self._disk = disk or Disk()
         self._journal = journal
         self._cache = cache or BatchCache(1)
@@ -72,12 +75,18 @@ class Tail:
         self._in_kept = False
         self._waiting_since: float | None = None
 
+    @property
+    def written(self) -> int | None:
+        """How many records there are by now, where that is certain: in the process that writes them."""
+        return None if self._journal is None else self._journal.next
+
     def read(self, limit: int = READ_SIZE) -> RecordBatch | None:
         """The next batch of about ``limit`` bytes, or None when there is nothing new."""
         cached = self._cache.get(self.next)
         if cached is not None:
             batch, self._segment, self._offset = cached
             self.next = batch.stop
+            self._count_holes(batch)
             return batch
         while True:
             data, skipped = self._read_lines(limit)
@@ -104,8 +113,16 @@ class Tail:
         batch = batch.after(self.next)
         batch.first = self.next
         self.next = batch.stop
+        self._count_holes(batch)
         self._cache.put(batch, self._segment, self._offset)
         return batch
+
+    def _count_holes(self, batch: RecordBatch) -> None:
+        """Numbers without a line, each once, however often the reader goes back."""
+        if batch.stop > self._counted:
+            fresh = batch.after(self._counted)
+            self.holes += max(0, fresh.stop - fresh.first - fresh.data.count(b"\n"))
+            self._counted = batch.stop
 
     def _read_lines(self, limit: int) -> tuple[bytes, int]:
         """Whole lines from the place on, and how many bytes of an unfilled hole lie before them."""
@@ -163,7 +180,6 @@ class Tail:
             return self._salvage(data)
         if lines_start > self.next and not self._give_up_on_hole():
             return None
-        self.holes += max(0, lines_start - self.next)
         return RecordBatch(self.origin, min(lines_start, self.next), last + 1, data)
 
     def _give_up_on_hole(self) -> bool:

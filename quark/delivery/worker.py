@@ -31,6 +31,7 @@ class SinkWorker:
         self.last_error: str | None = None
         self.errors = 0
         self.quarantined = 0
+        self.missing = 0
         self.done = threading.Event()
         self._manifest = manifest
         self._discover = discover
@@ -145,7 +146,9 @@ class SinkWorker:
 
     def _deliver(self, feed: Feed) -> None:
         while not self._abandoned:
+            holes = feed.tail.holes
             batch = feed.read(self.sink)
+            self.missing += feed.tail.holes - holes
             if batch is None:
                 return
             try:
@@ -222,5 +225,5 @@ class SinkWorker:
         """What ``session.health()`` says of this sink."""
         return {
             "state": self.state, "errors": self.errors, "last_error": self.last_error,
-            "quarantined": self.quarantined, "delivered": self.own.position,
+            "quarantined": self.quarantined, "missing": self.missing, "delivered": self.own.position,
         }  # fmt: skip

@@ -87,6 +87,17 @@ def test_a_hole_of_a_living_writer_is_waited_for_and_then_stepped_over(tmp_path)
     assert read_all(Tail(tmp_path, ORIGIN)) == [0, 2]
 
 
+def test_holes_are_counted_once(tmp_path):
+    """Numbers that are missing within a batch and before it count, also when the reader goes back and reads again."""
+    (tmp_path / SEGMENT).write_bytes(metric(2) + metric(3) + metric(6) + metric(7))
+    tail = Tail(tmp_path, ORIGIN)
+    assert (read_all(tail), tail.holes) == ([2, 3, 6, 7], 4)
+    tail.back_to(0)
+    assert (read_all(tail), tail.holes) == ([2, 3, 6, 7], 4)
+    later = Tail(tmp_path, ORIGIN, first=3)
+    assert (read_all(later), later.holes) == ([3, 6, 7], 2)
+
+
 def test_a_reader_begins_at_its_cursor(tmp_path):
     """A sink that holds the numbers below its cursor gets the rest and nothing twice, wherever the cursor lies."""
     journal = Journal(tmp_path, ORIGIN)

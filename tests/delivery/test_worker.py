@@ -225,6 +225,39 @@ def test_a_damaged_line_reaches_quarantine_and_not_the_sinks(dispatcher):
     assert (dispatcher.place.directory / "quarantine-journal.jsonl").exists()
 
 
+def test_a_number_that_never_came_is_told_by_every_sink(dispatcher):
+    """A record whose call was cut off after it had its number is waited for, stepped over, and counted once."""
+    log(dispatcher, 3)
+    dispatcher.journal.next += 1
+    log(dispatcher, 2)
+    sinks = [Collector(), Collector()]
+    workers = [dispatcher.add_sink(sink) for sink in sinks]
+    assert dispatcher.flush(time.monotonic() + 30)
+    assert [sink.sequences for sink in sinks] == [[0, 1, 2, 4, 5]] * 2
+    assert [worker.to_dict()["missing"] for worker in workers] == [1, 1]
+
+
+class Boaster(Collector):
+    """Says at first that it holds more than there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims = [10**12]
+
+    def position(self, writer_id):
+        return self.claims.pop() if self.claims else len(self.sequences)
+
+
+def test_a_position_beyond_what_was_written_is_not_believed(dispatcher):
+    """What nobody can hold is no answer: the sink is asked again, and no record is skipped on its word."""
+    sink = Boaster()
+    log(dispatcher, 100)
+    worker = dispatcher.add_sink(sink)
+    assert dispatcher.flush(time.monotonic() + 30)
+    assert sink.sequences == list(range(100))
+    assert "has written 100" in str(worker.last_error)
+
+
 def test_backoff_grows_to_a_bound_and_honours_what_the_sink_asks(dispatcher):
     """Pauses between attempts grow to 30 s at most; a sink's retry_after_s is a lower bound, 60 s the upper."""
     worker = dispatcher.add_sink(Collector())
