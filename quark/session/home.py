@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ..client.connection import Connection, namespace_of, service_is_configured
+from ..client.connection import Connection, ServiceUnavailableError, namespace_of, service_is_configured
+from ..client.refusals import json_of
 from ..core.control import Pulse
 from ..core.reader import StoreReader
 from ..core.sink import Sink
 from ..sinks.store import StoreSink
 from .placement import Placement
 
-BLUEPRINT_WAIT_S = 2.0
+START_WAIT_S = 2.0
+"""How long an answer may take that a run begins without if it has to."""
 
 
 class Home(Protocol):
@@ -41,6 +43,10 @@ class Home(Protocol):
 
     def blueprint(self, project: str) -> dict[str, Any] | None:
         """The JSON Schema of a project's configurations; None if it has none."""
+        ...
+
+    def lineage_root(self, run_id: str) -> str:
+        """The first run of the line that a run is of; RunNotFoundError if there is no such run."""
         ...
 
 
@@ -85,6 +91,14 @@ class EmbeddedHome:
         finally:
             store.close()
 
+    def lineage_root(self, run_id: str) -> str:
+        """Looked up in the store."""
+        store = self.open()
+        try:
+            return store.run(run_id).lineage_root_run_id
+        finally:
+            store.close()
+
 
 class ServiceHome:
     """A service; whether it can be reached now is nobody's concern but the sink's."""
@@ -120,14 +134,25 @@ class ServiceHome:
         return RemotePulse(Connection(self.location, namespace=self._namespace))
 
     def blueprint(self, project: str) -> dict[str, Any] | None:
-        """Asked for once and not for long: a run must not wait for its service."""
-        import orjson
+        """Asked for once and not for long."""
+        return self._asked_once("blueprint", "/blueprint", {"project": project})
 
-        connection = Connection(self.location, namespace=self._namespace, timeout_s=BLUEPRINT_WAIT_S)
+    def lineage_root(self, run_id: str) -> str:
+        """Asked for once and not for long."""
+        from urllib.parse import quote
+
+        return self._asked_once("lineage_root_run_id", f"/runs/{quote(run_id, safe='')}")
+
+    def _asked_once(self, field: str, path: str, query: dict[str, Any] | None = None) -> Any:
+        """A field of an answer that a start can do without: a run must not wait for its service."""
+        connection = Connection(self.location, namespace=self._namespace, timeout_s=START_WAIT_S)
         try:
-            return orjson.loads(connection.send("GET", "/blueprint", {"project": project}))["blueprint"]
+            told = json_of(connection.send("GET", path, query), self.location)
         finally:
             connection.close()
+        if not isinstance(told, dict) or field not in told:
+            raise ServiceUnavailableError(f"what answered at {self.location} is no Quark service")
+        return told[field]
 
 
 def home_of(placement: Placement, storage_dir: object = None) -> Home:

@@ -266,14 +266,14 @@ def _lineage_root(storage_dir: object, parent_run_id: object) -> str | None:
     home = home_of(placement, storage_dir)
     if not home.exists():
         raise RunNotFoundError(f"no run {parent_run_id!r} in {placement.storage_dir}; check parent_run_id")
-    sync_run(placement, parent_run_id)
-    store = home.open()
     try:
-        return store.run(parent_run_id).lineage_root_run_id
+        try:
+            return home.lineage_root(parent_run_id)
+        except RunNotFoundError:
+            sync_run(placement, parent_run_id)  # its process may have died here before anything had arrived
+            return home.lineage_root(parent_run_id)
     except ServiceUnavailableError:  # a run starts without its service, and its parent is a root as far as we know
         return parent_run_id
-    finally:
-        store.close()
 
 
 def _checked_config(project: str, config: Mapping[str, Any], storage_dir: object) -> dict[str, Any] | None:

@@ -6,8 +6,9 @@ import signal
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -168,6 +169,55 @@ def test_a_start_without_the_service(service: Service, tmp_path: Path, monkeypat
         member = store.run(group.id_of("a"))
     assert (record.status, record.parent_run_id, record.lineage_root_run_id) == ("completed", "earlier", "earlier")
     assert (member.status, member.record.parent_run_id) == ("completed", group.run_id)
+
+
+class _Tired(BaseHTTPRequestHandler):
+    """A service that has no time for anybody. (A double: a real one that is overloaded cannot be had at will.)"""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_error(503)
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing is printed."""
+
+
+def test_a_start_asks_a_service_in_trouble_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the blueprint and for the parent, and not again: the run begins, and its parent counts as a first run."""
+    server = HTTPServer(("127.0.0.1", 0), _Tired)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("QUARK_PERSISTENCE_URL", f"http://127.0.0.1:{server.server_port}")
+    _Tired.asked.clear()
+    try:
+        run = quark.start_run(project="p", storage_dir=tmp_path, parent_run_id="earlier", close_timeout_s=0.1)
+        run.finish("completed")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert run.context.run.lineage_root_run_id == "earlier"
+    assert [path for path in _Tired.asked if run.run_id not in path] == [
+        "/api/v1/blueprint?project=p", "/api/v1/runs/earlier",
+    ]  # fmt: skip
+
+
+def test_a_parent_that_is_only_in_a_journal_is_found(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the service has not heard of yet may lie here: it is delivered, and then the line is known."""
+    monkeypatch.setenv("QUARK_PERSISTENCE_TIMEOUT_SECONDS", "1")
+    first = quark.start_run(project="p", storage_dir=tmp_path, close_timeout_s=0.1)
+    first.finish("failed")
+    service.start()
+    with quark.start_run(project="p", storage_dir=tmp_path, parent_run_id=first.run_id) as run:
+        assert run.context.run.lineage_root_run_id == first.run_id
+    with pytest.raises(quark.RunNotFoundError, match="nobody"):
+        quark.start_run(project="p", storage_dir=tmp_path, parent_run_id="nobody")
 
 
 @pytest.mark.parametrize(
