@@ -25,6 +25,9 @@ DYNAMICS = frozenset((
 ))  # fmt: skip
 """The rules about the training itself; the machine's are tested with times that are known."""
 
+EVALUATED = frozenset(("overfitting_onset", "train_eval_mismatch"))
+"""The rules that look at evaluations: their delay is counted in these."""
+
 
 @dataclass
 class Case:
@@ -54,11 +57,11 @@ class Case:
 
     @property
     def delay(self) -> float | None:
-        """Probes (for overfitting: evaluations) from the onset to the first alert that names the fault."""
+        """Probes (for what evaluations tell: evaluations) from the onset to the first alert that names the fault."""
         steps = [self.said[rule] for rule in self.plan.expected if rule in self.said]
         if not steps:
             return None
-        cadence = self.plan.evaluate if "overfitting_onset" in self.plan.expected else self.plan.every
+        cadence = self.plan.evaluate if self.plan.expected & EVALUATED else self.plan.every
         return max(0, min(steps) - self.plan.onset) / cadence
 
 
@@ -153,6 +156,6 @@ def score(cases: Iterable[Case]) -> Score:
         faulty=len(faulty), found=sum(case.found for case in faulty), right=sum(len(case.right) for case in valid),
         wrong=sum(len(case.wrong) for case in valid), healthy=len(healthy),
         false_alarms=sum(bool(case.wrong) for case in healthy),
-        delays=[case.delay for case in faulty if case.delay is not None and case not in overfit],
+        delays=[case.delay for case in faulty if case.delay is not None and not case.plan.expected & EVALUATED],
         overfitting_delays=[case.delay for case in overfit if case.delay is not None],
     )  # fmt: skip

@@ -252,11 +252,26 @@ def shuffled_labels(rng: random.Random) -> Plan:
     )  # fmt: skip
 
 
+def statistics_of_other_data(rng: random.Random) -> Plan:
+    """Batch normalization that keeps the running statistics of a data set of another scale."""
+    task = rng.choice((lambda own: mlp(own, norm=True, depth=2), cnn))(rng)
+    scale = rng.choice((1.0, -1.0)) * rng.uniform(4.0, 6.0)
+    for module in task.model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.momentum = 0.0
+            module.running_var.fill_(math.exp(scale))
+    return Plan(
+        task, lr=3e-3, steps=300, evaluate=10, train_eval=True, expected=frozenset(("train_eval_mismatch",)),
+        accepted=frozenset(("overfitting_onset",)),
+        manifest=lambda losses, validation: min(validation[-10:]) > 2 * sorted(losses[-100:])[50],
+    )  # fmt: skip
+
+
 FAULTS: tuple[Scenario, ...] = (
     rate_far_too_high, rate_raised_midway, recurrent_explosion, vanishing_sigmoids, vanishing_small_init,
     left_out_of_the_optimizer, detached, muted, group_with_a_tiny_rate, dead_units, units_that_die, saturated,
     overfitting, overfitting_images, broken_sample, corrupt_batch, rate_too_low, rate_too_high_for_adam,
-    shuffled_labels,
+    shuffled_labels, statistics_of_other_data,
 )  # fmt: skip
 
 
@@ -341,7 +356,13 @@ def small_batches(rng: random.Random) -> Plan:
 
 def noisy_validation(rng: random.Random) -> Plan:
     """Dropout, and a training loss above validation."""
-    return Plan(mlp(rng, dropout=0.5, width=64), lr=2e-3, evaluate=10, steps=400)
+    return Plan(mlp(rng, dropout=0.5, width=64), lr=2e-3, evaluate=10, steps=400, train_eval=True)
+
+
+def two_modes(rng: random.Random) -> Plan:
+    """Batch normalization whose running statistics follow the batches, judged in eval mode too."""
+    task = rng.choice((lambda own: mlp(own, norm=True), cnn))(rng)
+    return Plan(task, lr=choice(rng, 1e-3, 5e-3), evaluate=10, steps=300, train_eval=True)
 
 
 def enough_data(rng: random.Random) -> Plan:
@@ -376,5 +397,5 @@ HEALTHY: tuple[Scenario, ...] = (
     _plain(mlp, norm=True), _plain(mlp, dropout=0.3), _plain(transformer, dropout=0.1), _plain(mlp, hard=True),
     _scaled(mlp, 1e4, "huge_loss"), _scaled(cnn, 1e-4, "tiny_loss"), _scaled(regression, 1e6, "enormous_loss"),
     sum_loss, warm_restarts, warm_up, converged, fine_tuning, frozen_layers, clipped, small_batches, noisy_validation,
-    enough_data, metrics_only, negative_loss, deep_residual,
+    two_modes, enough_data, metrics_only, negative_loss, deep_residual,
 )  # fmt: skip

@@ -13,7 +13,7 @@ def table(cases: Sequence[Case]) -> str:
     """A row per rule, and the whole."""
     valid = [case for case in cases if case.valid]
     lines = [
-        "| rule | right | wrong | precision | to name | named, by it or its like | median delay, probes |",
+        "| rule | right | wrong | precision | to name | named, by it or its like | median delay in looks |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for rule in sorted(DYNAMICS):

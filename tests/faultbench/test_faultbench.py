@@ -13,8 +13,10 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::UserWarning
 QUICK = (
     "rate_far_too_high", "vanishing_sigmoids", "left_out_of_the_optimizer", "detached", "dead_units", "saturated",
     "overfitting", "broken_sample", "rate_too_low", "shuffled_labels",
+    "statistics_of_other_data",
 )  # fmt: skip
-SUSPICIOUS = ("huge_loss", "tiny_loss", "warm_restarts", "deep_residual", "negative_loss", "frozen_layers", "converged")
+SUSPICIOUS = ("huge_loss", "tiny_loss", "warm_restarts", "deep_residual", "negative_loss", "frozen_layers", "converged",
+              "two_modes")  # fmt: skip
 SEED = 0
 
 

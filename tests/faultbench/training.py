@@ -28,6 +28,7 @@ class Plan:
         before_step, change_batch, change_loss, after_backward: where faults are put in.
         manifest: by hindsight, whether the fault came about; told the losses and validation losses.
         watched: whether layers and parameters are recorded.
+        train_eval: whether a loss of training data in eval mode is logged beside every validation loss.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Plan:
     after_backward: Callable[[int, nn.Module], None] | None = None
     manifest: Callable[[list[float], list[float]], bool] | None = None
     watched: bool = True
+    train_eval: bool = False
     train_key: str = "train/loss"
     validation_key: str = "val/loss"
 
@@ -90,6 +92,8 @@ def train(plan: Plan, storage_dir: Path) -> Outcome:
             if plan.evaluate and step % plan.evaluate == plan.evaluate - 1:
                 outcome.validation.append(_evaluate(plan, model))
                 run.log({plan.validation_key: outcome.validation[-1]})
+                if plan.train_eval:
+                    run.log({"train_eval/loss": _evaluate(plan, model, held_out=False)})
     return outcome
 
 
@@ -112,10 +116,10 @@ def _step(plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer, step: 
     return loss.item()
 
 
-def _evaluate(plan: Plan, model: nn.Module) -> float:
+def _evaluate(plan: Plan, model: nn.Module, *, held_out: bool = True) -> float:
     model.eval()
     with torch.no_grad():
-        inputs, targets = plan.task.batch(plan.batch, True)
+        inputs, targets = plan.task.batch(plan.batch, held_out)
         loss = plan.task.loss(model(inputs), targets)
         if plan.change_loss is not None:
             loss = plan.change_loss(loss)
