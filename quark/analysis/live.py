@@ -17,11 +17,13 @@ from ..records.event import EventRecord
 from ..records.grammar import shown
 from ..records.line import Line
 from ..records.literals import AlertSeverity
-from ..records.thresholds import AnalyzerEngineConfig
+from ..records.thresholds import AnalyzerEngineConfig, PhaseAnalyzerConfig
 from .analysis import Analysis
 from .engine import checked_config
 from .frames import Frame, Framer
 from .health import health_scores
+from .phases.analyzer import PhaseAnalysisResult
+from .phases.following import PhaseFollower
 from .rules import Finding
 from .rules.base import SEVERITIES
 from .stored import stored_frames
@@ -44,19 +46,26 @@ class LiveAnalyzer(Sink):
     WebhookSink if there is one, and a call of ``on_alert``. An alert that grows worse is said again with its new
     severity; after a resume no alert is repeated. When the run ends its health scores are recorded.
 
+    The phases of the run are looked for anew whenever the loss has an eighth more values. They become records of the
+    run, in the place of those before, when one is added, is named otherwise or has moved by a twentieth of the run; and
+    at the end.
+
     Args:
         on_alert: called with every AlertRecord, on the worker's thread.
         stop_on: the severity from which an alert asks the loop over ``steps`` to end; None: never. The event
             ``stop_requested`` says which rule it was.
         config: limits, names of metrics, silenced rules; the defaults if omitted.
         log_from: the lowest severity that is logged.
+        phases: limits and names of metrics for the phases, or whether to look for them at all. With
+            ``replace_existing_outputs=False`` they are recorded only once, at the end, beside those that are there.
 
     Attributes:
         alerts: the latest alerts, at most 1000.
+        phases: the PhaseAnalysisResult of the last look.
 
     Raises:
         ConfigurationError: a severity or a silenced rule that does not exist.
-        WrongTypeError: ``on_alert`` cannot be called, or ``config`` is of a wrong type.
+        WrongTypeError: ``on_alert`` cannot be called, or ``config`` or ``phases`` is of a wrong type.
     """
 
     name: ClassVar[str] = "live-analyzer"
@@ -64,12 +73,19 @@ class LiveAnalyzer(Sink):
     def __init__(
         self, *, on_alert: Callable[[AlertRecord], Any] | None = None, stop_on: AlertSeverity | None = None,
         config: AnalyzerEngineConfig | None = None, log_from: AlertSeverity = "warning",
+        phases: PhaseAnalyzerConfig | bool = True,
     ) -> None:  # fmt: skip
         if on_alert is not None and not callable(on_alert):
             raise WrongTypeError(f"on_alert must be a function of one alert, got {shown(on_alert)}")
         for name, value in (("stop_on", stop_on), ("log_from", log_from)):
             if value not in get_args(AlertSeverity) and not (name == "stop_on" and value is None):
                 raise ConfigurationError(f"{name} must be one of {', '.join(SEVERITIES)}, got {value!r}")
+        if not isinstance(phases, PhaseAnalyzerConfig | bool):
+            raise WrongTypeError(f"phases must be a PhaseAnalyzerConfig or a bool, got {shown(phases)}")
+        self._follower: PhaseFollower | None = None
+        if phases is not False:
+            self._follower = PhaseFollower(PhaseAnalyzerConfig() if phases is True else phases)
+        self.phases = PhaseAnalysisResult(abstention="too little is recorded yet")
         self._on_alert = on_alert
         self._stop_on = None if stop_on is None else SEVERITIES.index(stop_on)
         self._log_from = SEVERITIES.index(log_from)
@@ -80,6 +96,7 @@ class LiveAnalyzer(Sink):
         self._handle: RunHandle | None = None
         self._settle: Callable[[float], bool] | None = None
         self._emit: Any = None
+        self._unkept: Any = Unkept("")
         self._attempt = 1
         self._told: set[tuple[str, int | None, str]] = set()
         self._lock = threading.Lock()
@@ -99,6 +116,7 @@ class LiveAnalyzer(Sink):
         """Begin; after a resume with all that earlier attempts recorded."""
         if self._emit is None:
             self._emit = Unkept(manifest.run_id)
+        self._unkept = Unkept(manifest.run_id)
         self._attempt = manifest.attempt
         if self._handle is not None and manifest.attempt > 1 and not self._next:
             with self._lock:
@@ -111,8 +129,12 @@ class LiveAnalyzer(Sink):
         for record in reader.records(run.run_id, AlertRecord.kind):
             if isinstance(record, AlertRecord):
                 self._told.add((record.rule_id, record.step_start, record.severity))
-        for frame in stored_frames(RunOfReader(reader, run.run_id), self._analysis, before=self._attempt):
-            self._feed(frame)
+        stored = RunOfReader(reader, run.run_id)
+        for frame in stored_frames(stored, self._analysis, before=self._attempt):
+            for finding in self._analysis.feed(frame):
+                self._say(finding)
+        if self._follower is not None:
+            self._follower.catch_up(stored, before=self._attempt)
 
     def position(self, writer_id: str) -> int:
         """The number that follows the writer's last record that the rules saw."""
@@ -131,6 +153,8 @@ class LiveAnalyzer(Sink):
                     if line.sequence >= reached:
                         self._take(framer, line)
             self._next[origin.writer_id] = max(reached, batch.stop)
+            if self._follower is not None and self._follower.due:
+                self._look(self._follower)
 
     def _take(self, framer: Framer, line: Line) -> None:
         frame = framer.line(line)
@@ -144,7 +168,27 @@ class LiveAnalyzer(Sink):
                 for finding in self._analysis.tick(time.time_ns()):
                     self._say(finding)
 
+    def _look(self, follower: PhaseFollower, *, ended: bool = False) -> None:
+        """Look for the phases, and record them if they are news."""
+        try:
+            follower.look()
+            if follower.news(ended=ended):
+                self.phases = follower.write(self._emit, self._discard, going=not ended)
+            else:
+                self.phases = follower.result(self._unkept, going=not ended)
+        except ClosedError:
+            return
+        except Exception as error:  # noqa: BLE001  a defect of the phases must not silence the rules
+            self._follower = None
+            self._report("phases", error)
+
+    def _discard(self, kind: str) -> None:
+        if self._handle is not None:
+            self._handle.lifecycle("discard", {"kind": kind})
+
     def _feed(self, frame: Frame) -> None:
+        if self._follower is not None:
+            self._follower.feed(frame)
         for finding in self._analysis.feed(frame):
             self._say(finding)
 
@@ -194,6 +238,8 @@ class LiveAnalyzer(Sink):
                 last = framer.close()
                 if last is not None:
                     self._feed(last)
+            if self._follower is not None:
+                self._look(self._follower, ended=True)
             try:
                 for fields in health_scores(self._analysis.result(), list(self.alerts)):
                     self._emit(HealthScoreRecord, fields)

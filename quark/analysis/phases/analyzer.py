@@ -81,11 +81,12 @@ class PhaseAnalyzer:
         The phases of a run that has ended are returned and not kept: it takes no more records.
         """
         subject = self._subject
-        courses, going = courses_of(subject.run(), self._config), subject.going
+        going = subject.going
+        spans = phases_of(courses_of(subject.run(), self._config), self._config.thresholds)
         return subject.keep(
             PhaseRecord.kind,
             replace=self._config.replace_existing_outputs if replace_existing is None else replace_existing,
-            outcome=lambda emit: self._result(courses, emit, going),
+            outcome=lambda emit: result_of(spans, emit, going=going),
         )
 
     def read_phases(
@@ -95,18 +96,20 @@ class PhaseAnalyzer:
         """The run's phases in the order of recording, the first ``limit``; the step of a phase is its first one."""
         where = {} if phase_name is None else {"phase_name": one_of(phase_name, PHASE_NAMES, "phase_name")}
         bounds = RecordFilter(step=step, step_min=step_min, step_max=step_max, limit=limit, where=where)
-        return tuple(self._subject.run().records(PhaseRecord.kind, bounds))
+        found: Any = self._subject.run().records(PhaseRecord.kind, bounds)
+        return tuple(found)
 
-    def _result(self, courses: Courses, emit: Any, going: bool) -> PhaseAnalysisResult:
-        spans = phases_of(courses, self._config.thresholds)
-        if not spans:
-            return PhaseAnalysisResult(abstention="the run has neither a training nor a validation loss or accuracy")
-        young = going and spans[-1].blocks < SETTLED
-        phases = tuple(
-            emit(PhaseRecord, _fields(span, provisional=young and span is spans[-1]), step=span.step_start)
-            for span in spans
-        )
-        return PhaseAnalysisResult(phases=phases, provisional=young)
+
+def result_of(spans: list["Span"], emit: Any, *, going: bool) -> PhaseAnalysisResult:
+    """Phases as records, each made by ``emit(cls, fields, step=)``, of a run that goes on or not."""
+    if not spans:
+        return PhaseAnalysisResult(abstention="the run has neither a training nor a validation loss or accuracy")
+    young = going and spans[-1].blocks < SETTLED
+    phases = tuple(
+        emit(PhaseRecord, _fields(span, provisional=young and span is spans[-1]), step=span.step_start)
+        for span in spans
+    )
+    return PhaseAnalysisResult(phases=phases, provisional=young)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Finds the curves that phases are read from among the metrics of a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,9 @@ from .. import roles
 from ..roles import Roles
 from ..subject import StoredRun
 from .curve import Curve, curve_of
+
+NONFINITE = "metric_nonfinite"
+"""The type of the event that stands for a value that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,28 @@ class Courses:
 
 def courses_of(run: StoredRun, config: PhaseAnalyzerConfig) -> Courses:
     """The curves of a run: metrics that are configured come first, then those whose names say what they are."""
-    nonfinite = _nonfinite(run)
-    keys = [*run.keys(), *nonfinite]
+    nonfinite = nonfinite_steps(run)
+    known = run.keys()
+    taken = chosen([*known, *nonfinite], config)
+    if taken is None:
+        return Courses(None, None, "", None)
+    curve = curve_of(run.series(taken.main), accuracy=taken.accuracy) if taken.main in known else None
+    beside = taken.beside if taken.beside in known else None
+    other = None if beside is None else curve_of(run.series(beside), accuracy=taken.accuracy)
+    return Courses(curve, other, taken.main, _broken(curve, nonfinite.get(taken.main, [])))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The metrics that phases are read from: ``main``, and of validation ``beside`` it; losses or accuracies."""
+
+    main: str
+    beside: str | None
+    accuracy: bool
+
+
+def chosen(keys: Sequence[str], config: PhaseAnalyzerConfig) -> Chosen | None:
+    """Which of these metrics phases are read from; None if there are neither losses nor accuracies."""
     guessed = Roles(AnalyzerEngineConfig())
     for key in keys:
         guessed.of(key)
@@ -38,7 +62,6 @@ def courses_of(run: StoredRun, config: PhaseAnalyzerConfig) -> Courses:
     def pick(named: tuple[str, ...], role: str) -> str | None:
         return next((key for key in named if key in keys), None) or guessed.key(role)
 
-    known = set(run.keys())
     for accuracy, train, validation in (
         (False, pick(config.train_loss_metric_keys, roles.LOSS),
          pick(config.val_loss_metric_keys, roles.VALIDATION_LOSS)),
@@ -46,21 +69,17 @@ def courses_of(run: StoredRun, config: PhaseAnalyzerConfig) -> Courses:
          pick(config.val_accuracy_metric_keys, roles.VALIDATION_ACCURACY)),
     ):  # fmt: skip
         main = train or validation
-        if main is None:
-            continue
-        curve = curve_of(run.series(main), accuracy=accuracy) if main in known else None
-        beside = validation if validation != main and validation in known else None
-        other = curve_of(run.series(beside), accuracy=accuracy) if beside is not None else None
-        return Courses(curve, other, main, _broken(curve, nonfinite.get(main, [])))
-    return Courses(None, None, "", None)
+        if main is not None:
+            return Chosen(main, validation if validation != main else None, accuracy)
+    return None
 
 
-def _nonfinite(run: StoredRun) -> dict[str, list[int]]:
-    """The steps at which metrics were not finite, by key; a value without a step is of the latest step before."""
+def nonfinite_steps(run: StoredRun) -> dict[str, list[int]]:
+    """The steps at which metrics were not finite, by key; -1 for a value without a step."""
     made: dict[str, list[int]] = {}
     for record in run.records("event"):
         event: Any = record
-        if event.event_type == "metric_nonfinite" and "key" in event.payload:
+        if event.event_type == NONFINITE and "key" in event.payload:
             made.setdefault(str(event.payload["key"]), []).append(-1 if event.step is None else event.step)
     return made
 

@@ -8,7 +8,9 @@ from ...core.reader import Series
 MOST = 96
 """Blocks of a curve at most."""
 
-_LARGEST = 1e300
+LARGEST = 1e300
+"""Sizes beyond it count as it."""
+
 _SMALLEST = 5e-324
 
 
@@ -18,8 +20,8 @@ class Curve:
 
     Attributes:
         key: of the metric.
-        levels: float64, the mean of each block on the scale: ln(loss), or asinh(loss / median |loss|) if some loss is
-            not positive.
+        levels: float64, of each block on the scale: the mean of ln(loss), or if some loss is not positive
+            asinh(mean loss / the median of the blocks' sizes).
         losses: float64, the mean loss of each block, brought to the scale only then.
         first, last: int64, the steps of each block's first and last point.
         points: how many points a block holds; the last one may hold up to half as many more or fewer.
@@ -52,48 +54,44 @@ def curve_of(series: Series, *, accuracy: bool = False) -> Curve | None:
 
     steps, values = _places(series), np.asarray(series.values, dtype=float)
     kept = np.isfinite(values) & (steps >= 0)
-    steps, values = steps[kept], np.clip(values[kept], -_LARGEST, _LARGEST)
+    steps, values = steps[kept], np.clip(values[kept], -LARGEST, LARGEST)
     if not len(values):
         return None
     steps, values = _one_a_step(steps, values)
     if accuracy:
         values = np.maximum((100.0 if values.max() > 1.5 else 1.0) - values, 0.0)
-    scale = _scale(values)
-    levels = _on_scale(values, scale)
     length = 1
-    while len(levels) // length >= MOST:
+    while len(values) // length >= MOST:
         length *= 2
-    starts = np.arange(0, len(levels), length)
-    if len(starts) > 1 and len(levels) - starts[-1] < (length + 1) // 2:
+    starts = np.arange(0, len(values), length)
+    if len(starts) > 1 and len(values) - starts[-1] < (length + 1) // 2:
         starts = starts[:-1]
-    ends = np.append(starts[1:], len(levels))
+    ends = np.append(starts[1:], len(values))
     counts = ends - starts
     largest = float(np.abs(values).max()) or 1.0
     losses = np.add.reduceat(values / largest, starts) / counts * largest
-    return Curve(
-        series.key, np.add.reduceat(levels, starts) / counts, _on_scale(losses, scale), steps[starts],
-        steps[ends - 1], length, scale == 0.0,
-    )  # fmt: skip
+    logs = np.add.reduceat(np.log(values), starts) / counts if values.min() > 0 else None
+    return folded(series.key, logs, losses, steps[starts], steps[ends - 1], length)
 
 
-def _scale(values: Any) -> float:
-    """The typical size of losses that are not all positive; 0 where they are, and the scale is the logarithm."""
+def folded(key: str, logs: Any, losses: Any, first: Any, last: Any, points: int) -> Curve:
+    """The curve of these blocks.
+
+    Args:
+        logs: mean logarithm of the losses of each block; None if a loss was not positive.
+        losses: mean loss of each block.
+        first, last: steps of each block.
+        points: that a block holds.
+    """
     import numpy as np
 
-    if values.min() > 0:
-        return 0.0
-    sizes = np.abs(values[values != 0])
-    return float(np.median(sizes)) if len(sizes) else 1.0
-
-
-def _on_scale(values: Any, scale: float) -> Any:
-    """Losses on a scale on which a factor is a difference."""
-    import numpy as np
-
-    if scale == 0.0:
-        return np.log(np.maximum(values, _SMALLEST))
+    if logs is not None:
+        return Curve(key, logs, np.log(np.maximum(losses, _SMALLEST)), first, last, points, True)
+    sizes = np.abs(losses[losses != 0])
+    scale = float(np.median(sizes)) if len(sizes) else 1.0
     with np.errstate(over="ignore"):
-        return np.arcsinh(np.clip(values / scale, -_LARGEST, _LARGEST))
+        levels = np.arcsinh(np.clip(losses / scale, -LARGEST, LARGEST))
+    return Curve(key, levels, levels, first, last, points, False)
 
 
 def _places(series: Series) -> Any:
