@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import replace
+from itertools import chain
 
 from ..errors import ConfigurationError
 from ..records.thresholds import AnalyzerEngineConfig
@@ -11,6 +12,7 @@ from .frames import Frame
 from .roles import Roles
 from .rules import RULES, Finding, Rule, Verdict
 from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, VALIDATION, Seen
+from .stretch import Losses, Stretch
 
 logger = logging.getLogger("quark")
 
@@ -24,6 +26,15 @@ _FIELDS = {
     roles.DATA_TIME: ("data_time", TIMING), roles.COMPUTE_TIME: ("compute_time", TIMING),
     roles.SYNC_TIME: ("sync_time", TIMING),
 }  # fmt: skip
+
+_PASSED = frozenset((roles.LOSS, roles.LEARNING_RATE, roles.ACCURACY))
+"""Metrics whose frames may be passed over; every other one is looked at by some rule each time."""
+
+BLOCK = 1024
+"""Frames that are looked through at once."""
+
+RETRY = 8
+"""Frames that are taken one by one where something goes on."""
 
 
 class Analysis:
@@ -49,19 +60,15 @@ class Analysis:
         self._ranks: dict[int, Seen] = {0: self.seen}
         self._concerned: dict[int, list[Rule]] = {}
 
-    def feed(self, frame: Frame) -> list[Finding]:
-        """Take a frame; the alerts that it gives rise to, in the order of the rules."""
+    def feed(self, frame: Frame | Stretch) -> list[Finding]:
+        """Take a frame, or many; the alerts that it gives rise to, in the order of the rules."""
+        if isinstance(frame, Stretch):
+            return self._feed_stretch(frame)
         seen = self._ranks.get(frame.rank)
         if seen is None:
             seen = self._ranks[frame.rank] = Seen(self.roles)
-        topics = self._read(frame, seen)
-        concerned = self._concerned.get(topics)
-        if concerned is None:
-            concerned = self._concerned[topics] = [
-                rule for rule in self.rules if any(topics & _BIT[topic] for topic in rule.topics)
-            ]
         made: list[Finding] = []
-        for rule in concerned:
+        for rule in self._rules_of(self._read(frame, seen)):
             try:
                 found = rule.feed(frame, seen)
             except Exception as error:  # noqa: BLE001  a defect of one rule must not silence the others
@@ -73,6 +80,58 @@ class Analysis:
             elif rule.name in seen.raised and not rule._up:
                 seen.raised.discard(rule.name)
         return made
+
+    def _rules_of(self, topics: int) -> list[Rule]:
+        concerned = self._concerned.get(topics)
+        if concerned is None:
+            concerned = self._concerned[topics] = [
+                rule for rule in self.rules if any(topics & _BIT[topic] for topic in rule.topics)
+            ]
+        return concerned
+
+    def _feed_stretch(self, stretch: Stretch) -> list[Finding]:
+        """Take the frames in which no rule would do anything but count at once, and the others one by one."""
+        columns = {role: key for key in stretch.values if (role := self.roles.of(key)) is not None}
+        known = columns.keys() <= _PASSED and roles.LOSS in columns
+        made: list[Finding] = []
+        at, alone = 0, 0
+        while at < len(stretch):
+            block = stretch.part(at, at + BLOCK)
+            taken = self._pass_over(block, columns) if known and not alone else 0
+            at += taken
+            if taken < len(block):
+                alone = alone - 1 if alone else 0 if taken else RETRY
+                made += self.feed(stretch.frame(at))
+                at += 1
+        return made
+
+    def _pass_over(self, stretch: Stretch, columns: dict[str, str]) -> int:
+        """How many of the frames need no look; they are counted, and part of the course."""
+        seen = self._ranks.setdefault(stretch.rank, Seen(self.roles))
+        lists = {role: stretch.values[key].tolist() for role, key in columns.items()}
+        if not all(map(math.isfinite, chain(*lists.values()))):
+            return 0
+        losses = Losses(stretch, lists[roles.LOSS], lists.get(roles.LEARNING_RATE), lists.get(roles.ACCURACY))
+        topics = _BIT[ANY] | _BIT[LOSS] | (_BIT[OTHER] if len(lists) > 1 else 0)
+        concerned = [rule for rule in self._rules_of(topics) if rule.every_rank or not stretch.rank]
+        for rule in concerned:
+            try:
+                losses.cut(rule.passes(losses, seen))
+            except Exception as error:  # noqa: BLE001  as above
+                self._give_up(rule, error)
+                return 0
+        losses.levels, losses.learned = seen.course.run(losses.losses)
+        losses.cut(len(losses.levels))
+        seen.steps += len(losses)
+        for rule in concerned if len(losses) else ():
+            try:
+                rule.pass_over(losses, seen)
+            except Exception as error:  # noqa: BLE001  as above
+                self._give_up(rule, error)
+                continue
+            if rule.name in seen.raised and not rule._up:
+                seen.raised.discard(rule.name)
+        return len(losses)
 
     def _give_up(self, rule: Rule, error: Exception) -> None:
         """A rule that failed is asked no more, and says so in its verdict."""

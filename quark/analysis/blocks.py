@@ -35,6 +35,24 @@ class Blocks:
             if len(self.values) == MOST:
                 self._merge()
 
+    def extend(self, values: list[float]) -> None:
+        """Take many finite values in, as ``add`` does one by one."""
+        if self._take == "max":
+            for value in values:
+                self.add(value)
+            return
+        held, mean, length = self._held, self._value, self.length
+        for value in values:
+            mean = mean + (value - mean) / (held + 1) if held else value
+            held += 1
+            if held == length:
+                self.values.append(mean)
+                held = 0
+                if len(self.values) == MOST:
+                    self._merge()
+                    length = self.length
+        self._held, self._value = held, mean
+
     def _merge(self) -> None:
         pairs = zip(self.values[::2], self.values[1::2], strict=True)
         self.values = [max(a, b) if self._take == "max" else a + (b - a) / 2 for a, b in pairs]

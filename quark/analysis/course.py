@@ -4,11 +4,17 @@ import math
 from statistics import median
 
 from .blocks import Blocks
-from .robust import Usual, log_of
+from .robust import HUBER, MEAN_TO_DEVIATION, Usual, log_of
 
 FIRST = 5
 LEARNED = 0.9
 """Below this share of its beginning the loss has begun to fall."""
+
+NEAR = 0.4
+"""A mean loss is near its best up to this distance."""
+
+SPIKE = 6.0
+"""Scales above the usual level from which a loss is more than noise."""
 
 
 class Course:
@@ -78,6 +84,61 @@ class Course:
         if self.mean < self.best:
             self.best = self.mean
 
+    def run(self, losses: list[float]) -> tuple[list[float], bool]:
+        """Take losses in as ``add`` does, at a fifth of its cost, up to the first that is in any way unusual.
+
+        That is one more than SPIKE scales above the usual level, or the fourth in a row that is far above the best; one
+        that turns ``far`` over; the first that is not positive.
+
+        Returns:
+            Those that were taken, on the scale, and whether ``learning`` was true after any of them.
+        """
+        if not self.usual.ready:
+            return [], False
+        usual, log, exp, sized = self.usual, math.log, math.exp, self._scale
+        mean, best, start, worst, high, noise = self.mean, self.best, self.start, self.worst, self.high, self.noise
+        location, scale, rate, floor = usual.location, usual.scale, usual.rate, usual.floor
+        was_far, learned, last = self.far, False, self.z
+        levels: list[float] = []
+        for loss in losses:
+            if sized:
+                level = math.asinh(loss / sized)
+            elif loss > 0.0:
+                level = log(loss) if loss > 1e-300 else -690.0
+            else:
+                break
+            distance = level - location
+            z = distance / scale
+            new_mean = mean + 0.1 * (level - mean)
+            new_best = new_mean if new_mean < best else best
+            new_noise = scale if z <= 3.0 else noise
+            over, above = new_mean - start, level - best
+            far = over > 0.405 + 2.0 * new_noise or (new_mean - new_best > 1.1 + new_noise and over > -0.69)
+            new_high = high + 1 if above > 0.69 and z > 3.0 and level > start - 0.69 else 0
+            if z > SPIKE or new_high > 3 or far is not was_far:
+                break
+            mean, best, noise, high, last = new_mean, new_best, new_noise, new_high, z
+            worst -= 0.1
+            worst = above if above > worst else worst
+            worst = worst if worst > 0.0 else 0.0
+            bound = HUBER * scale
+            step = bound if distance > bound else -bound if distance < -bound else distance
+            location += rate * step
+            spread = scale + rate * (MEAN_TO_DEVIATION * abs(step) - scale)
+            scale = spread if spread > floor else floor
+            levels.append(level)
+            if not learned and over < -0.1 and mean - best < NEAR:
+                learned = exp(over) < LEARNED
+        if levels:
+            self.count += len(levels)
+            self.seen += len(levels)
+            self.value, self.level, self.z = losses[len(levels) - 1], levels[-1], last
+            self.mean, self.best, self.worst, self.high, self.noise = mean, best, worst, high, noise
+            usual.count += len(levels)
+            usual.location, usual.scale = location, scale
+            self.blocks.extend(levels)
+        return levels, learned
+
     def _beginning(self) -> float:
         """The median of the first losses; the very first where the loss ran away from it at once."""
         first = self._first
@@ -104,7 +165,13 @@ class Course:
     @property
     def learning(self) -> bool:
         """Whether the loss has begun to fall and is not far from the best that it reached."""
-        return self.known and self.fallen < LEARNED and self.mean - self.best < 0.4
+        return self.known and self.fallen < LEARNED and self.mean - self.best < NEAR
+
+    @property
+    def far(self) -> bool:
+        """Whether the mean loss is above its beginning, or far above its best, by more than its noise explains."""
+        over = self.mean - self.start
+        return over > 0.405 + 2.0 * self.noise or (self.mean - self.best > 1.1 + self.noise and over > -0.69)
 
     def above_best(self) -> float:
         """The last loss as a factor of the best mean loss."""

@@ -65,3 +65,9 @@ class Streak:
             self.since = at
         self.count += 1
         return self.count
+
+    def repeat(self, hit: bool, times: int, at: int | None = None) -> None:
+        """Take so many looks of one kind, the first of them at the step ``at``."""
+        if times:
+            self.see(hit, at)
+            self.count += times - 1 if hit else 0

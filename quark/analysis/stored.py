@@ -1,8 +1,9 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from heapq import merge
-from itertools import groupby, repeat
+from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
 from .frames import BODIES, Frame, Framer
 from .rules import Finding
+from .stretch import Points, Stretch
 from .subject import StoredRun
 
 Row = tuple[int, str, Any, int | None, int | None, int]
@@ -25,50 +27,89 @@ def analyze_stored(run: StoredRun, config: AnalyzerEngineConfig) -> tuple[Analys
     """All rules over all of a stored run: the analysis, and its alerts as they would have been raised live."""
     analysis = Analysis(config)
     made: list[Finding] = []
-    for frame in stored_frames(run, analysis):
-        made += analysis.feed(frame)
+    for part in stored_parts(run, analysis):
+        made += analysis.feed(part)
     return analysis, made
 
 
-def stored_frames(run: StoredRun, analysis: Analysis, *, before: int | None = None) -> Iterator[Frame]:
-    """The frames of a stored run, attempt by attempt, the ranks of an attempt side by side as time went by.
+def stored_frames(run: StoredRun, analysis: Analysis, *, before: int) -> Iterator[Frame]:
+    """The frames of the attempts of a stored run before ``before``, one by one; see ``stored_parts``."""
+    for part in stored_parts(run, analysis, before=before):
+        yield from part.frames() if isinstance(part, Stretch) else (part,)
 
-    With ``before`` only those of earlier attempts. Metrics that no rule reads are not even loaded.
+
+def stored_parts(run: StoredRun, analysis: Analysis, *, before: int | None = None) -> Iterator[Frame | Stretch]:
+    """A stored run, attempt by attempt, the ranks of an attempt side by side as time went by: frames and stretches.
+
+    With ``before`` only earlier attempts. Metrics that no rule reads are not even loaded.
     """
     rows: dict[Writer, list[Row]] = {}
+    series: dict[Writer, list[Series]] = {}
     for kind, shape in BODIES.items():
         for attempt, rank, sequence, time_ns, step, epoch, item in run.items(kind, shape):
             rows.setdefault((attempt, rank), []).append((sequence, kind, item, step, epoch, time_ns))
     for key in run.keys():  # noqa: SIM118  it is no dictionary
         if analysis.roles.candidate(key):
-            _add_series(rows, run.series(key))
-    for attempt, writers in groupby(sorted(rows), key=itemgetter(0)):
+            for writer, part in _by_writer(run.series(key)):
+                series.setdefault(writer, []).append(part)
+    for attempt, writers in groupby(sorted({*rows, *series}), key=itemgetter(0)):
         if before is not None and attempt >= before:
             return
-        ranks = []
-        for writer in writers:
-            own = rows.pop(writer)
-            own.sort(key=itemgetter(0))
-            ranks.append(_frames(Framer(writer[1]), own))
+        alone = list(writers)
+        ranks = [
+            _frames(Framer(rank), _parts(rows.pop((attempt, rank), []), series.pop((attempt, rank), []), rank,
+                                         whole=len(alone) > 1))
+            for _, rank in alone
+        ]  # fmt: skip
         yield from ranks[0] if len(ranks) == 1 else merge(*ranks, key=attrgetter("time_ns"))
 
 
-def _add_series(rows: dict[Writer, list[Row]], series: Series) -> None:
-    if not len(series):
+def _by_writer(series: Series) -> Iterator[tuple[Writer, Series]]:
+    import numpy as np
+
+    writers = np.left_shift(series.attempts.astype(np.int64), 32) | series.ranks
+    if not len(writers) or writers.min() == writers.max():
+        yield from [((int(series.attempts[0]), int(series.ranks[0])), series)] if len(writers) else ()
         return
-    numbers, values, times = series.sequences.tolist(), series.values.tolist(), series.timestamps.tolist()
-    steps = [None if step < 0 else step for step in series.steps.tolist()]
-    epochs = [None if epoch < 0 else epoch for epoch in series.epochs.tolist()]
-    made: Iterator[Row] = zip(numbers, repeat(series.key), values, steps, epochs, times)
-    if all(column.min() == column.max() for column in (series.attempts, series.ranks)):
-        rows.setdefault((int(series.attempts[0]), int(series.ranks[0])), []).extend(made)
-        return
-    writers = zip(series.attempts.tolist(), series.ranks.tolist(), strict=True)
-    for writer, row in zip(writers, made, strict=True):
-        rows.setdefault(writer, []).append(row)
+    for writer in np.unique(writers).tolist():
+        columns = [getattr(series, name.name)[writers == writer] for name in fields(series)[1:]]
+        yield divmod(writer, 1 << 32), Series(series.key, *columns)
 
 
-def _frames(framer: Framer, rows: list[Row]) -> Iterator[Frame]:
+def _parts(rows: list[Row], series: list[Series], rank: int, *, whole: bool) -> Iterator[list[Row] | Stretch]:
+    """What a process recorded, in its order: rows, and stretches unless the frames are wanted as a ``whole``."""
+    import numpy as np
+
+    rows.sort(key=itemgetter(0))
+    if not series:
+        yield rows
+        return
+    points, at, taken = Points(series), 0, 0
+    others = np.array([row[0] for row in rows], np.int64)
+    for start, stop, stretch in () if whole else points.stretches(others, rank):
+        upto = int(np.searchsorted(others, points.sequences[start]))
+        yield sorted([*rows[taken:upto], *points.rows(at, start)], key=itemgetter(0))
+        yield stretch
+        at, taken = stop, upto
+    yield sorted([*rows[taken:], *points.rows(at, len(points))], key=itemgetter(0))
+
+
+def _frames(framer: Framer, parts: Iterator[list[Row] | Stretch]) -> Iterator[Frame | Stretch]:
+    for part in parts:
+        if isinstance(part, Stretch):
+            last = framer.close()
+            if last is not None:
+                yield last
+            yield part
+        else:
+            yield from _frames_of(framer, part)
+    last = framer.close()
+    if last is not None:
+        yield last
+
+
+def _frames_of(framer: Framer, rows: list[Row]) -> Iterator[Frame]:
+    """The frames that the rows complete; the last one stays open."""
     values: dict[str, float] = {}
     number = -1
     place: tuple[int | None, int | None, int] = (None, None, 0)
@@ -89,6 +130,3 @@ def _frames(framer: Framer, rows: list[Row]) -> Iterator[Frame]:
         done = framer.metrics(values, *place)
         if done is not None:
             yield done
-    last = framer.close()
-    if last is not None:
-        yield last

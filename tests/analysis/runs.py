@@ -60,9 +60,9 @@ def parameter(
     }, step=step)  # fmt: skip
 
 
-def event(run: MemoryRunHandle, event_type: str, step: int | None = None, **payload: Any) -> None:
+def event(run: MemoryRunHandle, event_type: str, at: int | None = None, /, **payload: Any) -> None:
     """An event."""
-    run.emit(EventRecord, {"event_type": event_type, "severity": "info", "payload": payload}, step=step)
+    run.emit(EventRecord, {"event_type": event_type, "severity": "info", "payload": payload}, step=at)
 
 
 def telemetry(run: MemoryRunHandle, step: int, **fields: Any) -> None:

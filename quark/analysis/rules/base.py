@@ -9,6 +9,7 @@ from ...records.thresholds import AnalyzerEngineConfig, AnalyzerThresholds
 from ..course import Course
 from ..frames import Frame
 from ..roles import Roles
+from ..stretch import Losses
 
 SEVERITIES: tuple[str, ...] = get_args(AlertSeverity)
 _DEFAULTS = AnalyzerThresholds()
@@ -189,6 +190,17 @@ class Rule:
     def look(self, frame: Frame, seen: Seen) -> None:
         """Look at a frame and ``alert`` or ``clear``."""
         raise NotImplementedError
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """How many frames, from the first one on, ``pass_over`` can take in the place of ``look``: none by default.
+
+        They hold a training loss, and at most a learning rate and an accuracy; of these losses none is unusual (see
+        ``Course.run``), and whether the course is ``far`` does not change.
+        """
+        return 0
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """Take the frames, which are part of the course by now: all that ``look`` would have kept of them."""
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Time goes by and nothing is recorded; alerts that come of that."""

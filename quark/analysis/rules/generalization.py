@@ -8,6 +8,7 @@ from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..latch import Streak
 from ..robust import ratio
+from ..stretch import Losses
 from .base import LOSS, OTHER, VALIDATION, Levels, Rule, Seen, evidence, number
 
 
@@ -73,6 +74,17 @@ class OverfittingOnset(Rule):
             self._literal(frame, seen, gap)
         if not self.absolute and seen.validation > 0:
             self._relative(frame, seen, gap)
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All, once there is a mean of the training loss: without a validation loss nothing is compared."""
+        return 0 if self._train is None else len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """They are part of the mean."""
+        mean = self._train or 0.0
+        for loss in losses.losses:
+            mean = mean + 0.1 * (loss - mean)
+        self._train = mean
 
     def _relative(self, frame: Frame, seen: Seen, gap: float) -> None:
         value = seen.validation or 0.0
@@ -178,3 +190,7 @@ class TrainEvalMismatch(Rule):
                 evidence=[evidence("metric", seen.key("train_eval_loss"),
                                    "relative: loss in eval mode by loss in train mode", times, 1.5, None, frame.step)],
             )  # fmt: skip
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All: they hold nothing that this rule looks at."""
+        return len(losses)

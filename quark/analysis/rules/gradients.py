@@ -6,6 +6,7 @@ from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame, Layer
 from ..latch import Latch
 from ..robust import Usual, log_of, norm_of
+from ..stretch import Losses
 from .base import EVENT, LOSS, OTHER, PROBE, Levels, Rule, Seen, evidence, number
 from .probes import gradient_layers, motion
 
@@ -62,6 +63,10 @@ class ExplodingGradients(Rule):
             self._broken(frame, seen)
         elif seen.loss is not None and self._grown.raised and seen.course.high >= 4 and not self.absolute:
             self._consequence(frame, seen)
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All: they hold nothing that this rule looks at."""
+        return len(losses)
 
     def _total(self, frame: Frame, seen: Seen) -> float | None:
         if seen.gradient_norm is not None:

@@ -2,10 +2,12 @@
 
 import math
 from collections import deque
+from itertools import pairwise
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..blocks import line_through
 from ..frames import Frame
+from ..stretch import Losses
 from .base import LOSS, OTHER, Rule, Seen, evidence, number
 
 
@@ -63,6 +65,23 @@ class LossSpike(Rule):
             return
         if seen.steps - self._restarted > 20:
             self._begin(frame, seen)
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All up to a jump of the learning rate; none while a spike is watched."""
+        if self._left:
+            return 0
+        if losses.rates is not None:
+            rates = [self._rate or 0.0, *losses.rates]
+            jumps = (place for place, (old, new) in enumerate(pairwise(rates)) if old > 0 and new > 1.5 * old)
+            return next(jumps, len(losses))
+        return len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """They are what is usual."""
+        self.judged = True
+        self._calm.extend(losses.levels[-5:])
+        if losses.rates is not None:
+            self._rate = losses.rates[-1]
 
     def _usual(self, level: float) -> float:
         return sorted(self._calm)[len(self._calm) // 2] if self._calm else level
@@ -183,6 +202,21 @@ class NoLearning(Rule):
                                frame.step)],
         )  # fmt: skip
 
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All before the next look that is due."""
+        return max(self._due - 1 - seen.course.seen, 0) if seen.course.positive else len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """Their epochs and accuracies are known."""
+        if len(self._epochs) < 3:
+            epochs = dict.fromkeys(epoch for epoch in losses.stretch.epochs.tolist() if epoch >= 0)
+            for epoch in epochs:
+                if len(self._epochs) < 3:
+                    self._epochs.add(epoch)
+        if losses.accuracies is not None:
+            accuracy = losses.accuracies[-1]
+            self._accuracy = accuracy / 100.0 if accuracy > 1.0 else accuracy
+
 
 def _chance(value: float, mean: float) -> int | None:
     """The number of classes, up to twelve, among which a network guesses whose mean log loss is ``mean``."""
@@ -236,3 +270,7 @@ class Plateau(Rule):
             evidence=[evidence("metric", seen.key("loss"), "relative: change over the last 40 %",
                                change, 0.01, None, frame.step)],
         )  # fmt: skip
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All before the next look that is due."""
+        return max(self._due - 1 - seen.course.seen, 0)

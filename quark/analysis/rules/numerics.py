@@ -3,6 +3,7 @@
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..roles import LOSS, VALIDATION_LOSS, role_of
+from ..stretch import Losses
 from .base import EVENT, PROBE, TELEMETRY, Rule, Seen, evidence
 from .base import LOSS as LOSS_TOPIC
 
@@ -50,6 +51,16 @@ class NonfiniteValues(Rule):
             if self._clean >= 50:
                 self._clean = self._broken = 0
                 self.clear("loss")
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All but the fiftieth finite loss, with which it is over."""
+        return max(49 - self._clean, 0) if self.up("loss") else len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """They are finite."""
+        self.judged = True
+        if self.up("loss"):
+            self._clean += len(losses)
 
     def _events(self, frame: Frame, seen: Seen) -> None:
         for event in frame.events:

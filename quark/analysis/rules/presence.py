@@ -5,6 +5,7 @@ from statistics import median
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
+from ..stretch import Losses, first
 from .base import ANY, EVENT, LOSS, PROBE, VALIDATION, Finding, Rule, Seen, evidence
 
 
@@ -60,6 +61,34 @@ class Stalled(Rule):
             self._pauses[count % 200] = gap
         if gap > self._longest:
             self._longest = gap
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All before the first long pause."""
+        import numpy as np
+
+        if self._last is None:
+            return 0
+        return first(np.diff(losses.stretch.times, prepend=self._last.time_ns) > self.LEAST_NS)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """Their pauses are usual ones; of more than 200 the last are kept."""
+        import numpy as np
+
+        start = self._last.time_ns if self._last is not None else 0
+        gaps: list[int] = [gap for gap in np.diff(losses.stretch.times, prepend=start).tolist() if gap >= 0]
+        self._last = losses.stretch.frame(-1)
+        if not gaps:
+            return
+        self._longest = max(self._longest, *gaps)
+        room = 200 - len(self._pauses)
+        self._pauses += gaps[:room]
+        self._count += len(gaps)
+        late = gaps[room:][-200:]
+        for count, gap in enumerate(late, self._count - len(late) + 1):
+            self._pauses[count % 200] = gap
+        self.judged = self._count >= 10
+        if self._up:
+            self.clear()
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Nothing comes: is that unusual by now?"""
@@ -133,6 +162,12 @@ class CheckpointGap(Rule):
                                    3 * usual / 60e9, self._step, frame.step)],
             )  # fmt: skip
 
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All before it has been too long; once that is said, all."""
+        if self._last is None or len(self._gaps) < 2 or self.up():
+            return len(losses)
+        return first(losses.stretch.times - self._last > max(3 * median(self._gaps), self.LEAST_NS))
+
 
 class EvalGap(Rule):
     """No evaluation for unusually long.
@@ -182,7 +217,7 @@ class EvalGap(Rule):
         self.judged = True
         steps, time_ns, since = self._at
         gap, usual = seen.steps - steps, median(self._gaps)
-        limit = max(3 * usual, 2.2 * max(self._gaps), self.LEAST_STEPS)
+        limit = self._most()
         if gap > limit and frame.time_ns - time_ns > self.LEAST_NS:
             self.alert(
                 frame, "warning", subject=seen.key("validation_loss"), since=since,
@@ -193,3 +228,16 @@ class EvalGap(Rule):
                 evidence=[evidence("metric", seen.key("validation_loss"),
                                    "relative: steps since the last evaluation", gap, limit, since, frame.step)],
             )  # fmt: skip
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All before it has been too long; once that is said, all."""
+        import numpy as np
+
+        if self._at is None or len(self._gaps) < 2 or self.up():
+            return len(losses)
+        steps, time_ns, _ = self._at
+        gaps = np.arange(1, len(losses) + 1) + (seen.steps - steps)
+        return first((gaps > self._most()) & (losses.stretch.times - time_ns > self.LEAST_NS))
+
+    def _most(self) -> float:
+        return max(3 * median(self._gaps), 2.2 * max(self._gaps), self.LEAST_STEPS)

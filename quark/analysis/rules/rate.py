@@ -6,7 +6,8 @@ from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..latch import Latch, Streak
 from ..robust import eased, ratio
-from .base import LOSS, PROBE, Rule, Seen, evidence, number
+from ..stretch import Losses
+from .base import LOSS, PROBE, SEVERITIES, Rule, Seen, evidence, number
 from .probes import motion
 
 
@@ -49,9 +50,7 @@ class LearningRateTooHigh(Rule):
         if seen.loss is None or not course.known or not course.positive:
             return
         self.judged = True
-        over = course.mean - course.start
-        noise = course.noise
-        far = over > 0.405 + 2.0 * noise or (course.mean - course.best > 1.1 + noise and over > -0.69)
+        far = course.far
         high = self._high.see(far, frame.step)
         if course.learning and not far:
             self.clear()
@@ -65,6 +64,20 @@ class LearningRateTooHigh(Rule):
                 evidence=[evidence("metric", seen.key("loss"), "relative: mean loss by its best", times,
                                    1.5, self._high.since, frame.step)],
             )  # fmt: skip
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All, unless the loss is far above what it was and that is still to be said."""
+        far = seen.course.positive and seen.course.far
+        return 0 if far and self._up.get(None, 0) < SEVERITIES.index("error") else len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """The loss is still as far away as it was, or it is not and may have come back."""
+        if not seen.course.positive:
+            return
+        self.judged = True
+        self._high.repeat(seen.course.far, len(losses), int(losses.stretch.steps[0]))
+        if losses.learned and not seen.course.far:
+            self.clear()
 
     def _updates(self, frame: Frame, seen: Seen) -> None:
         whole = motion(frame)
@@ -141,3 +154,14 @@ class LearningRateTooLow(Rule):
             )  # fmt: skip
         elif not self._slow.raised:
             self.clear()
+
+    def passes(self, losses: Losses, seen: Seen) -> int:
+        """All: no update is in them."""
+        return len(losses)
+
+    def pass_over(self, losses: Losses, seen: Seen) -> None:
+        """The learning rate is known, and which way it went."""
+        for rate in losses.rates or ():
+            if self._rate is not None and rate != self._rate:
+                self._rising = rate > self._rate
+            self._rate = rate
