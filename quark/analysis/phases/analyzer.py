@@ -12,6 +12,7 @@ from ...records.grammar import one_of, shown
 from ...records.literals import PHASE_NAMES
 from ...records.thresholds import PhaseAnalyzerConfig, PhaseAnalyzerThresholds
 from ..subject import Subject
+from .bending import fit
 from .course import Courses, courses_of
 from .curve import Curve
 from .naming import Departure, Stretch, departures, named
@@ -126,10 +127,13 @@ class Span:
 def phases_of(courses: Courses, limits: PhaseAnalyzerThresholds) -> list[Span]:
     """The phases of the curves of a run, in the order of their steps."""
     main = courses.main
-    spans = [] if main is None else [_span(main, one, limits) for one in named(main, limits)]
-    if main is not None and courses.validation is not None:
-        for one in departures(main, courses.validation, limits):
-            spans = _laid_over(spans, _departure_span(courses.validation, one, limits, main))
+    spans: list[Span] = []
+    if main is not None:
+        course = fit(main.levels)
+        spans = [_span(main, one, limits) for one in named(main, course, limits)]
+        if courses.validation is not None:
+            for one in departures(main, course, courses.validation, limits):
+                spans = _laid_over(spans, _departure_span(courses.validation, one, limits, main))
     broken = courses.broken
     if broken is not None:
         end = EvidenceRecord(kind="metric", source=courses.key, summary="the loss is not a finite number",

@@ -45,12 +45,11 @@ class Stretch:
     last_level: float
 
 
-def named(curve: Curve, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
-    """The stretches of a curve, neighbours of one name joined."""
+def named(curve: Curve, course: Fit, limits: PhaseAnalyzerThresholds) -> tuple[Stretch, ...]:
+    """The stretches of a curve, ``course`` being what it is below its noise; neighbours of one name joined."""
     if len(curve) * curve.points <= limits.initialization_points:
         first, last = float(curve.levels[0]), float(curve.levels[-1])
         return (Stretch("initialization_adaptation", 0, len(curve), last - first, first, last),)
-    course = fit(curve.levels)
     rates = _rates(curve, course.slopes)
     names: list[PhaseName] = [_name(rate, t, limits) for rate, t in zip(rates.tolist(), course.t.tolist(), strict=True)]
     for start, stop in _runaways(curve, course, limits):
@@ -197,18 +196,19 @@ class Departure:
     gap: float
 
 
-def departures(train: Curve, validation: Curve, limits: PhaseAnalyzerThresholds) -> list[Departure]:
-    """The stretches of the validation curve that are overfitting."""
+def departures(
+    train: Curve, course: Fit, validation: Curve, limits: PhaseAnalyzerThresholds
+) -> list[Departure]:  # fmt: skip
+    """The stretches of the validation curve that are overfitting, ``course`` being ``train`` below its noise."""
     import numpy as np
 
     if train.positive != validation.positive or len(validation) < SHORTEST:
         return []
     steps = (train.first + train.last) / 2
-    course = fit(train.levels).levels
     made: list[Departure] = []
     for start, stop, low, high in _rises(validation):
         at = [_middle(validation, start), _middle(validation, stop - 1)]
-        before, after = (float(level) for level in np.interp(at, steps, course))
+        before, after = (float(level) for level in np.interp(at, steps, course.levels))
         one = Departure(start, stop, high - low, before - after, high - after)
         if (
             one.regression >= math.log1p(limits.overfitting_min_validation_regression)
