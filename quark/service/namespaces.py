@@ -101,17 +101,17 @@ class Namespaces:
         return names
 
     def keep_open_if(self, name: str, wanted: "Callable[[SqlStore], bool]") -> None:
-        """Look into a namespace that is there; it stays open if it is wanted so."""
-        with self._lock:
-            if name in self._open:
-                return
-            store = self._make(name)
-            try:
-                if wanted(store):
-                    self._open[name] = store
-            finally:
-                if name not in self._open:
-                    store.close()
+        """Look into a namespace that is there; it stays open if it is wanted so. Nobody waits for the look."""
+        if name in self._open:
+            return
+        store, kept = self._make(name), None
+        try:
+            if wanted(store):
+                with self._lock:
+                    kept = self._open.setdefault(name, store)
+        finally:
+            if kept is not store:
+                store.close()
 
     def close(self) -> None:
         """Close all stores."""
