@@ -11,7 +11,10 @@ MACHINE_EVERY_NS = 1_000_000_000
 
 
 class Pace:
-    """Measures the steps of a training between ``asked`` (for data), ``begins`` and ``ends``, until ``close``.
+    """Measures the steps of a training; a step is one batch, or several whose gradients add up.
+
+    Each batch is ``asked`` for, ``begins`` and is ``through``; each step ``ends`` with its last batch. Cold caches make
+    every call dear beside a step of a network, so few are needed.
 
     Args:
         run: the session; a SystemTelemetry that its user attached measures by itself, and nothing is measured twice.
@@ -22,10 +25,11 @@ class Pace:
         self._primary = run.rank == 0
         self._telemetry = telemetry_for(run) if wanted else None
         self._asked = self._begun = perf_counter_ns()
-        self._data_ns = self._samples = 0
-        self._due = 0
-        self._window_ns = self._window_samples = 0
         self._within = False
+        self._batch = 0, 0
+        self._data_ns = self._compute_ns = 0
+        self._window_ns = self._samples = self._tokens = 0
+        self._due = 0
 
     def close(self) -> None:
         """The training is over: what else goes on in the run measures its steps itself."""
@@ -37,49 +41,64 @@ class Pace:
         self._asked = perf_counter_ns()
 
     def paused(self, seconds: float) -> None:
-        """Something else took time, within a step or between two."""
+        """Something else took time, within a batch or between two."""
         if self._within:
+            self._asked += int(seconds * 1e9)
             self._begun += int(seconds * 1e9)
         else:
             self._asked = perf_counter_ns()
 
-    def begins(self, batch: Any) -> None:
-        """The batch is there and the training on it begins."""
+    def begins(self, samples: int, tokens: int = 0) -> None:
+        """A batch of so many samples (and tokens, where they are known) is there, and the training on it begins."""
         self._begun = perf_counter_ns()
-        self._data_ns = self._begun - self._asked
-        self._samples = samples_in(batch)
+        self._batch = samples, tokens
         self._within = True
 
-    def ends(self, step: int, epoch: int) -> dict[str, Any]:
-        """The step is through, the next batch is asked for: the metrics of its row."""
-        compute, data = perf_counter_ns() - self._begun, self._data_ns
+    def through(self, now_ns: int) -> None:
+        """The batch was through at ``now_ns`` of ``time.perf_counter_ns``, and the next one is asked for."""
+        samples, tokens = self._batch
+        self._samples += samples
+        self._tokens += tokens
+        self._data_ns += self._begun - self._asked
+        self._compute_ns += now_ns - self._begun
+        self._window_ns += now_ns - self._asked
+        self._asked = now_ns
         self._within = False
-        row: dict[str, Any] = {}
-        if self._telemetry is not None:
-            self._window_ns += data + compute
-            self._window_samples += self._samples
-            times = {
-                "step_time_ms": (data + compute) // 100 / 10_000, "data_time_ms": data // 100 / 10_000,
-                "compute_time_ms": compute // 100 / 10_000,
-            }  # fmt: skip
-            if self._begun >= self._due:
-                first, self._due = self._due == 0, self._begun + MACHINE_EVERY_NS
-                self._telemetry.record_step(step, epoch=epoch, **times)
-                rate = self.throughput()
-                if not first:  # the first step warms up, and tells nothing of the pace
-                    row.update(rate)
-            elif self._primary:
-                row.update((f"system/runtime/{name}", value) for name, value in times.items())
-        self._asked = perf_counter_ns()
-        return row
+
+    def ends(self, row: dict[str, Any], step: int, epoch: int) -> None:
+        """The step is through: its times come into ``row``; once a second the machine is recorded, and the throughput.
+
+        The record of the machine holds the times of its step, and brings them as metrics too.
+        """
+        if self._within:
+            self.through(perf_counter_ns())
+        data, compute, telemetry = self._data_ns, self._compute_ns, self._telemetry
+        self._data_ns = self._compute_ns = 0
+        if telemetry is None:
+            return
+        if self._begun < self._due:
+            if self._primary:
+                row["system/runtime/step_time_ms"] = (data + compute) // 100 / 10_000
+                row["system/runtime/data_time_ms"] = data // 100 / 10_000
+                row["system/runtime/compute_time_ms"] = compute // 100 / 10_000
+            return
+        first, self._due = self._due == 0, self._begun + MACHINE_EVERY_NS
+        telemetry.record_step(
+            step, epoch=epoch, step_time_ms=(data + compute) / 1e6, data_time_ms=data / 1e6,
+            compute_time_ms=compute / 1e6,
+        )  # fmt: skip
+        rate = self.throughput()
+        if not first:  # the first step warms up, and tells nothing of the pace
+            row.update(rate)
 
     def throughput(self) -> dict[str, float]:
-        """Samples a second of this process since the last call; empty where none were counted."""
-        nanoseconds, samples = self._window_ns, self._window_samples
-        self._window_ns = self._window_samples = 0
-        if not self._primary or nanoseconds <= 0 or samples <= 0:
+        """Samples and tokens a second of this process since the last call; without what nobody counted."""
+        seconds, samples, tokens = self._window_ns / 1e9, self._samples, self._tokens
+        self._window_ns = self._samples = self._tokens = 0
+        if not self._primary or self._telemetry is None or seconds <= 0:
             return {}
-        return {"system/throughput/samples_per_s": samples / (nanoseconds / 1e9)}
+        amounts = {"system/throughput/samples_per_s": samples, "system/throughput/tokens_per_s": tokens}
+        return {key: amount / seconds for key, amount in amounts.items() if amount}
 
 
 def samples_in(batch: Any, depth: int = 3) -> int:

@@ -9,7 +9,7 @@ from ignite.engine import Events
 import quark
 
 from ..optimizers import LearningRates
-from ..pace import Pace
+from ..pace import Pace, samples_in
 from ..settings import plain
 from .engines import Checkpoints, early_stopping, reason_of
 from .values import numbers
@@ -100,13 +100,14 @@ class TrainerEvents:
         self._row = dict(numbers(self._rates.read(self._optimizers), "")) if self._optimizers else {}
         if self._engine is not None:
             self._engine.begin_step(state.iteration, epoch=state.epoch)
-        pace.begins(state.batch)
+        pace.begins(samples_in(state.batch))
 
     def _ends(self) -> None:
         state, logger, pace = self._trainer.state, self._logger, self._pace
         if pace is None:
             return
-        row = {**self._row, **pace.ends(state.iteration, state.epoch)}
+        row, self._row = self._row, {}
+        pace.ends(row, state.iteration, state.epoch)
         if self._engine is not None:
             self._engine.end_step()
         logger.last_step, logger.last_epoch = state.iteration, state.epoch

@@ -16,7 +16,7 @@ except ImportError as missing:
     ) from missing
 
 from ..optimizers import norm_of
-from ..pace import Pace
+from ..pace import Pace, samples_in
 from ..runs import Plan
 from .calls import Call, calls, listen
 from .recording import Recording, number
@@ -214,13 +214,14 @@ class QuarkCallback(keras.callbacks.Callback):
             self._scale = number(optimizer.scale_loss(1.0))
         if self._learning_rates and optimizer is not None:
             self._row["optimizer/lr"] = number(optimizer.learning_rate)
-        pace.begins(data)
+        pace.begins(samples_in(data))
 
     def _step_ends(self) -> None:
         pace, recording = self._pace, self._recording
         if pace is None or not recording.active:
             return
-        row, self._row = {**self._row, **pace.ends(self._step, self._epoch)}, {}
+        row, self._row = self._row, {}
+        pace.ends(row, self._step, self._epoch)
         if self._engine is not None:
             self._engine.end_step()
         if self._grad_norms:

@@ -129,7 +129,7 @@ class QuarkCallback(Bridged):
             learning_rates=self._learning_rates, engine=self._engine_of(trainer, pl_module, run),
         )  # fmt: skip
         self._listen(trainer)
-        self._steps.resume_clock()
+        self._steps.pace.asked()
 
     def _engine_of(self, trainer: Any, module: Any, run: Any) -> Any:
         if self._hooks is None or run.rank != 0:
@@ -199,10 +199,9 @@ class QuarkCallback(Bridged):
             trainer.loggers = [logger for logger in trainer.loggers if logger is not substitute]
         recording = self._recording
         if steps is not None:
-            steps.close()
-        if steps is not None and recording.last_step is not None and recording.active:
-            rate = steps.throughput()
-            if rate:
+            rate = steps.pace.throughput()
+            steps.pace.close()
+            if rate and recording.last_step is not None and recording.active:
                 recording.run.log_values(rate, step=recording.last_step, epoch=recording.last_epoch)
 
     # Steps of the training
@@ -277,7 +276,7 @@ class QuarkCallback(Bridged):
         seconds = time.perf_counter() - self._stage_began
         run.log_values({f"system/{stage}/duration_s": seconds}, step=current_step(trainer), epoch=trainer.current_epoch)
         if self._steps is not None:
-            self._steps.resume_clock()
+            self._steps.pace.asked()
 
     def _saved(self, trainer: Any, path: str, weights_only: bool, seconds: float) -> None:
         steps, last = self._steps, self._recording.last_step
@@ -285,7 +284,7 @@ class QuarkCallback(Bridged):
         step = current_step(trainer) if within or last is None else last
         self._recording.saved(trainer, path, weights_only, seconds, step)
         if steps is not None:
-            steps.paused(seconds)
+            steps.pace.paused(seconds)
 
     # The checkpoint carries the run
 

@@ -1,18 +1,18 @@
 """QuarkCallback: records what a Transformers Trainer does, as ``Trainer(callbacks=[QuarkCallback()])``."""
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quark
 
+from ..pace import Pace
 from ..runs import Plan
 from .recording import CARRIED, Recording, anybody
-from .steps import StepClock, epoch_of
-from .trainers import calling_trainer, wrap
+from .steps import amounts_in, epoch_of, learning_rates
+from .trainers import Method, calling_trainer, wrap
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -78,13 +78,15 @@ class QuarkCallback(TrainerCallback):
     def _forget(self) -> None:
         """Nothing goes on."""
         self._trainer: Any = None
-        self._clock: StepClock | None = None
+        self._pace: Pace | None = None
         self._probes: list[Any] = []
+        self._values: dict[str, Any] = {}
+        self._amounts = (0, 0)
         self._row: tuple[int, int, dict[str, Any]] | None = None
         self._position = (0, 0)
         self._main_input = "input_ids"
         self._saving_s: float | None = None
-        self._hidden = self._together = False
+        self._primary = self._hidden = self._together = False
 
     @property
     def run(self) -> Any:
@@ -104,7 +106,8 @@ class QuarkCallback(TrainerCallback):
 
     def _found(self, trainer: Any) -> Any:
         if trainer is not None:
-            wrap(trainer, self)
+            needless = [] if self._grad_norms else ["_get_grad_norm"]
+            wrap(trainer, self, needless if trainer.args.logging_nan_inf_filter else [*needless, "training_step"])
         return trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **given: Any) -> None:
@@ -119,8 +122,8 @@ class QuarkCallback(TrainerCallback):
             return
         if isinstance(getattr(state, "stateful_callbacks", None), dict):
             state.stateful_callbacks[CARRIED] = self._recording.carried()
-        primary = run.rank == 0
-        self._clock = StepClock(run, primary=primary, telemetry=self._telemetry, learning_rates=self._learning_rates)
+        primary = self._primary = run.rank == 0
+        self._pace = Pace(run, wanted=self._telemetry)
         self._main_input = getattr(model, "main_input_name", "input_ids")
         self._together = args.world_size > 1
         self._hidden = primary and args.logging_nan_inf_filter
@@ -139,17 +142,16 @@ class QuarkCallback(TrainerCallback):
         self._write_row()
         for probe in self._probes:
             probe.end_step()
-        if self._clock is not None and self._recording.primary:
-            rate = self._clock.throughput()
-            if rate and self._position[0]:
+        if self._pace is not None:
+            rate = self._pace.throughput()
+            self._pace.close()
+            if rate and self._position[0] and self._recording.primary:
                 self.run.log_values(rate, step=self._position[0], epoch=self._position[1])
-        if self._clock is not None:
-            self._clock.close()
 
-    def breakable(self, original: Callable[..., Any], arguments: Any, options: Any) -> Any:
+    def breakable(self, method: Method, arguments: Any, options: Any) -> Any:
         """Run a part of the training that nobody but an exception breaks off."""
         try:
-            return original(*arguments, **options)
+            return method.original(*arguments, **options)
         except BaseException as error:
             if self._recording.active:
                 self._end_steps()
@@ -157,14 +159,14 @@ class QuarkCallback(TrainerCallback):
                 self._forget()
             raise
 
-    def alone(self, trainer: Any, stage: str, original: Callable[..., Any], arguments: Any, options: Any) -> Any:
+    def alone(self, method: Method, arguments: Any, options: Any) -> Any:
         """Evaluate or predict: within a training a part of it, else a run of its own."""
-        recording = self._recording
+        recording, trainer = self._recording, method.trainer
         if recording.active:
-            return original(*arguments, **options)
-        recording.begin(trainer, trainer.args, trainer.state, trainer.model, stage=stage)
+            return method.original(*arguments, **options)
+        recording.begin(trainer, trainer.args, trainer.state, trainer.model, stage=method.name)
         try:
-            result = original(*arguments, **options)
+            result = method.original(*arguments, **options)
         except BaseException as error:
             recording.fail(error)
             raise
@@ -175,32 +177,40 @@ class QuarkCallback(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The data of the epoch's first step is asked for."""
-        if self._clock is not None:
-            self._clock.asks()
+        if self._pace is not None:
+            self._pace.asked()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **given: Any) -> None:
         """The batches of a step are here."""
-        if self._clock is None:
+        pace = self._pace
+        if pace is None:
             return
-        self._write_row()
+        if self._row is not None:
+            self._write_row()
         for probe in self._probes:
             probe.begin_step(state.global_step + 1, epoch=int(state.epoch or 0.0))
-        self._clock.begins(optimizer)
+        pace.begins(*self._amounts)
+        self._amounts = 0, 0
+        if self._learning_rates and self._primary and optimizer is not None:
+            self._values = learning_rates(optimizer)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
         """The optimizer has stepped; what the Trainer logs of the step comes right afterwards."""
-        clock, run = self._clock, self.run
-        if clock is None or run is None:
+        pace = self._pace
+        if pace is None:
             return None
         for probe in self._probes:
             probe.end_step()
         step, epoch = self._position = state.global_step, epoch_of(state)
-        row = clock.ends(step, epoch)
-        if run.rank == 0 and (control.should_log or (self._every is not None and step % self._every == 0)):
-            self._row = step, epoch, row
-            if not control.should_log:
-                self._write_row()
-        return self._heed_stop(args, state, control)
+        row, self._values = self._values, {}
+        pace.ends(row, step, epoch)
+        run = self._recording.run
+        if self._primary:
+            if control.should_log:
+                self._row = step, epoch, row
+            elif self._every is not None and step % self._every == 0:
+                run.step(step, row, epoch=epoch)
+        return self._heed_stop(args, state, control) if self._together or run.stop_requested else None
 
     def _write_row(self) -> None:
         if self._row is not None:
@@ -218,34 +228,50 @@ class QuarkCallback(TrainerCallback):
         control.should_training_stop = True
         return control
 
-    def seen(self, name: str, original: Callable[..., Any], arguments: Any, options: Any) -> Any:
-        """Run a method of the Trainer, and look at how long it took or what it returned."""
-        clock, began = self._clock, time.perf_counter()
-        if clock is not None and name == "get_batch_samples":
-            clock.asks()
-        result = original(*arguments, **options)
-        if clock is None:
-            return result
+    def fetches(self, method: Method, arguments: Any, options: Any) -> Any:
+        """Fetch the batches of a step, and count what is in them."""
+        pace = self._pace
+        if pace is None:
+            return method.original(*arguments, **options)
+        pace.asked()
+        fetched = method.original(*arguments, **options)
         try:
-            if name == "get_batch_samples":
-                clock.counts(result[0], self._main_input)
-            elif name == "training_step" and self._hidden:
-                self._see_loss(result)
-            elif name == "_get_grad_norm" and self._grad_norms and result is not None:
-                clock.add("optimizer/grad_norm", result)
-            elif name == "_save_checkpoint":
-                self._saving_s = time.perf_counter() - began
+            self._amounts = amounts_in(fetched[0], self._main_input)
         except Exception as error:  # noqa: BLE001  our fault must not reach the training
-            self.run.report(f"transformers{name if name[0] == '_' else '_' + name}", error)
-        return result
+            self.run.report("transformers_batches", error)
+        return fetched
+
+    def trains(self, method: Method, arguments: Any, options: Any) -> Any:
+        """Train on a batch, and look at its loss.
+
+        The Trainer puts the mean of the losses before in the place of one that is no number, and logs that. It has just
+        been told to look at every loss itself, so that reading it here waits for nothing more.
+        """
+        loss = method.original(*arguments, **options)
+        if self._hidden:
+            try:
+                self._see_loss(loss)
+            except Exception as error:  # noqa: BLE001  our fault must not reach the training
+                self.run.report("transformers_loss", error)
+        return loss
+
+    def takes_norm(self, method: Method, arguments: Any, options: Any) -> Any:
+        """Take the norm of the gradients."""
+        norm = method.original(*arguments, **options)
+        if self._pace is not None and self._grad_norms and norm is not None:
+            self._values["optimizer/grad_norm"] = norm
+        return norm
+
+    def saves(self, method: Method, arguments: Any, options: Any) -> Any:
+        """Write a checkpoint, and see how long it takes."""
+        began = time.perf_counter()
+        saved = method.original(*arguments, **options)
+        self._saving_s = time.perf_counter() - began
+        return saved
 
     def _see_loss(self, loss: Any) -> None:
-        """The Trainer puts the mean of the losses before in the place of one that is no number, and logs that.
-
-        It has just been told to look at every loss itself, so that reading it here waits for nothing more.
-        """
-        value = float(loss)
-        if not math.isfinite(value):
+        value = loss.item()
+        if value - value != 0.0:
             step, epoch = self._position
             self.run.log_values({"train/loss": value}, step=step + 1, epoch=epoch)
 

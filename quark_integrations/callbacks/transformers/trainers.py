@@ -5,13 +5,17 @@ Trainer is looked up among the callers, once, and a few methods of that one obje
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 DEEPEST = 25
-BREAKABLE = ("_inner_training_loop", "_run_epoch", "_finalize_training")
-"""An exception that leaves one of these has ended the training; which of them there are differs by version."""
-ALONE = ("evaluate", "predict")
-SEEN = ("get_batch_samples", "training_step", "_get_grad_norm", "_save_checkpoint")
+HEARD = {
+    # An exception that leaves one of these three has ended the training; which of them there are differs by version.
+    "_inner_training_loop": "breakable", "_run_epoch": "breakable", "_finalize_training": "breakable",
+    "evaluate": "alone", "predict": "alone", "get_batch_samples": "fetches", "training_step": "trains",
+    "_get_grad_norm": "takes_norm", "_save_checkpoint": "saves",
+}  # fmt: skip
+"""Methods of a Trainer, and the method of the callback that each is run by."""
 
 
 def calling_trainer() -> Any:
@@ -27,30 +31,40 @@ def calling_trainer() -> Any:
     return None
 
 
-class Wrapped:
-    """A method of one Trainer object, with what the callback wants to know around it."""
+class Method:
+    """A method of one Trainer object that is run by the callback, as long as that is one of the Trainer's callbacks.
+
+    Attributes:
+        trainer: the Trainer.
+        name: the name of the method.
+        original: the method as it would be without the callback.
+    """
 
     def __init__(self, trainer: Any, name: str, callback: Any) -> None:
-        self._trainer = trainer
-        self._name = name
+        self.trainer = trainer
+        self.name = name
         self._callback = callback
         self._own = vars(trainer).get(name)  # someone else has put it there
 
+    @property
+    def original(self) -> Any:
+        return self._own or getattr(type(self.trainer), self.name).__get__(self.trainer)
+
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        name, callback = self._name, self._callback
-        original = self._own or getattr(type(self._trainer), name).__get__(self._trainer)
-        if callback not in self._trainer.callback_handler.callbacks:
-            return original(*arguments, **options)
-        if name in BREAKABLE:
-            return callback.breakable(original, arguments, options)
-        if name in ALONE:
-            return callback.alone(self._trainer, name, original, arguments, options)
-        return callback.seen(name, original, arguments, options)
+        callback = self._callback
+        if callback not in self.trainer.callback_handler.callbacks:
+            return self.original(*arguments, **options)
+        return getattr(callback, HEARD[self.name])(self, arguments, options)
+
+    def is_of(self, callback: Any) -> bool:
+        """Whether it is this callback that listens."""
+        return self._callback is callback
 
 
-def wrap(trainer: Any, callback: Any) -> None:
-    """Listen to a Trainer, for as long as ``callback`` is one of its callbacks."""
-    for name in (*BREAKABLE, *ALONE, *SEEN):
+def wrap(trainer: Any, callback: Any, needless: Iterable[str] = ()) -> None:
+    """Listen to a Trainer, for as long as ``callback`` is one of its callbacks; not to what it need not hear."""
+    for name in HEARD:
         known = vars(trainer).get(name)
-        if callable(getattr(trainer, name, None)) and not (isinstance(known, Wrapped) and known._callback is callback):
-            setattr(trainer, name, Wrapped(trainer, name, callback))
+        heard = isinstance(known, Method) and known.is_of(callback)
+        if name not in needless and callable(getattr(trainer, name, None)) and not heard:
+            setattr(trainer, name, Method(trainer, name, callback))
