@@ -21,15 +21,7 @@ class QuarkLogger(Bridged):
     Beside a QuarkCallback it writes to the callback's run, and nothing is recorded twice.
 
     Args:
-        project: name of the project; QUARK_PROJECT or the name of the module's class if omitted.
-        run: a session that was started already; it is written to, and ended by whoever started it.
-        config: configuration of the run, besides the hyperparameters of module and data module.
-        tags: tags of the run.
-        storage_dir: where the run is kept; as for ``quark.start_run``.
-        name: a name for people.
-        trackers: trackers and sinks of the run, or names of sinks such as ``"jsonl"``.
-        strict_mode: raise on bad metric names and values instead of counting and warning.
-        close_timeout_s: seconds that the end of a run waits for its sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
+        project, run, config, tags, storage_dir, name, trackers, strict_mode, close_timeout_s: as for QuarkCallback.
 
     Raises:
         MissingDependencyError: neither ``lightning`` nor ``pytorch_lightning`` is installed.
