@@ -67,8 +67,9 @@ class ComparisonEngine:
 
     @staticmethod
     def compare_group(
-        runs: Sequence[Any], baselines: Sequence[Any], *, pair_by: str | None = "seed", confidence: float = 0.95
-    ) -> GroupComparisonResult:
+        runs: Sequence[Any], baselines: Sequence[Any], *, pair_by: str | None = "seed", confidence: float = 0.95,
+        seed: int = 0,
+    ) -> GroupComparisonResult:  # fmt: skip
         """Several runs of one setting beside several of another: mean differences of final levels with intervals.
 
         Args:
@@ -76,9 +77,10 @@ class ComparisonEngine:
             pair_by: dotted path of the setting whose equal values pair the runs, as seeds do; None: not paired. They
                 are not paired either if a run lacks it, a value comes twice or has no partner.
             confidence: of each interval.
+            seed: of the bootstrap; equal seeds give equal intervals.
 
         Raises:
-            ConfigurationError: a group is empty, or the confidence is not between 0 and 1.
+            ConfigurationError: a group is empty, the confidence is not between 0 and 1, or the seed is below zero.
             RunNotFoundError, WrongTypeError: as of ``compare``.
         """
         sides: list[list[Side]] = []
@@ -93,7 +95,7 @@ class ComparisonEngine:
                     opened.callback(side.close)
                     sides[-1].append(side)
                     first = first or side
-            return group_result(sides[0], sides[1], pair_by, confidence)
+            return group_result(sides[0], sides[1], pair_by, confidence, seed)
 
 
 def _compared(primary: Side, reference: Side, baseline: bool, config: ComparisonEngineConfig) -> RunComparisonResult:

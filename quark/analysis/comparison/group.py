@@ -1,13 +1,15 @@
 """Compares many runs with many: the mean difference of a metric with the interval that its seeds leave."""
 
 import math
+import zlib
 from dataclasses import dataclass
-from typing import Any
 
 from ...errors import ConfigurationError
 from ...records.base import Document
 from .metrics import finite, ordered
 from .parts import setting_of
+from .quantiles import t_quantile
+from .resampling import RESAMPLES, bootstrap_interval
 from .sides import Side
 
 
@@ -17,9 +19,11 @@ class GroupMetricDiff(Document):
 
     Attributes:
         primary_count, reference_count: runs that have the metric.
-        low, high: confidence interval of ``delta``; None where the runs do not give one.
-        excludes_zero: whether the interval lies on one side of zero.
+        low, high: confidence interval of ``delta`` by Student's t; None where the runs do not give one.
+        excludes_zero: whether that interval lies on one side of zero.
         method: ``paired t``, ``Welch t``, or why there is no interval.
+        bootstrap_low, bootstrap_high: the interval by resampling runs, or pairs where they are paired, which does not
+            take them as normally distributed; None if neither side has two runs.
     """
 
     metric_key: str
@@ -32,6 +36,8 @@ class GroupMetricDiff(Document):
     high: float | None
     excludes_zero: bool | None
     method: str
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +47,7 @@ class GroupComparisonResult(Document):
     Attributes:
         paired_by: the setting whose values pair the runs; None if they are not paired.
         confidence: of each single interval; of twenty at .95 one misses its truth.
+        resamples, seed: of the bootstrap.
     """
 
     primary: tuple[str, ...]
@@ -48,29 +55,33 @@ class GroupComparisonResult(Document):
     paired_by: str | None
     confidence: float
     metric_diffs: tuple[GroupMetricDiff, ...] = ()
+    resamples: int = RESAMPLES
+    seed: int = 0
 
 
 GroupComparisonResult.__module__ = "quark"
 
 
 def group_result(
-    ours: list[Side], theirs: list[Side], pair_by: str | None, confidence: float
+    ours: list[Side], theirs: list[Side], pair_by: str | None, confidence: float, seed: int = 0
 ) -> GroupComparisonResult:  # fmt: skip
     """Both groups compared in every metric that both have.
 
     Raises:
-        ConfigurationError: a group is empty, or the confidence is not between 0 and 1.
+        ConfigurationError: a group is empty, the confidence is not between 0 and 1, or the seed is below zero.
     """
     if not ours or not theirs:
         raise ConfigurationError("compare_group needs one run at least on each side; got none")
     if not 0.0 < confidence < 1.0:
         raise ConfigurationError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(f"seed must be a whole number from 0 on, got {seed!r}")
     pairs = _pairs(ours, theirs, pair_by)
     keys = set().union(*(side.run.keys() for side in ours)) & set().union(*(side.run.keys() for side in theirs))
-    diffs = tuple(_diff(key, ours, theirs, pairs, confidence) for key in sorted(keys))
+    diffs = tuple(_diff(key, ours, theirs, pairs, confidence, seed) for key in sorted(keys))
     return GroupComparisonResult(
         primary=tuple(side.record.id for side in ours), reference=tuple(side.record.id for side in theirs),
-        paired_by=pair_by if pairs else None, confidence=confidence, metric_diffs=diffs,
+        paired_by=pair_by if pairs else None, confidence=confidence, metric_diffs=diffs, seed=seed,
     )  # fmt: skip
 
 
@@ -85,7 +96,7 @@ def _pairs(ours: list[Side], theirs: list[Side], pair_by: str | None) -> list[tu
 
 
 def _diff(
-    key: str, ours: list[Side], theirs: list[Side], pairs: list[tuple[int, int]], confidence: float
+    key: str, ours: list[Side], theirs: list[Side], pairs: list[tuple[int, int]], confidence: float, seed: int
 ) -> GroupMetricDiff:  # fmt: skip
     a, b = ([_level(side, key) for side in group] for group in (ours, theirs))
     ones, others = ([value for value in levels if value is not None] for levels in (a, b))
@@ -93,19 +104,33 @@ def _diff(
     complete = len(together) == len(pairs)
     one, other = _mean(ones), _mean(others)
     delta = None if one is None or other is None else finite(one - other)
-    if pairs and complete and len(pairs) > 1:
-        method, half = "paired t", _half_paired([x - y for x, y in together], confidence)
+    paired = [x - y for x, y in together] if pairs and complete and len(pairs) > 1 else None
+    if paired is not None:
+        method, half = "paired t", _half_paired(paired, confidence)
     elif min(len(ones), len(others)) > 1:
         method, half = "Welch t", _half_welch(ones, others, confidence)
     else:
         method, half = "no interval: one run on a side says nothing of how seeds vary", None
     half = None if half is None or delta is None else finite(half)
     low, high = (None, None) if half is None or delta is None else (finite(delta - half), finite(delta + half))
+    drawn = _resampled(paired, ones, others, confidence, [seed, zlib.crc32(key.encode("utf-8", "surrogatepass"))])
     return GroupMetricDiff(
         metric_key=key, primary_count=len(ones), reference_count=len(others), primary_mean=one, reference_mean=other,
         delta=delta, low=low, high=high, method=method,
         excludes_zero=None if low is None or high is None else low > 0 or high < 0,
+        bootstrap_low=drawn[0], bootstrap_high=drawn[1],
     )  # fmt: skip
+
+
+def _resampled(
+    paired: list[float] | None, ones: list[float], others: list[float], confidence: float, seed: list[int]
+) -> tuple[float | None, float | None]:
+    """The bootstrap interval; a metric has draws of its own, which do not depend on what other metrics there are."""
+    if paired is not None and not all(math.isfinite(one) for one in paired):
+        return None, None
+    sides = (ones, others) if paired is None else (paired, None)
+    found = bootstrap_interval(*sides, confidence, seed)
+    return (None, None) if found is None else (finite(found[0]), finite(found[1]))
 
 
 def _level(side: Side, key: str) -> float | None:
@@ -146,17 +171,3 @@ def _half_welch(ones: list[float], others: list[float], confidence: float) -> fl
     share, rest = a / (a + b), b / (a + b)
     freedom = 1 / (share**2 / (len(ones) - 1) + rest**2 / (len(others) - 1))
     return t_quantile((1 + confidence) / 2, freedom) * math.sqrt(a + b)
-
-
-def t_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t distribution for a probability above one half, to six digits.
-
-    The density in x = sqrt(freedom) tan(u) is cos(u) ** (freedom - 1), which is summed over u in [0, pi / 2).
-    """
-    import numpy as np
-
-    edges: Any = np.linspace(0.0, math.pi / 2, 20_001)
-    middles = (edges[1:] + edges[:-1]) / 2
-    mass = np.concatenate(([0.0], np.cumsum(np.cos(middles) ** (freedom - 1.0))))
-    angle = float(np.interp(2 * probability - 1, mass / mass[-1], edges))
-    return math.sqrt(freedom) * math.tan(angle)
