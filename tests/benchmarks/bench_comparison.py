@@ -37,7 +37,7 @@ def recorded(place: Path, rate: float) -> str:
 
 
 def test_comparison_of_two_large_runs(tmp_path: Path) -> None:
-    """Three seconds are the goal. What fails is a gross regression: four times the cost of reading the summaries."""
+    """Three seconds are the goal. What fails is a gross regression: the cost of reading the summaries as records."""
     ids = [recorded(tmp_path, 1 / 20_000), recorded(tmp_path, 1 / 30_000)]
     with quark.open(tmp_path) as store:
         views = [store.run(run_id) for run_id in ids]
@@ -53,6 +53,6 @@ def test_comparison_of_two_large_runs(tmp_path: Path) -> None:
             PhaseAnalyzer(views[0]).analyze()
             phases.append(time.process_time() - begin)
     taken, floor = statistics.median(compare), statistics.median(read)
-    row = {"s CPU": taken, "goal": GOAL_S, "reading alone": floor, "phases of one": statistics.median(phases)}
+    row = {"s CPU": taken, "goal": GOAL_S, "records alone": floor, "phases of one": statistics.median(phases)}
     show("comparison", {f"2 x {POINTS:,} points, {SUMMARIES:,} summaries": row})
-    assert taken < 4 * floor + 1.0
+    assert taken < floor
