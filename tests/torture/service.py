@@ -48,14 +48,14 @@ def stores_again() -> None:
 
 
 def marks_too_far() -> None:
-    """The mark moves a record further than the rows, for a batch in five."""
+    """The mark moves a record further than the rows, for every second batch."""
     count = 0
 
     def changed(append: Callable[[], Any], connection: Any, batch: Any) -> Any:
         nonlocal count
         work = append()
         count += 1
-        if count % 5 == 0:
+        if count % 2 == 0:
             work.mark += 1
             _set_mark(connection, batch, work.mark)
         return work
