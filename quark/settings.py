@@ -96,6 +96,8 @@ SETTINGS: dict[str, Setting] = {
                 "is not in the list of processes", None),
         Setting("QUARK_SERVICE_LOST_AFTER", "seconds that a run may read stale before its service closes it as lost",
                 600.0, _seconds),
+        Setting("QUARK_SINK_PROCESSES", "0: mirrors work on threads of the training's process, not in processes of "
+                "their own", True, _flag),
         Setting("QUARK_STORAGE_DIR", "storage directory of runs that name none; else the working directory", None),
         Setting("QUARK_TRACKERS", "sinks that every run gets, by name, separated by commas", ""),
         Setting("QUARK_USER_KEY", "key of the Quark service; a secret", None),

@@ -28,6 +28,10 @@ class Sink(TrackerBase):
     """True: the sink sets a record that it cannot take aside by itself, in ``batch.rejected``; no fault of it is a
     record's. False: a batch that keeps failing is written line by line, and what fails alone is set aside."""
 
+    package: ClassVar[str] = ""
+    """The client library that the sink imports. If it is named, ``spec`` tells all options, and the program itself has
+    not imported it, the worker runs the sink in a process of its own: neither the import nor the client is felt."""
+
     def joined(self, run: RunHandle, settle: Callable[[float], bool]) -> None:
         """The sink was attached to a live run: for one that writes into the run what it finds in its records.
 
@@ -62,3 +66,14 @@ class Sink(TrackerBase):
     def spec(self) -> dict[str, Any] | None:
         """Options from which ``quark sync`` can build this sink again: JSON values, no secrets; None if it cannot."""
         return None
+
+    def secret_spec(self) -> dict[str, Any] | None:
+        """The same with secrets, for a process that ends with this one; never written down."""
+        return self.spec()
+
+    def tell(self) -> Any:
+        """After ``on_start`` in a process of its own: what the object that the user holds shall know; JSON values."""
+        return None
+
+    def told(self, content: Any) -> None:
+        """What ``tell`` said over there; called on the worker's thread."""

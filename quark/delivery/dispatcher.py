@@ -10,6 +10,7 @@ from typing import Any
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from ..records.base import Origin
+from .apart import Apart, goes_apart
 from .disk import Disk
 from .feed import Feed
 from .health import Health
@@ -74,7 +75,8 @@ class Dispatcher:
         others: dict[str, Feed] = {}
         follows = self._owns_run and not sink.per_writer
         worker = SinkWorker(
-            sink, unique, self.manifest, own, self.health, clock=self._clock,
+            Apart(sink, self.place) if goes_apart(sink) else sink,
+            unique, self.manifest, own, self.health, clock=self._clock,
             discover=(lambda: self._other_feeds(unique, others)) if follows else list,
         )  # fmt: skip
         self.workers.append(worker)
@@ -120,7 +122,7 @@ class Dispatcher:
         self._closing = True
         self._stopped.set()
         self._hurry()
-        self.place.lock.release()
+        self.place.release()
 
     def _remove_own_journal(self) -> None:
         try:
@@ -132,7 +134,7 @@ class Dispatcher:
         """In a forked child: only flags, and the child's share of the lock, or an orphan would keep the run alive."""
         self.journal.disown()
         self._closing = True
-        self.place.lock.release()
+        self.place.release()
 
     def _content(self) -> dict[str, Any]:
         sinks = [
@@ -192,6 +194,7 @@ class Dispatcher:
     def _other_feeds(self, sink_name: str, feeds: dict[str, Feed]) -> list[Feed]:
         """The journals of the run's other writers: ranks of a distributed job, and what earlier attempts left."""
         for place in writer_places(self._run_directory, self._disk):
-            if place.directory.name not in feeds and place.directory != self.place.directory:
+            known = place.directory.name in feeds or place.directory == self.place.directory
+            if not known and not place.is_served():
                 feeds[place.directory.name] = Feed(place, self._tail(place, place.origin()), sink_name)
         return list(feeds.values())

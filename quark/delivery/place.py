@@ -13,6 +13,8 @@ from .disk import Disk
 
 WRITER_FILE = "writer.json"
 LOCK_FILE = "lock"
+HOSTS_FILE = "hosts"
+"""Locked as long as a process works for a sink of the writer, which it may do for a while after the writer itself."""
 PROBE = ".probe-"
 """How the files begin with which a directory is tried out; a process that is killed meanwhile leaves one."""
 
@@ -35,6 +37,11 @@ class Lock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def descriptor(self) -> int | None:
+        """What a process inherits that shall hold a share of the lock; None while the lock is not held."""
+        return self._descriptor
+
     def release(self) -> None:
         """Give the lock back. In a forked child this only lets go of the child's share; the parent keeps the lock."""
         descriptor, self._descriptor = self._descriptor, None
@@ -53,6 +60,7 @@ class WriterPlace:
         self.directory = directory
         self._disk = disk or Disk()
         self.lock = Lock(directory / LOCK_FILE)
+        self.hosts = Lock(directory / HOSTS_FILE)
 
     def create(self, origin: Origin, content: dict[str, Any]) -> None:
         """Make the directory and take its lock.
@@ -88,16 +96,19 @@ class WriterPlace:
         content = self.content()
         return Origin(content["run_id"], content["writer_id"], content.get("rank", 0), content.get("attempt", 1))
 
+    def release(self) -> None:
+        """Give back what this process holds of the locks."""
+        self.lock.release()
+        self.hosts.release()
+
     def alive(self) -> bool:
         """Whether the writer's process still holds the lock."""
-        probe = Lock(self.directory / LOCK_FILE)
-        try:
-            if not probe.acquire():
-                return True
-        except OSError:
-            return False
-        probe.release()
-        return False
+        return _is_held(self.directory / LOCK_FILE)
+
+    def is_served(self) -> bool:
+        """Whether a process still brings this writer's records to a sink."""
+        path = self.directory / HOSTS_FILE
+        return path.exists() and _is_held(path)
 
     def cursor(self, sink: str) -> int:
         """The number that a sink expects next, as it was last written down; 0 for a sink that never wrote one."""
@@ -135,6 +146,17 @@ class WriterPlace:
 
     def _cursor_path(self, sink: str) -> Path:
         return self.directory / f"cursor-{sink}"
+
+
+def _is_held(path: Path) -> bool:
+    probe = Lock(path)
+    try:
+        if not probe.acquire():
+            return True
+    except OSError:
+        return False
+    probe.release()
+    return False
 
 
 def writer_places(run_directory: Path, disk: Disk | None = None) -> list[WriterPlace]:

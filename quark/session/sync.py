@@ -21,6 +21,8 @@ from .identity import new_writer_id
 from .placement import Placement, resolve_storage_dir
 
 LOST = "lost"
+HOSTS_S = 5.0
+"""How long a sync waits for the processes of a dead writer's sinks."""
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
     for place in writer_places(placement.journals(run_id)):
         if not _belongs(place, placement):
             continue
-        if place.lock.acquire():
+        if _claim(place):
             claimed.append(place)
         else:
             any_alive = True
@@ -87,6 +89,19 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
     if any_alive:
         report.alive.append(run_id)
     return report
+
+
+def _claim(place: WriterPlace) -> bool:
+    """Take the journal of a writer that is gone; the processes of its sinks end within a moment of its own end."""
+    if not place.lock.acquire():
+        return False
+    end = time.monotonic() + HOSTS_S
+    while place.is_served():
+        if time.monotonic() > end:
+            place.lock.release()
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _belongs(place: WriterPlace, placement: Placement) -> bool:

@@ -197,8 +197,9 @@ assert (tracker.run is not None) == made.is_main_process
 made.end_training()
 os._exit(0)
 """
-"""Left without an end of the interpreter: gloo's threads outlive ``destroy_process_group``, and one that still holds a
-tensor then aborts the process ("terminate called without an active exception"; pytorch/pytorch, pull request 179291)."""
+"""Left without an end of the interpreter: gloo's threads outlive ``destroy_process_group``, and one that still holds
+a tensor then aborts the process ("terminate called without an active exception"; pytorch/pytorch, pull request
+179291)."""
 
 
 @pytest.mark.slow

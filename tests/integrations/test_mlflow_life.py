@@ -50,9 +50,11 @@ if moment == "made":
     time.sleep(60)
 for step in range(1, 1500):
     run.log({"loss": 1 / (step + 1), "acc": step}, step=step, epoch=step // 500)
-    if step == 1000 and moment == "middle":
-        while not sink._opened:
+    if step == 1000 and moment in ("middle", "late"):
+        waits = run.health()["sinks"]["mlflow"]
+        while waits["delivered"] == 0 or (moment == "late" and waits["pending"]):
             time.sleep(0.01)
+            waits = run.health()["sinks"]["mlflow"]
         die()
 if moment == "end":
     MLflowSink.end_twin = lambda self, status, reason: die()
@@ -106,11 +108,15 @@ def equal_to_the_store(uri: str, directory: Path) -> Any:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("moment", ["start", "made", "middle", "end"])
-def test_a_killed_trainer_is_made_whole(mlflow_server: MlflowServer, tmp_path: Path, moment: str) -> None:
-    """Killed at any moment, the run is after quark sync one run in MLflow, equal to the store's, and FAILED."""
+@pytest.mark.parametrize(
+    ("moment", "apart"), [("start", "1"), ("made", "0"), ("middle", "0"), ("late", "1"), ("middle", "1"), ("end", "0")]
+)
+def test_a_killed_trainer_is_made_whole(mlflow_server: MlflowServer, tmp_path: Path, moment: str, apart: str) -> None:
+    """Killed at any moment, with the sink in its process or in one of its own, the run is after quark sync one run in
+    MLflow, equal to the store's, and FAILED."""
     arguments = [sys.executable, "-c", TRAINER, str(tmp_path), mlflow_server.uri, moment]
-    done = subprocess.run(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, check=False)
+    environment = {**os.environ, "PYTHONPATH": ROOT, "QUARK_SINK_PROCESSES": apart}
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert sync(tmp_path).problems == []
     made = equal_to_the_store(mlflow_server.uri, tmp_path)
@@ -120,20 +126,24 @@ def test_a_killed_trainer_is_made_whole(mlflow_server: MlflowServer, tmp_path: P
     assert equal_to_the_store(mlflow_server.uri, tmp_path).info.end_time == made.info.end_time
 
 
-def test_a_script_that_just_ends(mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    """It is over before MLflow is imported, and ends no run itself: all of it is there when the process is gone."""
+@pytest.mark.parametrize("told", [[], ["tell"]], ids=["just ends", "tells"])
+def test_a_script_that_just_ends(mlflow_server: MlflowServer, tmp_path: Path, told: list[str]) -> None:
+    """It is over before MLflow is imported, and ends no run itself: all of it is there when the process is gone. One
+    that asks knows the run over there, and has never imported MLflow."""
     script = (
         "import sys, quark\nfrom quark_integrations.sinks.mlflow import MLflowSink\n"
-        "directory, uri = sys.argv[1:]\n"
+        "directory, uri = sys.argv[1:3]\n"
         "sink = MLflowSink('ends', tracking_uri=uri)\n"
         "run = quark.start_run(project='p', storage_dir=directory, trackers=[sink], close_timeout_s=60)\n"
         "run.log({'loss': 1.0}, step=0)\n"
+        "if len(sys.argv) > 3: run.finish('completed'); print(sink.link.backend_id, 'mlflow' in sys.modules)\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), mlflow_server.uri], cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": ROOT},
-    )  # fmt: skip
-    equal_to_the_store(mlflow_server.uri, tmp_path)
+    order = [sys.executable, "-c", script, str(tmp_path), mlflow_server.uri, *told]
+    done = subprocess.run(
+        order, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ROOT}, stdout=subprocess.PIPE, text=True
+    )
+    made = equal_to_the_store(mlflow_server.uri, tmp_path)
+    assert done.stdout == (f"{made.info.run_id} False\n" if told else "")
 
 
 # Whose run it is

@@ -33,7 +33,8 @@ class ClearMLSink(MirrorSink):
     and is neither closed nor retitled. Otherwise the sink opens a task, and ends it with its true status: completed,
     failed or stopped. None of ClearML's automatic logging is turned on by it, no thread and no hook is set.
 
-    Making the sink neither imports clearml nor reaches out to it. All requests are made on the sink's own thread.
+    Making the sink neither imports clearml nor reaches out to it. All requests are made in a process of its own, or
+    on a thread of its own where the program has imported clearml itself.
 
     Args:
         project_name: project of the task; the project of the run if omitted.
@@ -56,6 +57,7 @@ class ClearMLSink(MirrorSink):
     """
 
     name: ClassVar[str] = "clearml"
+    package: ClassVar[str] = "clearml"
     isolates: ClassVar[bool] = True
 
     def __init__(

@@ -41,7 +41,15 @@ class Link:
         Raises:
             ValueError: the file holds no link.
         """
-        path = Path(run_path) / FOLDER / f"{backend}-{sha256(target.encode()).hexdigest()[:12]}.json"
+        return cls.read(Path(run_path) / FOLDER / f"{backend}-{sha256(target.encode()).hexdigest()[:12]}.json")
+
+    @classmethod
+    def read(cls, path: Path) -> "Link":
+        """The link in a file; a new one if there is none.
+
+        Raises:
+            ValueError: the file holds no link.
+        """
         try:
             text = path.read_text("utf-8")
         except FileNotFoundError:
@@ -53,7 +61,7 @@ class Link:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path} is no link to a {backend} run ({error}); move it away to open a new one"
+                f"{path} is no link to a run in a backend ({error}); move it away to open a new one"
             ) from error
 
     def save(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from quark import RecordBatch, RunManifest, RunMark, Sink, StepState, StopReason, status_of
@@ -40,6 +41,7 @@ class MirrorSink(Sink):
     def __init__(self) -> None:
         self._manifest: RunManifest | None = None
         self._link: Link | None = None
+        self._elsewhere: Path | None = None
         self._opened = False
 
     # What a subclass says
@@ -73,7 +75,9 @@ class MirrorSink(Sink):
 
     @property
     def link(self) -> Link:
-        """The run's link with the backend."""
+        """The run's link with the backend, as it stands now if the sink works in a process of its own."""
+        if self._elsewhere is not None:
+            return Link.read(self._elsewhere)
         if self._link is None:
             raise RuntimeError(f"{type(self).__name__} has no run yet; add it to a run with add_tracker")
         return self._link
@@ -88,6 +92,14 @@ class MirrorSink(Sink):
         self._manifest = manifest
         self._link = Link.load(manifest.run_path, self.name, self.target())
         self.connect(manifest)
+
+    def tell(self) -> str:
+        """Where the link lies."""
+        return str(self.link.path)
+
+    def told(self, content: str) -> None:
+        """The link is kept by another process."""
+        self._elsewhere = Path(content)
 
     def position(self, writer_id: str) -> int | None:
         """The next number of a writer that the backend lacks."""

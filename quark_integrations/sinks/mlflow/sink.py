@@ -54,6 +54,7 @@ class MLflowSink(MirrorSink):
     """
 
     name: ClassVar[str] = "mlflow"
+    package: ClassVar[str] = "mlflow"
     isolates: ClassVar[bool] = True
 
     def __init__(
@@ -86,6 +87,10 @@ class MLflowSink(MirrorSink):
             "layers": layers, "artifacts": self.artifacts, "table_rows": self.table_rows,
             "tables_every_s": self.tables_every_s,
         }  # fmt: skip
+
+    def secret_spec(self) -> dict[str, Any]:
+        """The address with its password."""
+        return {**self.spec(), "tracking_uri": self.address.uri}
 
     def target(self) -> str:
         """The address, and the experiment or the run that is joined."""

@@ -35,7 +35,8 @@ class WandbSink(MirrorSink):
     """Mirrors a run into Weights & Biases: live, and exactly once also after a crash.
 
     A W&B run that is open when the sink is made is joined, and never finished or renamed. The sink's own run carries
-    the Quark run's id and ends with its true status. All calls to W&B are made on the sink's own thread.
+    the Quark run's id and ends with its true status. All calls to W&B are made in a process of its own,
+    or on a thread of its own where the program has imported wandb itself.
 
     Args:
         project: W&B project; the Quark project if None.
@@ -59,6 +60,7 @@ class WandbSink(MirrorSink):
     """
 
     name: ClassVar[str] = "wandb"
+    package: ClassVar[str] = "wandb"
 
     def __init__(
         self, project: str | None = None, name: str | None = None, *, entity: str | None = None,
