@@ -9,6 +9,7 @@ from typing import Any
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
+from ..delivery.apart import Apart, goes_apart
 from ..delivery.feed import Feed
 from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
@@ -85,7 +86,7 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
             _deliver_run(placement, run_id, claimed, any_alive, report)
     finally:
         for place in claimed:
-            place.lock.release()
+            place.release()
     if any_alive:
         report.alive.append(run_id)
     return report
@@ -98,7 +99,7 @@ def _claim(place: WriterPlace) -> bool:
     end = time.monotonic() + HOSTS_S
     while place.is_served():
         if time.monotonic() > end:
-            place.lock.release()
+            place.release()
             return False
         time.sleep(0.02)
     return True
@@ -205,7 +206,8 @@ def _drain_other(
     place: WriterPlace, described: dict[str, Any], content: dict[str, Any], ending: RecordBatch | None
 ) -> None:
     origin = place.origin()
-    sink = sink_from_spec(described["kind"], described["options"])
+    made = sink_from_spec(described["kind"], described["options"])
+    sink = Apart(made, place) if goes_apart(made) else made  # a training that begins may have called for the sync
     try:
         sink.on_start(RunManifest(
             run_id=origin.run_id, project=content.get("project", ""), attempt=origin.attempt, rank=origin.rank,
@@ -218,6 +220,7 @@ def _drain_other(
         sink.on_stop(None, LOST if ending is not None else content.get("reason") or "interrupted")  # type: ignore[arg-type]
     finally:
         sink.close()
+        place.hosts.release()
 
 
 def lost_ending(run_id: str, attempt: int, last_time: int, *, by: str = "sync") -> RecordBatch:
