@@ -29,6 +29,7 @@ def goes_apart(sink: Any) -> bool:
     package = getattr(cls, "package", "")
     return (
         bool(package and sys.executable)
+        and not getattr(sys, "frozen", False)  # what runs there is the user's own program, not Python
         and package not in sys.modules
         and setting("QUARK_SINK_PROCESSES")
         and cls.__module__ != "__main__"
