@@ -28,7 +28,8 @@ def goes_apart(sink: Any) -> bool:
     cls = type(sink)
     package = getattr(cls, "package", "")
     return (
-        bool(package and sys.executable)
+        isinstance(sink, Sink)
+        and bool(package and sys.executable)
         and not getattr(sys, "frozen", False)  # what runs there is the user's own program, not Python
         and package not in sys.modules
         and setting("QUARK_SINK_PROCESSES")
@@ -168,9 +169,9 @@ class Apart(Sink):
                 raise ConnectionError(f"the time of the sink {self.name!r} is over; the rest waits in the journal")
             if any(place.is_served() for place in self._earlier()):
                 raise ConnectionError(f"a process of an earlier attempt still works for the sink {self.name!r}")
-            self._process = self._started()
-            if self._process is not None:
-                self._asked_to_begin(self._process, method)
+            process = self._started()
+            if process is not None:
+                self._begin(process, method)
         return self._process
 
     def _earlier(self) -> list[WriterPlace]:
@@ -178,20 +179,31 @@ class Apart(Sink):
             place for place in writer_places(self._place.directory.parent) if place.directory != self._place.directory
         ]
 
-    def _asked_to_begin(self, process: "subprocess.Popen[bytes]", method: str) -> None:
+    def _begin(self, process: "subprocess.Popen[bytes]", method: str) -> None:
         """Make the sink over there; one that had been at work goes on where its destination says."""
+        self._process = process
         try:
-            answer = self._asked(process, self._made)
-            if answer.fault is None and method != "on_start":
-                answer = self._asked(process, Call("on_start", [self._manifest]))
-        except (OSError, EOFError) as error:
+            fault = self._asked(process, self._made).fault
+            reason = None if fault is None else f"{fault.name}: {fault.message}"
+        except (OSError, EOFError):
+            reason = "the process ended at once"
+        if reason is not None:
             self._let_go(process)
-            raise ConnectionError(
-                f"the process of the sink {self.name!r} ended at once (exit code {process.returncode})"
-            ) from error
-        if answer.fault is not None:
-            self._let_go(process)
-            raise _raised(answer.fault)
+            if method != "on_start":
+                raise ConnectionError(f"the sink {self.name!r} could not be made again in a process ({reason})")
+            self._stay(reason)
+        elif method != "on_start":
+            try:
+                self._call("on_start", self._manifest)
+            except Exception:
+                self._let_go(process)
+                raise
+
+    def _stay(self, reason: Any) -> None:
+        logging.getLogger("quark").warning(
+            "the sink %r works on a thread of this process, and not in one of its own (%s)", self.name, reason
+        )
+        self._here = True
 
     def _started(self) -> "subprocess.Popen[bytes] | None":
         _left[:] = [process for process in _left if process.poll() is None]
@@ -204,10 +216,7 @@ class Apart(Sink):
                 pass_fds=() if shared is None else (shared,), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            logging.getLogger("quark").warning(
-                "no process could be started for the sink %r (%s); it works on a thread of this one", self.name, error
-            )
-            self._here = True
+            self._stay(error)
             return None
 
     def _call_here(self, method: str, arguments: Any, rejected: list[tuple[bytes, str]] | None) -> Any:

@@ -264,15 +264,19 @@ def test_a_training_that_ends_leaves_the_call_its_time(tmp_path: Path) -> None:
     assert not place.is_served() and written(tmp_path) and noted(tmp_path)[-1] == f"{host} close"
 
 
+@pytest.mark.parametrize("why", ["no program", "ends at once", "not to be made"])
 def test_no_process_can_be_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: str
 ) -> None:
     """The sink works here, and one warning says why."""
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    if why == "not to be made":
+        monkeypatch.setattr(FileSink, "secret_spec", lambda self: {"unknown": 1})
+    else:
+        monkeypatch.setattr(sys, "executable", "/bin/true" if why == "ends at once" else str(tmp_path / "python"))
     with caplog.at_level(logging.WARNING, "quark"), trained(tmp_path, close_timeout_s=60) as run:
         run.log({"loss": 1.0}, step=0)
     assert hosts(tmp_path) == {os.getpid()} and sequences(tmp_path)
-    assert caplog.text.count("no process could be started for the sink 'file'") == 1
+    assert caplog.text.count("the sink 'file' works on a thread of this process") == 1
 
 
 def test_an_earlier_process_is_waited_for(tmp_path: Path) -> None:
