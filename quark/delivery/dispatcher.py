@@ -125,6 +125,7 @@ class Dispatcher:
         self.place.release()
 
     def _remove_own_journal(self) -> None:
+        self._closing = True  # the keeper may be about to make a segment in the directory that goes
         try:
             self.place.remove()
         except OSError as error:
@@ -163,7 +164,8 @@ class Dispatcher:
                 if self.tick is not None:
                     self.tick()
             except Exception as error:  # noqa: BLE001  the keeper must live as long as the run does
-                self.health.report("journal_keeper", f"{type(error).__name__}: {error}")
+                if not self._closing:
+                    self.health.report("journal_keeper", f"{type(error).__name__}: {error}")
             self._wake.wait(TICK_S)
             self._wake.clear()
 
