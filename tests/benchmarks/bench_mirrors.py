@@ -17,7 +17,7 @@ for backend in ("mlflow", "wandb", "clearml"):
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 
-ROUNDS = 5
+ROUNDS = 3
 STEPS = 1500
 
 PROGRAM = """
