@@ -86,6 +86,9 @@ class Apart(Sink):
 
     def write(self, batch: RecordBatch) -> None:
         """Hand the batch over, and wait until the sink has taken it."""
+        if self._here:
+            self._sink.write(batch)
+            return
         origin = batch.origin
         self._call("write", origin, batch.first, batch.stop, batch.data, batch.dropped, rejected=batch.rejected)
 
@@ -134,7 +137,7 @@ class Apart(Sink):
         """
         process = self._running(method)
         if process is None:
-            return self._call_here(method, arguments, rejected)
+            return getattr(self._sink, method)(*arguments)
         try:
             answer = self._asked(process, Call(method, list(arguments)))
         except (OSError, EOFError) as error:
@@ -169,9 +172,7 @@ class Apart(Sink):
                 raise ConnectionError(f"the time of the sink {self.name!r} is over; the rest waits in the journal")
             if any(place.is_served() for place in self._earlier()):
                 raise ConnectionError(f"a process of an earlier attempt still works for the sink {self.name!r}")
-            process = self._started()
-            if process is not None:
-                self._begin(process, method)
+            self._begin(method)
         return self._process
 
     def _earlier(self) -> list[WriterPlace]:
@@ -179,61 +180,47 @@ class Apart(Sink):
             place for place in writer_places(self._place.directory.parent) if place.directory != self._place.directory
         ]
 
-    def _begin(self, process: "subprocess.Popen[bytes]", method: str) -> None:
-        """Make the sink over there; one that had been at work goes on where its destination says."""
-        self._process = process
+    def _begin(self, method: str) -> None:
+        """Make the sink over there; one that had been at work goes on where its destination says.
+
+        Only a sink that is just starting may stay here instead: one that was at work has been told of no run here.
+        """
         try:
-            fault = self._asked(process, self._made).fault
+            self._process = self._started()
+            fault = self._asked(self._process, self._made).fault
             reason = None if fault is None else f"{fault.name}: {fault.message}"
-        except (OSError, EOFError):
-            reason = "the process ended at once"
+        except (OSError, EOFError) as error:
+            reason = f"it could not be started: {error}"
         if reason is not None:
-            self._let_go(process)
+            self._let_go(self._process)
             if method != "on_start":
                 raise ConnectionError(f"the sink {self.name!r} could not be made again in a process ({reason})")
-            self._stay(reason)
+            self._here = True
+            logging.getLogger("quark").warning(
+                "the sink %r works on a thread of this process, and not in one of its own (%s)", self.name, reason
+            )
         elif method != "on_start":
             try:
                 self._call("on_start", self._manifest)
             except Exception:
-                self._let_go(process)
+                self._let_go(self._process)
                 raise
 
-    def _stay(self, reason: Any) -> None:
-        logging.getLogger("quark").warning(
-            "the sink %r works on a thread of this process, and not in one of its own (%s)", self.name, reason
-        )
-        self._here = True
-
-    def _started(self) -> "subprocess.Popen[bytes] | None":
+    def _started(self) -> "subprocess.Popen[bytes]":
         _left[:] = [process for process in _left if process.poll() is None]
         shared = self._place.hosts.descriptor
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "quark.delivery.host", str(-1 if shared is None else shared)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}, bufsize=0,
-                pass_fds=() if shared is None else (shared,), start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            self._stay(error)
-            return None
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "quark.delivery.host", str(-1 if shared is None else shared)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}, bufsize=0,
+            pass_fds=() if shared is None else (shared,), start_new_session=True,
+        )  # fmt: skip
 
-    def _call_here(self, method: str, arguments: Any, rejected: list[tuple[bytes, str]] | None) -> Any:
-        if method != "write":
-            return getattr(self._sink, method)(*arguments)
-        origin, first, stop, data, dropped = arguments
-        batch = RecordBatch(origin, first, stop, data, dropped)
-        try:
-            self._sink.write(batch)
-        finally:
-            if rejected is not None:
-                rejected.extend(batch.rejected)
-        return None
-
-    def _let_go(self, process: "subprocess.Popen[bytes]") -> None:
+    def _let_go(self, process: "subprocess.Popen[bytes] | None") -> None:
         """Close the pipes; a process that was not left alone then ends at once."""
         self._process = None
+        if process is None:
+            return
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -279,6 +279,27 @@ def test_no_process_can_be_started(
     assert caplog.text.count("the sink 'file' works on a thread of this process") == 1
 
 
+@pytest.mark.fault
+def test_a_process_that_cannot_be_started_again_is_tried_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink that was at work over there knows no run here: it is not called here, and goes on when it can be."""
+    sink, place, batch = made(tmp_path)
+    try:
+        sink.on_start(make_manifest(batch.origin))
+        (first,) = hosts(tmp_path)
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(ConnectionError, match="is gone"):
+            sink.write(batch)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(tmp_path / "python"))
+            with pytest.raises(ConnectionError, match="could not be made again"):
+                sink.write(batch)
+        sink.write(batch)
+        assert len(sequences(tmp_path)) == 5 and len(hosts(tmp_path) - {os.getpid()}) == 2
+    finally:
+        sink.close()
+        place.release()
+
+
 def test_an_earlier_process_is_waited_for(tmp_path: Path) -> None:
     """A resumed run does not set a second process to the same destination while one of its last attempt works."""
     sink, place, batch = made(tmp_path)
