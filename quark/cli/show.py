@@ -1,6 +1,6 @@
 """`quark show`: everything about one run on one screen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,6 +60,7 @@ def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
 def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> None:
     from rich.text import Text
 
+    from ..records.grammar import dotted
     from .runs import took
 
     title = text(view.name or view.id, "bold")
@@ -71,7 +72,7 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
         "attempts": str(view.record.resume_count + 1) if view.record.resume_count else "",
     }  # fmt: skip
     _pairs(out, {name: value for name, value in pairs.items() if value})
-    _section(out, "configuration", dict(flat(view.config)))
+    _section(out, "configuration", dict(dotted(view.config)))
     _section(out, "environment", {n: view.environment[n] for n in ENVIRONMENT if view.environment.get(n)})
     _print_metrics(view, out, all_metrics)
     _print_records(view, out, events)
@@ -160,12 +161,3 @@ def _pairs(out: "Console", values: Mapping[str, Any], indent: str = "") -> None:
         shown = " ".join(map(str, value)) if isinstance(value, list) else value
         made.add_row(text(name, limit=60), text(shown))
     out.print(Padding(made, (0, 0, 0, len(indent))))
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted names."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -1,12 +1,13 @@
 """Compares what is no metric: alerts, phases, layers, and the configuration."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ...records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
+from ...records.grammar import dotted
 from ...records.layer import LayerSummaryRecord
 from ...records.literals import PHASE_NAMES
 from ...records.thresholds import PhaseAnalyzerConfig
@@ -172,7 +173,7 @@ def _layer_side(statistics: Any) -> LayerSide:
 
 def config_diffs(primary: Side, reference: Side) -> tuple[ConfigDiff, ...]:
     """The settings that differ, by dotted path."""
-    ours, theirs = dict(_flat(primary.record.config)), dict(_flat(reference.record.config))
+    ours, theirs = dict(dotted(primary.record.config)), dict(dotted(reference.record.config))
     made: list[ConfigDiff] = []
     for key in sorted({*ours, *theirs}):
         only = "primary" if key not in theirs else "reference" if key not in ours else None
@@ -181,14 +182,6 @@ def config_diffs(primary: Side, reference: Side) -> tuple[ConfigDiff, ...]:
     return tuple(made)
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
-
-
 def setting_of(config: Mapping[str, Any], path: str) -> Any:
     """The value of a setting by its dotted path; None if there is none."""
-    return dict(_flat(config)).get(path)
+    return dict(dotted(config)).get(path)
