@@ -26,9 +26,15 @@ class Lock:
         self.path = path
         self._descriptor: int | None = None
 
-    def acquire(self) -> bool:
-        """Take the lock; False while another holder has it."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def acquire(self, *, make: bool = True) -> bool:
+        """Take the lock; False while another holder has it.
+
+        Raises:
+            FileNotFoundError: there is no such file, and none is to be made (a journal is removed beside us).
+            OSError: the file cannot be opened.
+        """
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+        descriptor = os.open(self.path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -107,8 +113,7 @@ class WriterPlace:
 
     def is_served(self) -> bool:
         """Whether a process still brings this writer's records to a sink."""
-        path = self.directory / HOSTS_FILE
-        return path.exists() and _is_held(path)
+        return _is_held(self.directory / HOSTS_FILE)
 
     def cursor(self, sink: str) -> int:
         """The number that a sink expects next, as it was last written down; 0 for a sink that never wrote one."""
@@ -151,7 +156,7 @@ class WriterPlace:
 def _is_held(path: Path) -> bool:
     probe = Lock(path)
     try:
-        if not probe.acquire():
+        if not probe.acquire(make=False):
             return True
     except OSError:
         return False

@@ -37,8 +37,9 @@ class Leftovers:
         """
         try:
             places = writer_places(self._placement.journals(self._run_id))
-            if not any(place.origin().rank == 0 and place.alive() for place in places):
-                sync_run(self._placement, self._run_id)
+            owners = [place for place in places if place.origin().rank == 0]
+            if not any(place.alive() for place in owners):
+                sync_run(self._placement, self._run_id, awaits_owner=not owners)
         except (QuarkError, OSError) as error:
             self._health.report("leftovers", f"{type(error).__name__}: {error}; try: quark sync")
 

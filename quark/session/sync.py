@@ -69,21 +69,31 @@ def leftover_runs(placement: Placement) -> list[str]:
         return []
 
 
-def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None) -> SyncReport:
-    """Deliver what the dead writers of one run left, and close the run if none of its writers lives."""
+def sync_run(
+    placement: Placement, run_id: str, report: SyncReport | None = None, *, awaits_owner: bool = False
+) -> SyncReport:
+    """Deliver what the dead writers of one run left, and close the run if none of its writers lives.
+
+    ``awaits_owner``: rank 0, which owns the run, may yet begin. A run without an end then stays open and keeps its
+    journals, in which the owner's end, or a later sync, finds it.
+    """
     report = report or SyncReport()
     claimed = []
     any_alive = False
     for place in writer_places(placement.journals(run_id)):
         if not _belongs(place, placement):
             continue
-        if _claim(place):
+        try:
+            taken = _claim(place)
+        except FileNotFoundError:  # its writer, or another sync, is done with it and removes it just now
+            continue
+        if taken:
             claimed.append(place)
         else:
             any_alive = True
     try:
         if claimed:
-            _deliver_run(placement, run_id, claimed, any_alive, report)
+            _deliver_run(placement, run_id, claimed, any_alive, awaits_owner, report)
     finally:
         for place in claimed:
             place.release()
@@ -94,7 +104,7 @@ def sync_run(placement: Placement, run_id: str, report: SyncReport | None = None
 
 def _claim(place: WriterPlace) -> bool:
     """Take the journal of a writer that is gone; the processes of its sinks end within a moment of its own end."""
-    if not place.lock.acquire():
+    if not place.lock.acquire(make=False):
         return False
     end = time.monotonic() + HOSTS_S
     while place.is_served():
@@ -116,8 +126,9 @@ def _belongs(place: WriterPlace, placement: Placement) -> bool:
 
 
 def _deliver_run(
-    placement: Placement, run_id: str, places: list[WriterPlace], any_alive: bool, report: SyncReport
-) -> None:
+    placement: Placement, run_id: str, places: list[WriterPlace], any_alive: bool, awaits_owner: bool,
+    report: SyncReport,
+) -> None:  # fmt: skip
     home = home_of_journals(placement, _contents(places))
     store = home.sink()
     complete: dict[Path, bool] = {}
@@ -135,7 +146,10 @@ def _deliver_run(
         ending = None
         try:
             arrived = report.delivered.get(run_id, 0) > 0
-            if not any_alive and all(complete.get(p.directory) for p in places) and _is_open(home, run_id, arrived):
+            was_last = not any_alive and all(complete.get(place.directory) for place in places)
+            if was_last and _is_open(home, run_id, arrived):
+                if awaits_owner:
+                    return
                 ending = lost_ending(run_id, max(place.origin().attempt for place in places), last_time)
                 store.write(ending)
                 report.lost.append(run_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import quark
+from quark.session.sync import sync
 
 TRAIN = """
 import os, sys, time, quark
@@ -50,3 +51,38 @@ def test_two_ranks_under_torchrun_are_one_run(tmp_path, pauses):
     assert not any(Path(tmp_path / "store" / ".quark" / "journal").iterdir())
     assert (tmp_path / "store" / "run.rank0.jsonl").exists() or (tmp_path / "store" / "run.jsonl").exists()
     assert (tmp_path / "store" / "run.rank1.jsonl").exists()
+
+
+def train_alone(tmp_path: Path, rank: int) -> None:
+    """One rank of a job of two, from its begin to its end, while the other does not run."""
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29501"}
+    subprocess.run([sys.executable, str(script), str(tmp_path / "store"), "0", "0"], check=True, env=environment)
+
+
+@pytest.mark.slow
+def test_a_rank_that_ends_before_its_owner_begins_does_not_call_the_run_lost(tmp_path):
+    """Processes of a job start unevenly: a rank may be through before rank 0 has imported anything."""
+    train_alone(tmp_path, 1)
+    train_alone(tmp_path, 0)
+    with quark.open(tmp_path / "store", sync=False) as store:
+        (view,) = list(store.runs())
+        assert (view.status, view.reason) == ("completed", "completed")
+        assert view.series("loss", all_attempts=True).values.size == 100
+        assert [event.event_type for event in view.events()] == ["run_started", "run_ended"]
+    assert not any(Path(tmp_path / "store" / ".quark" / "journal").iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_whose_owner_never_came_is_lost_for_a_later_sync(tmp_path):
+    """The rank that ended first leaves its journal behind, in which a sync finds that nobody ended the run."""
+    train_alone(tmp_path, 1)
+    with quark.open(tmp_path / "store", sync=False) as store:
+        assert [view.status for view in store.runs()] == ["running"]
+    assert len(sync(tmp_path / "store").lost) == 1
+    with quark.open(tmp_path / "store", sync=False) as store:
+        (view,) = list(store.runs())
+        assert (view.status, view.reason) == ("failed", "lost")
+        assert view.series("loss").values.size == 50
