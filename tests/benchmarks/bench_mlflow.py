@@ -1,24 +1,17 @@
 """What MLflow costs a training: called by the training itself, and through Quark.
 
-Run with: pytest tests/benchmarks/bench_mlflow.py -m benchmark -s -p no:randomly
+What the training thread pays is in bench_mirrors. Run with: pytest tests/benchmarks/bench_mlflow.py -m benchmark -s
 """
 
 import os
-import socket
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("mlflow")
-
-import quark
-from quark_integrations.sinks.mlflow import MLflowSink
 
 from ..integrations.mlflow_server import MlflowServer, environment, migrated
 from .measuring import show
@@ -101,40 +94,6 @@ def test_the_same_points(server: MlflowServer, tmp_path: Path, steps: int, width
     ours = best["quark"]
     assert best["synchronous"][0] >= 20 * ours[0] and best["asynchronous"][0] >= 20 * ours[0]
     assert ours[1] <= best["synchronous"][1]
-
-
-def test_the_training_thread(server: MlflowServer, tmp_path: Path) -> None:
-    """Its CPU for run.log with the sink attached against without, and beside a server that never answers."""
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(50)
-        hangs = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        given: dict[str, Any] = {"none": [], "mlflow": [server.uri], "hangs": [hangs]}
-        found: dict[str, list[float]] = {name: [] for name in given}
-        for number in range(5):
-            for name, uris in given.items():
-                found[name].append(_thread_cpu(tmp_path / f"{name}-{number}", uris))
-    rows = {name: {"us a call (median)": statistics.median(times) * 1e6} for name, times in found.items()}
-    show("run.log of 5 values every millisecond, CPU of the training thread", rows)
-    floor = statistics.median(found["none"])
-    assert statistics.median(found["mlflow"]) <= 1.1 * floor
-    assert statistics.median(found["hangs"]) <= 1.1 * floor
-
-
-def _thread_cpu(directory: Path, uris: list[str]) -> float:
-    """CPU seconds of one call in this thread; the sink has opened its run before, or is waiting for an answer."""
-    sinks = [MLflowSink("bench", tracking_uri=uri) for uri in uris]
-    values = {f"m/{number}": number * 0.1234567 for number in range(5)}
-    with quark.start_run(project="bench", storage_dir=directory, trackers=sinks, close_timeout_s=1) as run:
-        run.log(values, step=0)
-        run.flush(3)
-        spent, count = 0.0, 1500
-        for step in range(1, count):
-            time.sleep(0.001)
-            begin = time.thread_time()
-            run.log(values, step=step)
-            spent += time.thread_time() - begin
-    return spent / count
 
 
 @pytest.fixture(autouse=True)

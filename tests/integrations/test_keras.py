@@ -97,8 +97,10 @@ def test_every_epoch_is_that_of_history(tmp_path):
 
 
 @pytest.mark.parametrize("concurrent", [True, False])
-def test_every_batch_is_what_keras_tells_its_callbacks(tmp_path, concurrent):
-    """In order and each once, whether Keras calls from other threads or from the training's."""
+def test_every_batch_is_what_keras_tells_its_callbacks(tmp_path, monkeypatch, concurrent):
+    """In order and each once, whether Keras calls from other threads, as beside a GPU, or from the training's."""
+    assert not QuarkCallback().async_safe  # there is no GPU here
+    monkeypatch.setattr(QuarkCallback, "async_safe", concurrent)
     told: dict[tuple[int, int], float] = {}
     threads = set()
 

@@ -56,9 +56,6 @@ class QuarkCallback(keras.callbacks.Callback):
         SchemaValidationError: ``every_n_steps`` is below 1.
     """
 
-    async_safe = True
-    """Keras may hand over the values of batches on other threads; the training waits for no device then."""
-
     def __init__(
         self, project: str | None = None, *, run: Any = None, config: Mapping[str, Any] | None = None,
         tags: Iterable[str] | None = None, storage_dir: str | Path | None = None, name: str | None = None,
@@ -104,6 +101,14 @@ class QuarkCallback(keras.callbacks.Callback):
         self._done: dict[int, dict[str, Any]] = {}
         self._values: dict[int, Mapping[str, Any]] = {}
         self._stage_began = 0.0
+
+    @property
+    def async_safe(self) -> bool:
+        """Whether Keras may hand over the values of batches on other threads, so that the training waits for no device.
+
+        On the CPU there is nothing to wait for, and Keras' threads cost more than a trivial step.
+        """
+        return keras.ops.zeros(()).device.type != "cpu"
 
     @property
     def run(self) -> Any:
