@@ -35,7 +35,10 @@ class MetricNames:
             key = keys.get(name)
             if key is None:
                 key = keys[name] = self.key(name, "")
-            row[key] = value.item() if getattr(value, "is_cpu", False) and value.numel() == 1 else value
+            try:
+                row[key] = value.item() if value.is_cpu else value
+            except (AttributeError, RuntimeError):  # a number already, or a tensor of several values
+                row[key] = value
 
     def _free(self, key: str) -> str:
         """``key``, or with a number where another name has become the same key."""
