@@ -88,7 +88,13 @@ class ParameterProbe:
 
     def _mine(self, optimizer: Any) -> list[Watched]:
         trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        return [one for one in self._parameters if id(one.parameter) in trained and not _lazy(one.parameter)]
+        return [one for one in self._alive() if id(one.parameter) in trained]
+
+    def _alive(self) -> list[Watched]:
+        """Those that have values by now; a lazy one has none before its module is called."""
+        nn = sys.modules["torch"].nn
+        lazy, usual = nn.parameter.is_lazy, nn.Parameter
+        return [one for one in self._parameters if type(one.parameter) is usual or not lazy(one.parameter)]
 
     def _before_step(self, optimizer: Any, number: int, closure: bool) -> None:
         mine = self._mine(optimizer)
@@ -145,7 +151,7 @@ class ParameterProbe:
         self._copies.release()
         if not self._seen:
             with sys.modules["torch"].no_grad(), np.errstate(all="ignore"):
-                mine = [one for one in self._parameters if not _lazy(one.parameter)]
+                mine = self._alive()
                 weights = self._norms.of([one.parameter for one in mine])
                 gradients = self._norms.of([one.parameter.grad for one in mine])
             for one, weight, gradient in zip(mine, weights, gradients, strict=True):
@@ -176,8 +182,3 @@ class ParameterProbe:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _lazy(parameter: Any) -> bool:
-    torch = sys.modules["torch"]
-    return type(parameter) is not torch.nn.Parameter and torch.nn.parameter.is_lazy(parameter)
