@@ -151,3 +151,40 @@ def test_a_killed_run_that_is_resumed(tmp_path: Path) -> None:
     assert (len(sessions(tmp_path)), status, found.task["status"]) == (1, "completed", "completed")
     assert found.counted() == points and points["loss", 2000, -1.0] == 1
     assert types(found.rows("events")) == events
+
+
+OF_THE_USER = """
+import os, sys, time
+from clearml import Task
+options = dict(auto_connect_arg_parser=False, auto_connect_frameworks=False, auto_resource_monitoring=False,
+               auto_connect_streams=False)
+task = Task.init("theirs", "mine", tags=["own"], **options)
+task.connect({"lr": 3})
+import quark
+run = quark.start_run(project="p", run_id="r", config={"lr": 4}, storage_dir="q", trackers=["clearml"])
+for step in range(2000):
+    run.log({"loss": float(step)}, step=step)
+    if step == 500:
+        task.get_logger().report_scalar("user", "x", 1.5, 0)
+    if step == 900:
+        while run.health()["sinks"]["clearml"]["pending"]:
+            time.sleep(0.01)
+        task.flush(wait_for_uploads=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_session_of_the_users_whose_trainer_is_killed(tmp_path: Path) -> None:
+    """What it lacks comes into the same session, once; its name, parameters, tags and own curve are as they were."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OF_THE_USER], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "CLEARML_OFFLINE_MODE": "1",
+             **clearml_environment(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not sync(tmp_path / "q").problems
+    found = Session(tmp_path)
+    ours = [("loss", "loss", step, float(step)) for step in range(2000)]
+    assert sorted(found.points()) == sorted([*ours, ("user", "x", 0, 1.5)])
+    assert (found.task["name"], found.params(), found.params("QuarkConfig")) == ("mine", {"lr": "3"}, {"lr": "4"})
+    assert found.task["tags"] == ["own"] and len(sessions(tmp_path)) == 1

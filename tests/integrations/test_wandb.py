@@ -18,7 +18,7 @@ import quark
 from quark.cli.entry import app
 from quark.records.base import Origin
 from quark.testing import SinkContract, alert_line, event_line, make_batch, make_manifest, metric_lines, run_line
-from quark_integrations.sinks.wandb import WandbSink, translog
+from quark_integrations.sinks.wandb import WandbSink, client, translog
 
 from .wandb_files import files, settled, wandb_environment, written
 
@@ -153,6 +153,25 @@ def test_a_resumed_run_goes_on_in_its_twin(tmp_path: Path) -> None:
     found = written(tmp_path)
     assert {record.run_id for record in found.runs} == {"r"} and len(files(tmp_path)) == 2
     assert (found.points(), found.exits) == ([("loss", 0, 1), ("loss", 1, 2)], [255, 0])
+
+
+def test_rows_go_the_slow_way_where_wandb_has_no_other(tmp_path: Path) -> None:
+    """A release of W&B whose inner door is another: ``run.log`` writes the same rows. Only the door is hidden."""
+
+    class Doorless:
+        def __init__(self, run: Any) -> None:
+            self.log = run.log
+
+    rows = [{"loss": value, "quark/step": step} for step, value in enumerate((1.5, math.nan, -math.inf, 0.1))]
+    found = []
+    for name in ("door", "doorless"):
+        run = wandb.init(mode="offline", dir=tmp_path / name, settings=client.quiet_settings(20, owned=True))
+        client.send(run if name == "door" else Doorless(run), rows)
+        run.finish()
+        wait_until(lambda: translog.ended(files(tmp_path / name)[0]))  # noqa: B023  it is called here
+        kept = written(tmp_path / name).rows
+        found.append([{key: str(row[key]) for key in ("loss", "quark/step", "_step")} for row in kept])
+    assert found[0] == found[1] and len(found[0]) == 4
 
 
 def test_what_was_lost_with_wandb_core_comes_again(tmp_path: Path) -> None:

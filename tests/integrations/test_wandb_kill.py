@@ -103,6 +103,36 @@ def test_a_killed_run_that_is_resumed(tmp_path: Path) -> None:
     assert found.exits[-1] == 0
 
 
+OF_THE_USER = """
+import os, sys, time, wandb, quark
+from quark_integrations.sinks.wandb import WandbSink
+folder = sys.argv[1]
+mine = wandb.init(mode="offline", project="theirs", dir=folder, id="mine", name="my own", config={"own": 1})
+run = quark.start_run(project="p", run_id="r", name="n", storage_dir=folder + "/q", trackers=[WandbSink(dir=folder)])
+for step in range(2000):
+    run.log({"loss": float(step), "acc": step / 7}, step=step)
+    if step == 500:
+        mine.log({"own/metric": 1.0})
+    if step == 900:
+        while run.health()["sinks"]["wandb"]["pending"]:
+            time.sleep(0.01)
+        time.sleep(2.0)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_the_users_whose_trainer_is_killed(tmp_path: Path) -> None:
+    """What it lacks comes into the same run, once, and it keeps its name and its own values."""
+    done = subprocess.run([sys.executable, "-c", OF_THE_USER, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not sync(tmp_path / "q").problems
+    found = written(tmp_path)
+    assert points(found) == sorted([*EXPECTED, ("own/metric", None, 1.0)], key=lambda point: (point[0], point[1] or 0))
+    assert {(run.run_id, run.project) for run in found.runs} == {("mine", "theirs")}
+    assert {run.display_name for run in found.runs} == {"my own", ""} and found.config["own"] == 1
+
+
 HANGING = """
 import sys, time, quark
 from quark_integrations.sinks.wandb import WandbSink
