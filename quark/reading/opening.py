@@ -23,6 +23,8 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         sync: deliver first what processes that died left behind, so that it is read too. Where that cannot be done,
             such as in a directory that cannot be written, a warning says so.
 
+    Of a directory that cannot be written a copy is read; what would change a run raises SessionStoreError then.
+
     Raises:
         SessionStoreError: there is no store, or it cannot be opened; reading never makes one.
     """
@@ -45,13 +47,14 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         )  # fmt: skip
     copy = _copied(placement)
     try:
-        return Store(
-            SqlStore(Path(copy.name) / "quark.db"),
-            location=location,
-            payloads=payloads,
-            on_close=copy.cleanup,
-            alive=_Processes(placement),
+        read = SqlStore(Path(copy.name) / "quark.db")
+        read.freeze(
+            f"the store in {location} cannot be written, so a copy of it is read; run this as the user who owns it, "
+            "or copy the whole directory and work on that"
         )
+        return Store(
+            read, location=location, payloads=payloads, on_close=copy.cleanup, alive=_Processes(placement)
+        )  # fmt: skip
     except BaseException:
         copy.cleanup()
         raise

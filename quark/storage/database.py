@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ConfigurationError, require
+from ..errors import ConfigurationError, SessionStoreError, require
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -100,6 +100,30 @@ class Database(Protocol):
     def close(self) -> None:
         """Close all connections; again is allowed."""
         ...
+
+
+class Frozen:
+    """A database that refuses to be written.
+
+    Args:
+        database: what everything else is asked of.
+        why: what the refusal says.
+    """
+
+    def __init__(self, database: Database, why: str) -> None:
+        self._database = database
+        self._why = why
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """No transaction.
+
+        Raises:
+            SessionStoreError: always, with the code ``read_only``.
+        """
+        raise SessionStoreError(self._why, code="read_only")
 
 
 def open_database(

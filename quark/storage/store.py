@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.batch import RecordBatch
 from ..core.reader import Body, Chart, Page, RecordFilter, Series
@@ -13,7 +13,7 @@ from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
 from .blueprints import Blueprints
 from .control import Controls
-from .database import open_database
+from .database import Frozen, open_database
 from .deletion import Deletion
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from ..records.run import ProjectRecord, RunRecord
+    from .database import Database
 
 PAGE_RECORDS = 1000
 
@@ -50,6 +51,10 @@ class SqlStore(Controls, Deletion, Blueprints):
     ) -> None:  # fmt: skip
         self._database = open_database(path_or_url, lock_path, namespace)
         self._appender = Appender()
+
+    def freeze(self, why: str) -> None:
+        """Refuse from now on to write anything: SessionStoreError with ``why``, code ``read_only``."""
+        self._database = cast("Database", Frozen(self._database, why))
 
     def __repr__(self) -> str:
         return f"SqlStore({self.name!r})"

@@ -87,5 +87,10 @@ def test_a_directory_that_cannot_be_written_can_be_read(
     with caplog.at_level(logging.WARNING, "quark"), quark.open(tmp_path / "archive") as store:
         assert store.run(run.run_id).latest() == {"loss": (0, 1.0)}
         assert len(list(scratch.iterdir())) == 1
+        view = store.run(run.run_id)
+        for change in (view.delete, lambda: store.restore(run.run_id), lambda: store.set_blueprint("p", {})):
+            with pytest.raises(SessionStoreError, match=r"cannot be written.*copy the whole directory") as refused:
+                change()
+            assert refused.value.code == "read_only"
     assert "a copy of it is read" in caplog.text
     assert list(scratch.iterdir()) == [] and database.read_bytes() == before
