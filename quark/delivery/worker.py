@@ -15,6 +15,9 @@ from .health import Health
 INTERVAL_S = 0.25
 BACKOFF_S = (0.2, 30.0)
 
+MUCH = 256 << 10
+"""Bytes of a batch after which the next one is not left to the next round."""
+
 
 class SinkWorker:
     """Runs a sink. ``offer`` wakes it, ``wait`` waits for it, ``finish`` lets it end; none of them ever raises."""
@@ -145,6 +148,10 @@ class SinkWorker:
         )
 
     def _deliver(self, feed: Feed) -> None:
+        """Bring what there is by now. What comes meanwhile waits for the next round, or fast steps would keep this one
+        going in batches of a few records each; unless the run ends, or there is much.
+        """
+        there = feed.tail.written
         while not self._abandoned:
             holes = feed.tail.holes
             batch = feed.read(self.sink)
@@ -164,6 +171,8 @@ class SinkWorker:
             self._unflushed = True
             with self._progress:
                 self._progress.notify_all()
+            if there is not None and batch.stop >= there and len(batch.data) < MUCH and self._ending is None:
+                return
 
     def _set_poison_aside(self, feed: Feed, batch: RecordBatch) -> bool:
         """Write a batch that keeps failing line by line; what fails alone is poison if its neighbours pass.

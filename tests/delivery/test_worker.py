@@ -80,6 +80,37 @@ def test_flush_waits_until_the_records_are_written(dispatcher):
     assert sink.sequences == list(range(200))
 
 
+class Echoing(Collector):
+    """With every batch that it is given, one more record comes into the journal: a training that never pauses."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__()
+        self.dispatcher = dispatcher
+        self.echoes = True
+
+    def write(self, batch):
+        super().write(batch)
+        self.calls.append("write")
+        if self.echoes and self.calls.count("write") < 20:
+            log(self.dispatcher, 1)
+
+    def flush(self):
+        self.calls.append("flush")
+
+
+def test_what_comes_during_a_round_waits_for_the_next_one(dispatcher):
+    """A loop of fast steps costs one batch a round, not a stream of batches of a record each; the end takes all."""
+    sink = Echoing(dispatcher)
+    log(dispatcher, 10)
+    dispatcher.add_sink(sink)
+    while sink.calls.count("write") < 2:
+        time.sleep(0.01)
+    assert sink.calls[:4] == ["start", "write", "flush", "write"]
+    sink.echoes = False
+    assert finish(dispatcher)
+    assert sink.sequences == list(range(dispatcher.journal.next))
+
+
 @pytest.mark.parametrize(
     "error", [RuntimeError("no"), OSError("down"), SystemExit(3), KeyboardInterrupt(), MemoryError()]
 )
