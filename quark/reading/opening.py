@@ -33,8 +33,8 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         _deliver_leftovers(placement)
     if not placement.db_path.is_file():
         raise SessionStoreError(
-            f"there is no store in {placement.storage_dir} (no file {placement.db_path}); name the directory that runs "
-            "were recorded in as storage_dir, or record one first, for instance with: quark demo",
+            f"there is no store in {placement.storage_dir} (no file {placement.db_path}); {_beside(placement)}name the "
+            "directory that runs were recorded in as storage_dir, or record one first, for instance with: quark demo",
             code="store_not_found",
         )
     from ..storage import SqlStore
@@ -58,6 +58,15 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     except BaseException:
         copy.cleanup()
         raise
+
+
+def _beside(placement: Placement) -> str:
+    """Words for the stores one directory further down, where somebody looks who stands a step too high."""
+    try:
+        found = sorted(file.parents[1].name for file in placement.storage_dir.glob("*/.quark/quark.db"))[:3]
+    except OSError:
+        return ""
+    return f"there is one in {' and in '.join(found)}; " if found else ""
 
 
 def _copied(placement: Placement) -> "TemporaryDirectory[str]":

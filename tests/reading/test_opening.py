@@ -71,6 +71,14 @@ def test_an_unknown_run_is_named(tmp_path: Path) -> None:
         store.run("nope")
 
 
+def test_a_store_one_step_further_down_is_named(tmp_path: Path) -> None:
+    """Who stands in the directory above is told where to look."""
+    with quark.start_run(project="p", storage_dir=tmp_path / "quark-runs"):
+        pass
+    with pytest.raises(SessionStoreError, match="there is one in quark-runs; name the directory"):
+        quark.open(tmp_path)
+
+
 @pytest.mark.fault
 def test_a_directory_that_cannot_be_written_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
