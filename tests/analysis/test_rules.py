@@ -232,6 +232,12 @@ def test_tiny_steps_and_no_progress_are_a_rate_too_low(run: MemoryRunHandle) -> 
     assert set(alerts(run)) == {"lr_too_low"}
 
 
+def test_tiny_steps_behind_an_explosion_are_no_rate_too_low(run: MemoryRunHandle) -> None:
+    """Weights that have exploded make each further step small beside them."""
+    probed(run, [*[2.3] * 30, *[18.0] * 170], **{name: {"update": 1e-6} for name in "abcde"})
+    assert "lr_too_low" not in alerts(run)
+
+
 def test_a_loss_that_never_falls(run: MemoryRunHandle) -> None:
     """Shuffled labels: noise around the beginning."""
     rng = random.Random(1)

@@ -110,7 +110,8 @@ class LearningRateTooLow(Rule):
     Sees: norms of updates and weights, the training loss, the learning rate if it is logged.
 
     Decides: the weighted mean of |dw|/|w| over all weights is below 1e-5 while the loss is above 0.9 of its
-    beginning after 25 steps, in 4 of 5 looks. While the learning rate still rises it is a warm-up.
+    beginning after 25 steps, in 4 of 5 looks. While the learning rate still rises it is a warm-up; and a loss far above
+    its beginning is what large steps have left behind, in weights so big that each further step is small beside them.
     """
 
     name = "lr_too_low"
@@ -142,7 +143,8 @@ class LearningRateTooLow(Rule):
         course = seen.course
         self.judged = self.judged or course.count > 0
         self._moved = eased(self._moved, whole.share, 0.3)
-        hit = self._moved < 1e-5 and course.known and course.fallen > 0.9 and not self._rising and course.seen >= 25
+        poor = course.known and course.fallen > 0.9 and not course.far and course.seen >= 25
+        hit = poor and self._moved < 1e-5 and not self._rising
         if self._slow.see(hit) and hit:
             self.alert(
                 frame, "warning", subject="learning rate", title="Tiny steps, and the loss does not fall",
