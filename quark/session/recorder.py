@@ -1,6 +1,7 @@
 """The writing half of a session: the RunHandle that producers, analyzers and the session itself write through."""
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ class Recorder:
         self._devices = DeviceValues()
         self.attached: list[Any] = []
         self._reader: StoreReader | None = None
+        self._let_go_of_reader: weakref.finalize[..., Any] | None = None
         self._forked = False
         self.alerts = 0
         self.flush_timeout_s = 10.0
@@ -127,13 +129,16 @@ class Recorder:
         """The store that holds this run's records."""
         if self._reader is None:
             self._reader = self._home.open()
+            # of a run that has ended nobody closes it: a comparison of finished sessions opens one for each
+            self._let_go_of_reader = weakref.finalize(self, self._reader.close)
+            self._let_go_of_reader.atexit = False  # the end of a process closes files by itself, of a forked one too
         return self._reader
 
     def close_reader(self) -> None:
         """Let go of the store; reading again opens it again."""
         reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        if reader is not None and self._let_go_of_reader is not None:
+            self._let_go_of_reader()
 
     def health(self) -> dict[str, Any]:
         """The state of the delivery: what was recorded, every sink, every fault by cause."""

@@ -194,13 +194,17 @@ class SqliteDatabase:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
         )
-        # The name that PostgreSQL has for it; SQLite calls it max, which PostgreSQL keeps for columns.
-        connection.create_function("greatest", 2, max, deterministic=True)
-        for pragma in (
-            "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF", "wal_autocheckpoint=0",
-            f"journal_size_limit={CHECKPOINT_BYTES}", "temp_store=MEMORY",
-        ):  # fmt: skip
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            # The name that PostgreSQL has for it; SQLite calls it max, which PostgreSQL keeps for columns.
+            connection.create_function("greatest", 2, max, deterministic=True)
+            for pragma in (
+                "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF", "wal_autocheckpoint=0",
+                f"journal_size_limit={CHECKPOINT_BYTES}", "temp_store=MEMORY",
+            ):  # fmt: skip
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:  # the file may be no database
+            connection.close()
+            raise
         return connection
 
     def _checkpoint_if_due(self) -> None:

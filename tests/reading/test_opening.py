@@ -1,5 +1,6 @@
 """Opening a storage directory for reading."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -102,3 +103,15 @@ def test_a_directory_that_cannot_be_written_can_be_read(
             assert refused.value.code == "read_only"
     assert "a copy of it is read" in caplog.text
     assert list(scratch.iterdir()) == [] and database.read_bytes() == before
+
+
+def test_a_session_that_has_ended_lets_go_of_the_store_that_it_read(tmp_path: Path) -> None:
+    """Its records can be read after the end, by a comparison too, and the file is let go of with the session."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"loss": 1.0}, step=0)
+    reader = run.reader()
+    assert reader.keys(run.run_id) == ["loss"]
+    del run
+    gc.collect()
+    with pytest.raises(quark.errors.ClosedError):
+        reader.run("any")
