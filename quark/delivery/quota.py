@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -20,8 +21,11 @@ def enforce_quota(directory: Path, quota: int, delivered: int, disk: Disk, repor
     Segments whose records every sink holds (numbers below ``delivered``) are deleted first. If that is not enough,
     the oldest segments lose their metrics; every other record stays, and a ``dropped`` line says what went.
     """
-    names = [name for name in disk.names(directory) if _SEGMENT.match(name)]
-    sizes = {name: disk.size(directory / name) for name in names}
+    sizes: dict[str, int] = {}
+    for name in filter(_SEGMENT.match, disk.names(directory)):
+        with suppress(FileNotFoundError):  # a segment that was kept ready, which the end of the run removes just now
+            sizes[name] = disk.size(directory / name)
+    names = list(sizes)
     excess = sum(sizes.values()) - quota
     for position, name in enumerate(names[:-2]):
         if excess <= 0:

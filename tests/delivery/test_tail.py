@@ -165,3 +165,18 @@ def test_a_reader_in_the_middle_of_a_segment_survives_its_rewriting(tmp_path):
 def test_an_empty_directory_has_nothing_to_say(tmp_path: Path):
     """A journal without a segment reads as empty."""
     assert Tail(tmp_path / "missing", ORIGIN).read() is None
+
+
+def test_a_segment_that_vanishes_beside_the_quota_is_no_fault(tmp_path):
+    """The end of a run removes the segment that was kept ready while the keeper looks at the sizes."""
+
+    class Vanishing(Disk):
+        def size(self, path):
+            if path.name == "00000001.jsonl":
+                path.unlink()
+            return super().size(path)
+
+    for number in range(2):
+        (tmp_path / f"0000000{number}.jsonl").write_bytes(b"")
+    enforce_quota(tmp_path, 1, 0, Vanishing(), lambda cause, message: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["00000000.jsonl"]

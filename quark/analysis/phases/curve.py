@@ -13,7 +13,7 @@ LARGEST = 1e300
 
 _SMALLEST = 5e-324
 _NOISE = 3e-13
-"""Of the largest mean: one below it is what rounding left of values that cancel, and says nothing of the usual size."""
+"""Of the largest mean: one below it is what rounding left of values that cancel, which is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ def folded(key: str, logs: Any, losses: Any, first: Any, last: Any, points: int)
     if logs is not None:
         return Curve(key, logs, np.log(np.maximum(losses, _SMALLEST)), first, last, points, True)
     sizes = np.abs(losses)
-    sizes = sizes[sizes > _NOISE * sizes.max(initial=0.0)]
-    scale = float(np.median(sizes)) if len(sizes) else 1.0
+    told = sizes > _NOISE * sizes.max(initial=0.0)
+    scale = float(np.median(sizes[told])) if told.any() else 1.0
     with np.errstate(over="ignore"):
-        levels = np.arcsinh(np.clip(losses / scale, -LARGEST, LARGEST))
+        levels = np.arcsinh(np.clip(np.where(told, losses, 0.0) / scale, -LARGEST, LARGEST))
     return Curve(key, levels, levels, first, last, points, False)
 
 
