@@ -25,6 +25,7 @@ class Recorder:
     """Journals records of one run, refuses bad arguments by the run's policy, and reads back what was stored."""
 
     disabled = False
+    _let_go_of_reader: "weakref.finalize[..., Any] | None" = None
 
     def __init__(self, context: RunContext, delivery: Dispatcher, store_worker: SinkWorker | None, home: Home) -> None:
         self._context = context
@@ -35,7 +36,6 @@ class Recorder:
         self._devices = DeviceValues()
         self.attached: list[Any] = []
         self._reader: StoreReader | None = None
-        self._let_go_of_reader: weakref.finalize[..., Any] | None = None
         self._forked = False
         self.alerts = 0
         self.flush_timeout_s = 10.0
@@ -136,9 +136,9 @@ class Recorder:
 
     def close_reader(self) -> None:
         """Let go of the store; reading again opens it again."""
-        reader, self._reader = self._reader, None
-        if reader is not None and self._let_go_of_reader is not None:
-            self._let_go_of_reader()
+        self._reader = None
+        if self._let_go_of_reader is not None:
+            self._let_go_of_reader()  # which it does once
 
     def health(self) -> dict[str, Any]:
         """The state of the delivery: what was recorded, every sink, every fault by cause."""

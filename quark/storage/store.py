@@ -13,7 +13,7 @@ from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
 from .blueprints import Blueprints
 from .control import Controls
-from .database import Frozen, open_database
+from .database import Database, Frozen, open_database
 from .deletion import Deletion
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from ..records.run import ProjectRecord, RunRecord
-    from .database import Database
 
 PAGE_RECORDS = 1000
 
@@ -54,7 +53,7 @@ class SqlStore(Controls, Deletion, Blueprints):
 
     def freeze(self, why: str) -> None:
         """Refuse from now on to write anything: SessionStoreError with ``why``, code ``read_only``."""
-        self._database = cast("Database", Frozen(self._database, why))
+        self._database = cast(Database, Frozen(self._database, why))
 
     def __repr__(self) -> str:
         return f"SqlStore({self.name!r})"

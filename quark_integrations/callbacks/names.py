@@ -35,10 +35,7 @@ class MetricNames:
             key = keys.get(name)
             if key is None:
                 key = keys[name] = self.key(name, "")
-            try:
-                row[key] = value.item() if value.is_cpu else value
-            except (AttributeError, RuntimeError):  # a number already, or a tensor of several values
-                row[key] = value
+            row[key] = number(value)
 
     def _free(self, key: str) -> str:
         """``key``, or with a number where another name has become the same key."""

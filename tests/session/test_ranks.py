@@ -23,6 +23,11 @@ assert (run.rank, run.status) == (rank, "completed")
 """
 
 
+def plain_environment() -> dict[str, str]:
+    """The variables of this process without those of Quark's."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+
+
 PAUSES = {"together": ("0", "0"), "owner last": ("1.5", "0"), "owner first": ("0", "1.5")}
 
 
@@ -33,11 +38,10 @@ def test_two_ranks_under_torchrun_are_one_run(tmp_path, pauses):
     """Two real ranks: one run with both ranks' records, each once, one JSONL file a rank, and no journal left."""
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
     result = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
          str(tmp_path / "store"), *pauses],
-        capture_output=True, text=True, check=False, env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, env={**plain_environment(), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     with quark.open(tmp_path / "store", sync=False) as store:
@@ -57,9 +61,10 @@ def train_alone(tmp_path: Path, rank: int) -> None:
     """One rank of a job of two, from its begin to its end, while the other does not run."""
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
-    environment |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29501"}
-    subprocess.run([sys.executable, str(script), str(tmp_path / "store"), "0", "0"], check=True, env=environment)
+    job = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29501"}
+    subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "store"), "0", "0"], check=True, env=plain_environment() | job
+    )
 
 
 @pytest.mark.slow

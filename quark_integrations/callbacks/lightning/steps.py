@@ -77,24 +77,27 @@ class Steps:
         trainer = self._trainer
         self.pace.through(ended_ns)
         if trainer.accumulate_grad_batches == 1 or not is_accumulating(trainer):
-            step, epoch, row = current_step(trainer), self._epoch, self._row
-            self._row = {}
-            self.between = True
-            recording = self._recording
-            recording.last_step, recording.last_epoch = step, epoch
-            if self._engine is not None:
-                self._engine.end_step()
-            self.pace.ends(row, step, epoch)
-            if self._primary and (given or (self._every is not None and (step + 1) % self._every == 0)):
-                if "step" in values:  # the module says at which step its values are to stand
-                    own, found = recording.placed(trainer, values, None)
-                    self._run.log_values(found, step=own, epoch=epoch)
-                else:
-                    recording.names.add_training(row, values)
-                self._run.step(step, row, epoch=epoch)
+            self._step_done(current_step(trainer), values, given)
         if self._run.stop_requested or self._many:
             self._heed_stop()
         self.pace.asked()
+
+    def _step_done(self, step: int, values: Mapping[str, Any], given: bool) -> None:
+        recording, row, epoch = self._recording, self._row, self._epoch
+        recording.last_step, recording.last_epoch = step, epoch
+        if self._engine is not None:
+            self._engine.end_step()
+        self.pace.ends(row, step, epoch)
+        self._row = {}
+        self.between = True
+        if not self._primary or not (given or (self._every is not None and (step + 1) % self._every == 0)):
+            return
+        if "step" in values:  # the module says at which step its values are to stand
+            own, found = recording.placed(self._trainer, values, None)
+            self._run.log_values(found, step=own, epoch=epoch)
+        else:
+            recording.names.add_training(row, values)
+        self._run.step(step, row, epoch=epoch)
 
     def _heed_stop(self) -> None:
         """Pass on that somebody wants the training to stop; all processes of a job decide the same at the same step."""
