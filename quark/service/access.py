@@ -60,7 +60,8 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any], trusted: Sequence
     address = connection.client.host if connection.client else "unknown"
     if not trusted:
         return address
-    said = [part.strip() for part in connection.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    lines = connection.headers.getall("x-forwarded-for", [])  # a proxy may add a line of its own behind the client's
+    said = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
     while said and _is_in(address, trusted):
         address = said.pop()
     return address
@@ -98,17 +99,20 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
 
 
 def _look_up(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> ServiceKey | None:
-    """The key in the database. One that is in use works, whatever else comes from its address."""
+    """The key in the database. An address whose keys were refused too often is not asked about new ones for a while.
+
+    A key that this process has seen in use works all the same: a colleague behind the same address loses nothing.
+    """
     state = connection.app.state
+    address = address_of(connection, state.trusted)
+    wait_s = state.failures.wait_s(address)
+    if wait_s and not state.key_store.was_in_use(text):
+        raise ProblemError(
+            429, "too many keys from this address were refused; wait before the next try",
+            headers={"Retry-After": str(int(wait_s) + 1)},
+        )  # fmt: skip
     key = state.key_store.check(text)
     if key is None:
-        address = address_of(connection, state.trusted)
-        wait_s = state.failures.wait_s(address)
-        if wait_s:
-            raise ProblemError(
-                429, "too many keys from this address were refused; wait before the next try",
-                headers={"Retry-After": str(int(wait_s) + 1)},
-            )  # fmt: skip
         state.failures.note(address)
     return key
 

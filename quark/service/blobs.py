@@ -19,6 +19,7 @@ from ..core.reader import RecordFilter
 from .access import check_project
 from .parameters import Digest, RecordId, RunId
 from .problems import ProblemError
+from .requests import ENDLESS
 from .runs import namespace_of, project_of, readable_run, store_of
 
 PIECE = 1 << 20
@@ -186,6 +187,7 @@ async def _receive(request: Request[Any, Any, Any], file: BinaryIO, first: int, 
     size = first
     idle_s = request.app.state.config.body_timeout_s
     start = time.monotonic()
+    setattr(request.state, ENDLESS, True)
     await anyio.to_thread.run_sync(_cut, file, first)
     async for piece in request.stream():
         size += len(piece)

@@ -1,6 +1,5 @@
 """Reads the body of a request within limits of size and time, unpacked as it comes."""
 
-import asyncio
 import re
 import zlib
 from collections.abc import Callable
@@ -16,25 +15,21 @@ _PIECE = 4096
 
 
 async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> bytes:
-    """The whole body as it was sent, within limits of size and time; its room is taken until the request ends.
+    """The whole body as it was sent, within limits of size; its room is taken until the request ends.
 
     Raises:
-        ProblemError: 413 too large; 408 too slow; 503 no room for it now.
+        ProblemError: 413 too large; 503 no room for it now.
     """
     declared = request.headers.get("content-length", "0")
     if re.fullmatch(r"[0-9]{1,18}", declared) is None or int(declared) > config.max_body:
         raise _too_large(config.max_body)
     room = request.app.state.room
     made = bytearray()
-    try:
-        async with asyncio.timeout(config.body_timeout_s):
-            async for piece in request.stream():
-                if len(made) + len(piece) > config.max_body:
-                    raise _too_large(config.max_body)
-                room.take(request.scope, len(piece))
-                made += piece
-    except TimeoutError:
-        raise ProblemError(408, f"the body did not arrive within {config.body_timeout_s:g} s") from None
+    async for piece in request.stream():
+        if len(made) + len(piece) > config.max_body:
+            raise _too_large(config.max_body)
+        room.take(request.scope, len(piece))
+        made += piece
     return bytes(made)
 
 

@@ -15,20 +15,29 @@ REST_S = 10.0
 """So long an answered client may go on sending, or leave the end of its answer unread."""
 
 MOST_HEAD = 64 << 10
+"""Bytes of headers, and again of what stands around a body: chunk sizes, chunk extensions, trailers."""
+
+MOST_PIPELINED = 16
+"""Requests that may wait on a connection while one is served."""
+
+_PROBLEM = b'{"error":{"code":"too_large","message":"headers or trailers are larger than 64 KiB; send fewer"}}'
 _TOO_LONG = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\ncontent-length: 77\r\n"
-    b'connection: close\r\n\r\n{"error":{"code":"too_large","message":"the headers are larger than 64 KiB"}}'
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
 )
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP connection with a deadline for headers, a limit of their size, and an end for what is left."""
+    """uvicorn's HTTP connection with a deadline for headers, a limit of their size, and an end for what is left.
+
+    Trailers count like headers and are dropped: a header that arrives after the key was checked must change nothing.
+    """
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for headers."""
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
-        self._head = 0
+        self._overhead = 0
         self._began = self._in_head = self._in_message = False
         self._cut_after(HEAD_S)
 
@@ -38,29 +47,38 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, but not headers without end."""
+        """Take bytes, but neither headers nor trailers without end."""
+        self._overhead += len(data)  # until a body goes on, see on_body
         super().data_received(data)
-        if self._in_head:
-            self._head += len(data)
-            if self._head > MOST_HEAD and not self.transport.is_closing():
-                self._refuse()
+        if (self._in_head or self._in_message) and self._overhead > MOST_HEAD and not self.transport.is_closing():
+            self._refuse()
 
     def on_message_begin(self) -> None:
         """The first byte of a request is here, so the others have to follow."""
         super().on_message_begin()
         self.scope["extensions"] = {"quark.abort": {"abort": self.transport.abort}}  # type: ignore[typeddict-item]
         self._began = self._in_head = self._in_message = True
-        self._head = 0
+        self._overhead = 0
         self._cut_after(HEAD_S)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; a trailer is dropped."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The headers are here."""
         self._in_head = False
+        self._overhead = 0
         self._cut_after(None)
+        if self.transport.is_closing():
+            return
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MOST_HEAD:
             self._refuse()
-            return
-        super().on_headers_complete()
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.abort()
+        else:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The body is here."""
@@ -71,6 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        self._overhead = 0
         if not self.transport.is_closing():
             super().on_body(body)
 
@@ -88,6 +107,9 @@ class GuardedProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _refuse(self) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # a second answer inside the first one would be read as its body
+            return
         self.transport.write(_TOO_LONG)
         self.transport.close()
         self._cut_after(REST_S)

@@ -152,6 +152,11 @@ class KeyStore:
             return None
         return known.key if hmac.compare_digest(known.digest, _digest(text)) else None
 
+    def was_in_use(self, text: str) -> bool:
+        """Whether ``text`` was a key when this process last looked, however long ago. Asks no database."""
+        known = self._known.get(_id_of(text))
+        return known is not None and hmac.compare_digest(known.digest, _digest(text))
+
     def answers(self) -> None:
         """Ask the database for anything.
 

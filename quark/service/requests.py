@@ -23,6 +23,8 @@ PIECE_S = 30.0
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _ALWAYS_SERVED = frozenset(("/healthz", "/readyz", "/metrics"))
+ENDLESS = "endless_body"
+"""The request's state says so where a body may take longer than ``body_timeout_s``; each part has that long then."""
 encode = msgspec.json.encode
 
 
@@ -38,14 +40,19 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
             await app(scope, receive, send)
             return
         request = _Request(scope, receive, send, state.config.body_timeout_s)
+        if scope["method"] == "HEAD":  # type: ignore[typeddict-item]
+            scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         with state.meters.open_requests.track_inprogress():
             try:
                 if state.stopping and scope["path"] not in _ALWAYS_SERVED:
                     await request.refuse(ProblemError(503, "the service is stopping", headers={"Retry-After": "1"}))
+                elif not _is_plain(scope):
+                    await request.refuse(ProblemError(404, "there is nothing at this path"))
                 else:
                     await app(scope, request.receive, request.send)
-            except ClientGoneError:
-                await request.abort()
+            except Exception:
+                if not request.gone:  # the application may wrap ClientGoneError in an error of its own
+                    raise
             finally:
                 state.room.leave(scope)
                 request.note(state.meters)
@@ -53,29 +60,47 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
     return serve
 
 
-class _Request:
-    """One request on its way."""
+def _is_plain(scope: Any) -> bool:
+    """Whether a path is written in its one way, so that a proxy's rule for ``/metrics`` covers all of it."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path") or path.encode()
+    if path in _ALWAYS_SERVED and raw.partition(b"?")[0] != path.encode():
+        return False
+    return "//" not in path and (path == "/" or not path.endswith("/"))
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, idle_s: float) -> None:
+
+class _Request:
+    """One request on its way.
+
+    Attributes:
+        gone: the client did not read its answer, and its connection was cut.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_s: float) -> None:
+        self.gone = False
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._idle_s = idle_s
+        self._body_s = body_s
         self._start = time.perf_counter()
+        self._body_until: float | None = None
         self._status = 0
         self._whole = False
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         self._id = given.decode() if _ID.match(given) else secrets.token_hex(8)
 
     async def receive(self) -> Any:
-        """The next part of the body; a client that sends nothing for long is refused."""
+        """The next part of the body; a client whose body does not arrive in time is refused."""
         if self._whole:  # what comes now is the end of the connection, however late
             return await self._receive()
+        now = asyncio.get_running_loop().time()
+        if self._body_until is None or (self._scope.get("state") or {}).get(ENDLESS):
+            self._body_until = now + self._body_s
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout_at(self._body_until):
                 message = await self._receive()
         except TimeoutError:
-            raise ProblemError(408, f"nothing arrived for {self._idle_s:g} s") from None
+            raise ProblemError(408, f"the body did not arrive within {self._body_s:g} s") from None
         self._whole = not message.get("more_body", False)
         return message
 
@@ -88,6 +113,8 @@ class _Request:
                 headers.append((b"x-content-type-options", b"nosniff"))
             await self._pass_on({**message, "headers": headers})
             return
+        if self._scope["method"] == "HEAD":  # type: ignore[typeddict-item]
+            message = {**message, "body": b""}  # type: ignore[assignment, misc]
         body = message.get("body", b"")
         if len(body) > PIECE:
             view, more = memoryview(body), message.get("more_body", False)
@@ -107,13 +134,13 @@ class _Request:
         await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})  # type: ignore[typeddict-item]
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def abort(self) -> None:
+    def _abort(self) -> None:
         """Cut the connection, what it has not read included."""
+        self.gone = True
         extensions: dict[str, Any] = self._scope.get("extensions") or {}
         abort: Callable[[], None] | None = extensions.get("quark.abort", {}).get("abort")
         if abort is not None:
             abort()
-            await asyncio.sleep(0)  # the server hears of it before it looks for an answer
 
     def note(self, meters: Any) -> None:
         """Count the request, and write its line: which route it was, never what it held."""
@@ -133,4 +160,5 @@ class _Request:
             async with asyncio.timeout(PIECE_S):
                 await self._send(message)
         except TimeoutError:
+            self._abort()
             raise ClientGoneError from None

@@ -36,9 +36,10 @@ NOT_MADE = "quark.service:create_app"
 class Server(uvicorn.Server):
     """One process that serves. At SIGTERM or SIGINT it says that it stops, then stops listening, then drains."""
 
-    def __init__(self, config: uvicorn.Config, service: ServiceConfig) -> None:
+    def __init__(self, config: uvicorn.Config, service: ServiceConfig, *, is_worker: bool = False) -> None:
         super().__init__(config)
         self._service = service
+        self._is_worker = is_worker
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal. The application is made here: with several workers that is another process."""
@@ -49,13 +50,16 @@ class Server(uvicorn.Server):
         super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal ends in order, a second one at once."""
-        if self._app.state.stopping or not self.started:
+        """The first signal ends in order, a second one at once; a worker leaves the second one to its supervisor."""
+        if not self.started:
             super().handle_exit(sig, frame)
-            return
-        self._app.state.stopping = True
-        logger.info("stopping: new requests are answered with 503")
-        self._loop.call_soon_threadsafe(self._loop.call_later, self._service.notice_s, super().handle_exit, sig, frame)
+        elif not self._app.state.stopping:
+            self._app.state.stopping = True
+            logger.info("stopping: new requests are answered with 503")
+            stop = functools.partial(super().handle_exit, sig, frame)
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._service.notice_s, stop)
+        elif not self._is_worker:
+            end_now(sig)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -92,16 +96,31 @@ def settings_of(config: ServiceConfig, *, host: str, port: int, connections: int
     }  # fmt: skip
 
 
+def end_now(sig: int) -> None:
+    """End this process as the signal does by itself; the stores are safe, as they are from SIGKILL."""
+    signal.signal(sig, signal.SIG_DFL)
+    signal.raise_signal(sig)
+
+
 def _supervise(config: ServiceConfig, settings: dict[str, Any], workers: int) -> None:
     """Keep so many processes at work on one socket; one that dies is replaced."""
     stop = threading.Event()
+    children: list[SpawnProcess] = []
+
+    def end(sig: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            for child in children:
+                child.kill()
+            end_now(sig)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     counts = os.environ[SHARED] = tempfile.mkdtemp(prefix="quark-service-")
     listening = uvicorn.Config(NOT_MADE, **settings).bind_socket()
     start = functools.partial(_start, config, settings, listening)
-    children = [start() for _ in range(workers)]
     try:
+        children += [start() for _ in range(workers)]
         while not stop.wait(REPLACE_S):
             for place, child in enumerate(children):
                 if child.exitcode is not None:
@@ -128,7 +147,7 @@ def _work(config: ServiceConfig, settings: dict[str, Any], listening: socket.soc
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    Server(uvicorn.Config(NOT_MADE, **settings), config).run([listening])
+    Server(uvicorn.Config(NOT_MADE, **settings), config, is_worker=True).run([listening])
 
 
 def _end_with(parent: Any) -> None:

@@ -1,12 +1,14 @@
 """Who may do what, for every route that there is: a new one is asked for here before anybody uses it."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
 import pytest
+from litestar.connection import ASGIConnection
 
 from quark.records.base import Origin
-from quark.service.access import OPEN
+from quark.service.access import OPEN, address_of
 from quark.service.app import ROUTES
 from quark.service.keys import REMEMBERED_S
 from quark.testing import make_batch, metric_lines, start_line
@@ -156,26 +158,44 @@ def test_a_start_without_a_project_is_nobodys(served: Served, body: str) -> None
 
 
 def test_failures_are_limited_by_address(filled: Served) -> None:
-    """Ten wrong keys in a minute, then 429 with the time to wait; keys in use go on working, and nothing is kept."""
+    """Ten wrong keys in a minute, then 429, also for a right guess; keys that were in use go on working."""
+    used, guessed = filled.new_key(["read"]), filled.new_key(["read"])
+    assert ask(filled, "GET", "/api/v1/runs", used).status_code == 200
     answers = [ask(filled, "GET", "/api/v1/runs", f"qk_0000000{n % 10}_wrong") for n in range(12)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
     assert 0 < int(answers[-1].headers["retry-after"]) <= 61
-    assert ask(filled, "GET", "/api/v1/runs", filled.new_key(["read"])).status_code == 200
+    assert ask(filled, "GET", "/api/v1/runs", guessed).status_code == 429
+    for known in filled.app.state.key_store._known.values():
+        known.until = 0.0  # it was looked up long ago
+    assert ask(filled, "GET", "/api/v1/runs", used).status_code == 200
 
 
 @pytest.mark.parametrize("trusted", [(), ("testclient",)])
 def test_addresses_are_believed_of_trusted_proxies_only(filled: Served, trusted: tuple[str, ...]) -> None:
     """What anybody writes into X-Forwarded-For changes nothing; what a trusted proxy adds to it counts."""
-    from ipaddress import ip_network
-
-    from quark.service.access import address_of
-
-    class Asked:
-        client = type("Client", (), {"host": "10.0.0.1"})
-        headers = {"x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.9"}
-
     networks = [ip_network("10.0.0.0/8")] if trusted else []
-    assert address_of(Asked(), networks) == ("192.0.2.7" if trusted else "10.0.0.1")  # type: ignore[arg-type]
+    for lines in (
+        ["6.6.6.6, 192.0.2.7, 10.0.0.9"],
+        ["6.6.6.6", "192.0.2.7", "10.0.0.9"],
+        ["10.0.0.2, 6.6.6.6", "192.0.2.7"],
+    ):
+        headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+        asked: Any = ASGIConnection({"type": "http", "headers": headers, "client": ("10.0.0.1", 1)})  # type: ignore[typeddict-item]
+        assert address_of(asked, networks) == ("192.0.2.7" if trusted else "10.0.0.1")
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "//metrics", "/%2Fmetrics", "/metric%73", "/metrics//", "/api/v1//runs"])
+def test_a_path_is_written_in_one_way(filled: Served, path: str) -> None:
+    """A proxy's rule for /metrics covers every way to reach it: any other spelling of a path is not found."""
+    answer = filled.client.request("GET", f"http://testserver.local{path}", headers={"X-Quark-API-Key": filled.key})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/schema/openapi.json", "/api/v1/runs"])
+def test_head_answers_as_get_without_a_body(filled: Served, path: str) -> None:
+    """Monitors may ask with HEAD: status and headers of GET, and no body."""
+    asked, read = (filled.ask(method, path) for method in ("HEAD", "GET"))
+    assert (asked.status_code, asked.content, asked.headers["content-type"]) == (200, b"", read.headers["content-type"])
 
 
 def test_a_key_is_used_and_revoked(filled: Served) -> None:

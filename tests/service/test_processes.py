@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,6 +171,23 @@ def test_an_orderly_end(db: str, tmp_path: Path, start: Start) -> None:
     again = start(db, tmp_path / "data")
     with again.client() as client:
         assert client.get("/api/v1/runs/run-1/overview").json()["counts"] == {"metric": 3}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_signal_ends_it_now(tmp_path: Path, start: Start, workers: str) -> None:
+    """Whoever sends SIGTERM twice does not wait for the requests that are on their way."""
+    service = start(f"sqlite:///{tmp_path}/data/quark.db", tmp_path / "data", "--workers", workers)
+    with socket.create_connection(("127.0.0.1", service.port)) as made:
+        made.sendall(b"POST /api/v1/runs/r/writers/w/records?first=0&stop=1 HTTP/1.1\r\nHost: x\r\n")
+        made.sendall(f"X-Quark-API-Key: {service.key}\r\nContent-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.3)  # until the request is being served
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: b"stopping" in service.log.read_bytes())
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(30) == -signal.SIGTERM
+        psutil.wait_procs(children, 30)
+        assert made.recv(65536) == b""  # it was not answered
 
 
 def test_the_log_is_one_line_of_json_a_request(tmp_path: Path, start: Start) -> None:
