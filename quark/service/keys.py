@@ -41,7 +41,8 @@ class ServiceKey:
     Attributes:
         id: the part of the key that may be shown, between ``qk_`` and the next ``_``.
         scopes: of read, write and admin; admin may do everything.
-        projects: the projects that it is limited to; None for all.
+        projects: the projects that it is limited to; None for all. A limited key is never an administrator's: keys,
+            purges and namespaces belong to all projects.
     """
 
     id: str
@@ -54,7 +55,9 @@ class ServiceKey:
 
     def allows(self, scope: str) -> bool:
         """Whether the key may do what needs ``scope``; who may write may read."""
-        return "admin" in self.scopes or scope in self.scopes or (scope == "read" and "write" in self.scopes)
+        if "admin" in self.scopes:  # older releases made such keys with projects: those read and write there
+            return self.projects is None or scope != "admin"
+        return scope in self.scopes or (scope == "read" and "write" in self.scopes)
 
     def reaches(self, project: str) -> bool:
         """Whether the key may touch a project."""
@@ -89,7 +92,7 @@ class KeyStore:
         """Make a key; the text is returned this once and cannot be had again.
 
         Raises:
-            SchemaValidationError: no name, or a scope that does not exist.
+            SchemaValidationError: no name, a scope that does not exist, no names of projects, or admin with projects.
         """
         scopes = tuple(dict.fromkeys(scopes))
         if not name or len(name) > 200:
@@ -98,7 +101,12 @@ class KeyStore:
             )
         if not scopes or not set(scopes) <= set(SCOPES):
             raise SchemaValidationError(f"scopes must be some of {', '.join(SCOPES)}, got {shown(scopes)}")
-        limited = None if projects is None else tuple(dict.fromkeys(projects))
+        limited = None if projects is None else _checked_projects(projects)
+        if limited is not None and "admin" in scopes:
+            raise SchemaValidationError(
+                "a key with the scope admin reaches all projects, so it cannot be limited to some; "
+                "leave out the projects, or use the scopes read and write"
+            )
         now = time.time_ns()
         key_id = secrets.token_hex(4)
         text = f"qk_{key_id}_{secrets.token_urlsafe(32)}"
@@ -201,6 +209,16 @@ def _faults_named() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise SessionStoreError(f"the database of the keys cannot be used: {error}", code="unavailable") from error
+
+
+def _checked_projects(projects: Iterable[str]) -> tuple[str, ...]:
+    names = () if isinstance(projects, str) else tuple(dict.fromkeys(projects))
+    if not names or not all(isinstance(name, str) and 0 < len(name.strip()) and len(name) <= 200 for name in names):
+        raise SchemaValidationError(
+            f"projects must be a list of at least one name of 1 to 200 characters, got {shown(projects)}; "
+            "leave it out for a key for all projects"
+        )
+    return names
 
 
 def _id_of(text: str) -> str:

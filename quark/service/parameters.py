@@ -1,10 +1,13 @@
-"""What paths and queries of the service may hold, said once: patterns, bounds and their meaning."""
+"""What paths and queries of the service may hold, said once: patterns, bounds and their meaning.
+
+Patterns end with ``\\Z``: ``$`` would let a line break pass behind the last character.
+"""
 
 from typing import Annotated, Literal
 
 from litestar.params import PathParameter, QueryParameter
 
-_ID = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
 _LARGEST = 2**63 - 1
 POINTS = 1_000_000
 """Points of a series in one answer."""
@@ -12,17 +15,18 @@ POINTS = 1_000_000
 RunId = Annotated[str, PathParameter(pattern=_ID, description="identity of the run")]
 WriterId = Annotated[str, PathParameter(pattern=_ID, description="identity of one process of the run")]
 RecordId = Annotated[str, PathParameter(max_length=300, description="identity of the record")]
-KeyId = Annotated[str, PathParameter(pattern="^[0-9a-f]{8}$", description="the first part of a key")]
-Digest = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the payload")]
+KeyId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}\Z", description="the first part of a key")]
+Digest = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the payload")]
 Kind = Annotated[
     Literal["metric", "event", "telemetry", "layer", "parameter", "batch", "artifact", "alert", "health", "phase"],
     PathParameter(description="kind of record"),
 ]
 Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
-Cursor = Annotated[str | None, QueryParameter(pattern="^[0-9]{1,60}$", description="the ``next`` of the page before")]
+Cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,60}\Z", description="the ``next`` of the page before")]
 SeriesPlace = Annotated[
-    str | None, QueryParameter(pattern="^[0-9]{1,19}(-[0-9]{1,19}){4}$", description="the ``next`` of the page before")
+    str | None,
+    QueryParameter(pattern=r"^[0-9]{1,19}(-[0-9]{1,19}){4}\Z", description="the ``next`` of the page before"),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 Text = Annotated[str | None, QueryParameter(max_length=4096)]
