@@ -213,7 +213,7 @@ def _faults_named() -> Iterator[None]:
 
 def _checked_projects(projects: Iterable[str]) -> tuple[str, ...]:
     names = () if isinstance(projects, str) else tuple(dict.fromkeys(projects))
-    if not names or not all(isinstance(name, str) and 0 < len(name.strip()) and len(name) <= 200 for name in names):
+    if not names or not all(isinstance(name, str) and name.strip() and len(name) <= 200 for name in names):
         raise SchemaValidationError(
             f"projects must be a list of at least one name of 1 to 200 characters, got {shown(projects)}; "
             "leave it out for a key for all projects"
