@@ -12,17 +12,42 @@ QuarkError
     ├── RunNotFoundError (LookupError)      no run has this id
     └── InvalidRunStateError                the run's status does not allow this
 
-Every message says what was refused, what was given and what to do.
+Every message says what was refused, what was given and what to do. It may quote names that strangers chose, so errors
+and log messages are made printable here.
 """
 
+import logging
+import re
 from importlib import import_module
 from types import ModuleType
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text with escapes such as ``\\x1b`` in place of the characters that a terminal obeys; newlines stay."""
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+class _Printable(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            record.msg, record.args = printable(record.getMessage()), None
+        except Exception:  # noqa: BLE001  logging itself reports arguments that do not fit their message
+            return True
+        return True
+
+
+logging.getLogger("quark").addFilter(_Printable())
+
 
 class QuarkError(Exception):
-    """The root of everything that Quark raises on purpose."""
+    """The root of everything that Quark raises on purpose. Its text is printable, whatever names it quotes."""
 
     __module__ = "quark"
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SchemaValidationError(QuarkError, ValueError):

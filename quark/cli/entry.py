@@ -1,15 +1,16 @@
 """The program: its commands, its exit codes, and how errors are told to people and to scripts."""
 
+import io
 import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..errors import QuarkError
+from ..errors import QuarkError, printable
 from . import analyze, blueprint, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
 from .delete import delete, restore
 from .output import print_json
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         return ending.exit_code
     except UsageError as error:
         if not as_json:
-            error.show()  # type: ignore[attr-defined]
+            _show_usage(error)
         return _told("usage", error.format_message(), as_json, USAGE, shown=True)  # type: ignore[attr-defined]
     except QuarkError as error:
         return _told(code_of(error), str(error), as_json, FAILED)
@@ -86,9 +87,15 @@ def code_of(error: QuarkError) -> str:
     return code or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
 
 
+def _show_usage(error: Any) -> None:
+    text = io.StringIO()
+    error.show(text)
+    sys.stderr.write(printable(text.getvalue()))
+
+
 def _told(code: str, message: str, as_json: bool, exit_code: int, *, shown: bool = False) -> int:
     if as_json:
         print_json({"error": {"code": code, "message": message}})
     elif not shown:
-        print(f"quark: {message}", file=sys.stderr)
+        print(printable(f"quark: {message}"), file=sys.stderr)
     return exit_code

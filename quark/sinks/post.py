@@ -10,7 +10,7 @@ import orjson
 
 from ..core.retry_after import retry_after_s
 from ..errors import QuarkError
-from .address import Address, resolve
+from .address import Address, is_numeric, resolve
 
 _CHATTY = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 LONGEST_PAUSE_S = 3600.0
@@ -37,7 +37,7 @@ def post_json(address: Address, message: dict[str, Any], timeout_s: float) -> in
 
     proxy = _proxy(address)
     try:
-        hosts = [address.host] if proxy else resolve(address)
+        hosts = [address.host] if proxy and not is_numeric(address.host) else resolve(address)
     except (OSError, UnicodeError) as error:
         raise WebhookError(f"the webhook's host could not be found ({type(error).__name__})") from None
     failure = "no address"

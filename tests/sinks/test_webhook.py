@@ -15,7 +15,7 @@ import pytest
 from quark.errors import ConfigurationError, QuarkError
 from quark.records.base import Origin
 from quark.sinks.address import parse_address, resolve
-from quark.sinks.post import WebhookError
+from quark.sinks.post import WebhookError, post_json
 from quark.sinks.webhook import WebhookSink
 from quark.testing import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line, start_line
 
@@ -291,7 +291,12 @@ def test_a_certificate_of_another_name(chat, encrypted):
         "https://exa mple.com/", "https://example.com/a\nb", "https://169.254.169.254/x", "https://[fe80::1]/x",
         "https://[::ffff:169.254.169.254]/", "https://[fe80::1%25eth0]/", "https://0.0.0.0/", "https://[::]/",
         "https://224.0.0.1/", "https://100.100.100.200/", "https://[fd00:ec2::254]/", "https://[64:ff9b::a9fe:a9fe]/",
-        "http://localhost.evil.example/", "https://[2002:a9fe:a9fe::1]/",
+        "http://localhost.evil.example/", "https://[2002:a9fe:a9fe::1]/", "https://[::169.254.169.254]/",
+        "https://[64:ff9b:1::a9fe:a9fe]/", "https://[64:ff9b:1:a9fe:a9:fe00::]/", "https://[64:ff9b:1:a9:fe:a9fe::]/",
+        "https://[64:ff9b:1:1:a9:fea9:fe00:0]/", "https://[::ffff:0:169.254.169.254]/", "https://[::100.100.100.200]/",
+        "https://[2001:0:4136:e378:8000:63bf:5601:5601]/", "https://[2001:0:a9fe:a9fe::1]/", "https://[fec0::1]/",
+        "https://[2001:db8::200:5efe:169.254.169.254]/", "https://[::ffff:0.0.0.0]/", "https://0.1.2.3/",
+        "https://255.255.255.255/", "http://[::127.0.0.1]/", "http://[64:ff9b::127.0.0.1]/",
     ],
 )  # fmt: skip
 def test_addresses_that_are_refused(url):
@@ -301,11 +306,14 @@ def test_addresses_that_are_refused(url):
 
 
 @pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "169.254.43518", "0251.0376.0251.0376"])
-def test_addresses_in_disguise(host):
-    """The metadata address in other notations is seen through once the name is looked up, before connecting."""
+def test_addresses_in_disguise(host, monkeypatch):
+    """The metadata address in other notations is seen through before connecting, and with a proxy as well."""
     address = parse_address(f"https://{host}/latest/meta-data", "the url")
     with pytest.raises(ConfigurationError, match="metadata"):
         resolve(address)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="metadata"):
+        post_json(address, {}, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +324,10 @@ def test_addresses_in_disguise(host):
         ("https://10.1.2.3/hooks", "10.1.2.3"),
         ("http://localhost:9000/x", "localhost:9000"),
         ("http://[::1]:9000/x", "[::1]:9000"),
+        ("https://[2606:4700::1111]/x", "[2606:4700::1111]"),
+        ("https://[64:ff9b::808:808]/x", "[64:ff9b::808:808]"),
+        ("https://[64:ff9b:1::808:808]/x", "[64:ff9b:1::808:808]"),
+        ("https://[2002:808:808::1]/x", "[2002:808:808::1]"),
     ],
 )
 def test_addresses_that_are_taken(url, host_header):
