@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 
@@ -56,6 +57,7 @@ class Connection:
         timeout_s: seconds that a request may take; QUARK_PERSISTENCE_TIMEOUT_SECONDS if None.
         tries: how often a request that may be repeated is sent at most.
         namespace: the storage namespace.
+        project: the project whose runs are meant; with a key for all projects it tells runs with one id apart.
         transport, clock, rng: for tests: an httpx transport, the clock, the source of randomness.
 
     Raises:
@@ -64,11 +66,12 @@ class Connection:
 
     def __init__(
         self, url: str | None = None, *, user_key: str | None = None, auth_mode: str | None = None,
-        timeout_s: float | None = None, namespace: str = DEFAULT_NAMESPACE, tries: int = TRIES, transport: Any = None,
-        clock: Any = time, rng: random.Random | None = None,
+        timeout_s: float | None = None, namespace: str = DEFAULT_NAMESPACE, project: str = "",
+        tries: int = TRIES, transport: Any = None, clock: Any = time, rng: random.Random | None = None,
     ) -> None:  # fmt: skip
         self.url = _checked_url(url or setting("QUARK_PERSISTENCE_URL"))
         self.namespace = namespace
+        self.project = project
         self._tries = tries
         self._key = user_key if user_key is not None else setting("QUARK_USER_KEY")
         self._mode = auth_mode or setting("QUARK_PERSISTENCE_AUTH_MODE")
@@ -90,7 +93,7 @@ class Connection:
         """The same service, with connections of its own."""
         return Connection(
             self.url, user_key=self._key, auth_mode=self._mode, timeout_s=self._timeout_s, namespace=self.namespace,
-            tries=self._tries, transport=self._transport, clock=self.clock, rng=self.rng,
+            project=self.project, tries=self._tries, transport=self._transport, clock=self.clock, rng=self.rng,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -195,6 +198,8 @@ class Connection:
 
     def _headers(self) -> dict[str, str]:
         made = {"X-Quark-Storage-Dir": self.namespace.encode("utf-8").decode("latin-1")}
+        if self.project:
+            made["X-Quark-Project"] = quote(self.project)
         if self._key and self._mode == "bearer":
             made["Authorization"] = f"Bearer {self._key}"
         elif self._key:

@@ -70,7 +70,11 @@ class RemoteWriter:
             "POST", path, data, {"Content-Type": "application/x-ndjson"}, first=self._sent, stop=stop, rank=origin.rank,
             attempt=origin.attempt,
         )  # fmt: skip
-        if not isinstance(answer, dict) or not isinstance(answer.get("next"), int) or answer["next"] < stop:
-            raise SessionStoreError(f"what answered at {self._connection.url} is no Quark service")
+        held = answer.get("next") if isinstance(answer, dict) else None
+        if held != stop:
+            raise SessionStoreError(
+                f"{self._connection.url} says that it holds {held} records after it was sent those below {stop}; "
+                "is it a Quark service, and does nothing else write as this process?"
+            )
         self._sent = stop
         self._allocated = {number for number in self._allocated if number >= stop}

@@ -22,6 +22,7 @@ class Feed:
         self._unsure = True
         self._keeps_cursor = True
         self._aside: set[bytes] = set()
+        self._given: int | None = None
 
     def read(self, sink: Sink) -> RecordBatch | None:
         """The next batch that the sink has not taken; after a fault the sink's own word on its position comes first."""
@@ -43,17 +44,21 @@ class Feed:
             batch = batch.after(self.position)
         if batch is None or batch.stop <= self.position:
             batch = self.tail.read()
+        if batch is not None:
+            self._given = max(self._given or 0, batch.stop)
         return batch
 
     def _told(self, sink: Sink) -> int | None:
         """The sink's own word on its position, if it can be true: what is below it is never read again."""
         told = sink.position(self.tail.origin.writer_id)
-        written = self.tail.written
-        if told is not None and written is not None and told > written:
+        most = self.tail.written if self._given is None else self._given
+        if told is not None and most is not None and told > most:
             raise SessionStoreError(
-                f"{self._sink_name} says that it holds {told} records of a process that has written {written}; "
+                f"{self._sink_name} says that it holds {told} records of a process that has given it {most}; "
                 "is it the right one? The records wait in the journal"
             )
+        if told is not None and self._given is None:
+            self._given = told
         return told
 
     def back(self, batch: RecordBatch) -> None:

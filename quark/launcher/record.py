@@ -14,9 +14,9 @@ from ..delivery.dispatcher import Dispatcher
 from ..delivery.place import writer_places
 from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
-from ..records.run import ProjectRecord, RunRecord
+from ..records.run import ProjectRecord, RunRecord, project_id
 from ..session.home import home_of, home_of_journals
-from ..session.identity import new_writer_id, project_id
+from ..session.identity import new_writer_id
 from ..session.placement import Placement, writable_placement
 from ..session.redaction import redact_arguments
 from ..session.sync import SyncReport, sync_run

@@ -1,5 +1,6 @@
 """What a project, a run and the context of a session are."""
 
+import hashlib
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -7,6 +8,11 @@ from msgspec import Meta
 from .base import CURRENT_SCHEMA_VERSION, Document, frozen
 from .fields import Count, Text, Timestamp, says
 from .literals import RunStatus
+
+
+def project_id(name: str) -> str:
+    """The id of a project: the same for the same name everywhere, so that no store has to be asked."""
+    return "p" + hashlib.sha256(name.encode()).hexdigest()[:31]
 
 
 @frozen

@@ -12,7 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from .keys import ServiceKey
-from .problems import ProblemError
+from .problems import ProblemError, not_there
 
 Network = IPv4Network | IPv6Network
 
@@ -120,4 +120,4 @@ def _look_up(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> Servi
 def check_project(key: ServiceKey, project: str) -> None:
     """Refuse a key that is limited to other projects. 404, so that it learns nothing of what there is."""
     if not key.reaches(project):
-        raise ProblemError(404, "there is no such run or project for this key", code="run_not_found")
+        raise not_there()

@@ -1,139 +1,43 @@
-"""The payloads of artifacts: raw bytes in and out, kept once by their content."""
+"""The payloads of artifacts over HTTP: raw bytes in and out, whole or in parts."""
 
-import fcntl
-import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
 
 import anyio.to_thread
-import msgspec
 from litestar import Request, get, put
 from litestar.response import Stream
 
 from ..core.reader import RecordFilter
-from .access import check_project
+from ..storage.belonging import RunRow
 from .parameters import Digest, RecordId, RunId
+from .payloads import BlobFiles, Held, owners_of
 from .problems import ProblemError
 from .requests import ENDLESS
-from .runs import namespace_of, project_of, readable_run, store_of
+from .runs import found_run, namespace_of
 
 PIECE = 1 << 20
 SLOWEST = 4096
 """Bytes a second that an upload has to make, on the whole."""
 
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})\Z")
 
 
-class Held(msgspec.Struct):
-    """How many bytes of a payload are held, and whether that is all of it."""
-
-    size: int
-    complete: bool
+def _files(request: Request[Any, Any, Any], row: RunRow) -> BlobFiles:
+    return BlobFiles(request.app.state.namespaces.files(namespace_of(request)), owners_of(row))
 
 
-class BlobFiles:
-    """The files of one namespace: ``ab/abcdef...`` when complete, ``partial/`` while they arrive."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def path(self, digest: str) -> Path:
-        """Where a complete payload lies."""
-        if _DIGEST.match(digest) is None:  # it may come out of a record
-            raise FileNotFoundError(digest)
-        return self._directory / digest[:2] / digest
-
-    def partial(self, digest: str) -> Path:
-        """Where a payload lies while it arrives."""
-        return self._directory / "partial" / digest
-
-    def held(self, digest: str) -> Held:
-        """What is there of a payload."""
-        for path, complete in ((self.path(digest), True), (self.partial(digest), False)):
-            try:
-                return Held(path.stat().st_size, complete)
-            except FileNotFoundError:
-                continue
-        return Held(0, False)
-
-    @contextmanager
-    def arriving(self, digest: str) -> Iterator[BinaryIO]:
-        """The file of a payload while it arrives, which nobody else writes meanwhile, in whatever process.
-
-        Raises:
-            ProblemError: 503, somebody else is sending the same payload.
-        """
-        path = self.partial(digest)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(number, "r+b", buffering=0) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                ours = os.path.samestat(os.fstat(number), os.stat(path, follow_symlinks=False))
-            except (BlockingIOError, FileNotFoundError):
-                ours = False
-            if not ours:
-                raise ProblemError(
-                    503, "somebody else is sending this payload; ask again how much is held", code="busy",
-                    headers={"Retry-After": "1"},
-                )  # fmt: skip
-            yield file
-
-    def complete(self, digest: str, file: BinaryIO) -> None:
-        """Check the digest of what has arrived, and put it in its place.
-
-        Raises:
-            ProblemError: 422, the bytes are not those of the digest; they are deleted.
-        """
-        file.seek(0)
-        found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        if found != digest:
-            self.partial(digest).unlink()
-            raise ProblemError(
-                422, f"the payload has the SHA-256 {found}, not {digest}; send it again", code="wrong_digest"
-            )
-        os.fsync(file.fileno())
-        target = self.path(digest)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.replace(self.partial(digest), target)
-        directory = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-    def opened(self, digest: str) -> BinaryIO:
-        """A complete payload, to be read.
-
-        Raises:
-            FileNotFoundError: it has not arrived.
-        """
-        return os.fdopen(os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
-
-
-def _files(request: Request[Any, Any, Any]) -> BlobFiles:
-    return BlobFiles(request.app.state.namespaces.files(namespace_of(request)))
-
-
-def _check_writable(request: Request[Any, Any, Any], run_id: str) -> None:
-    project = project_of(store_of(request), run_id)
-    if project is None:
-        raise ProblemError(404, f"there is no run {run_id!r}; send its records first", code="run_not_found")
-    check_project(request.state.key, project)
+def _found_files(request: Request[Any, Any, Any], run_id: str) -> BlobFiles:
+    return _files(request, found_run(request, run_id)[1])
 
 
 @get("/api/v1/runs/{run_id:str}/blobs/{digest:str}", opt={"scope": "write"}, sync_to_thread=True)
 def held(request: Request[Any, Any, Any], run_id: RunId, digest: Digest) -> Held:
     """How much of a payload is held already: an upload that broke off goes on from there."""
-    _check_writable(request, run_id)
-    return _files(request).held(digest)
+    return _found_files(request, run_id).held(digest)
 
 
 @put(
@@ -143,10 +47,11 @@ def held(request: Request[Any, Any, Any], run_id: RunId, digest: Digest) -> Held
 async def upload(request: Request[Any, Any, Any], run_id: RunId, digest: Digest) -> Held:
     """Send a payload, or with ``Content-Range: bytes first-last/total`` the next part of one.
 
-    A part that does not begin where the held ones end is refused with 409 and ``held``.
+    A part that does not begin where the held ones end is refused with 409 and ``held``. What other projects have sent
+    counts for nothing here: a payload is had by whoever has sent it whole.
     """
-    await anyio.to_thread.run_sync(_check_writable, request, run_id)
-    files, limit = _files(request), request.app.state.config.max_artifact
+    files = await anyio.to_thread.run_sync(_found_files, request, run_id)
+    limit = request.app.state.config.max_artifact
     first, stop, total = _part(request)
     if max(total or 0, _declared(request)) > limit:
         raise ProblemError(413, f"an artifact may have {limit} bytes, this one is larger", limit=limit)
@@ -215,13 +120,13 @@ def _write(file: BinaryIO, piece: bytes) -> None:
 @get("/api/v1/runs/{run_id:str}/artifacts/{artifact_id:str}/payload", opt={"scope": "read"}, sync_to_thread=True)
 def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: RecordId) -> Stream:
     """The payload of an artifact, or with ``Range: bytes=first-last`` a part of it."""
-    readable_run(request, run_id)
-    found = store_of(request).records(run_id, "artifact", RecordFilter())
+    store, row = found_run(request, run_id)
+    found = store.records(row.id, "artifact", RecordFilter())
     artifact = next((record for record in found if record.id == artifact_id), None)
     if artifact is None:
-        raise ProblemError(404, f"run {run_id} has no artifact {artifact_id!r}", code="artifact_not_found")
+        raise ProblemError(404, f"the run has no artifact {artifact_id!r}", code="artifact_not_found")
     try:
-        file = _files(request).opened(artifact.sha256)
+        file = _files(request, row).opened(artifact.sha256)
     except FileNotFoundError:
         raise ProblemError(404, "the payload of this artifact has not arrived", code="payload_not_found") from None
     size = os.fstat(file.fileno()).st_size

@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 
 from ..core.control import LEAST_GRACE_S, MOST_GRACE_S, RunControl
 from .parameters import RunId
-from .runs import readable_run, store_of
+from .runs import found_run
 
 
 class Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,26 +31,26 @@ class Grace(msgspec.Struct, forbid_unknown_fields=True):
 @post("/api/v1/runs/{run_id:str}/heartbeat", status_code=200, opt={"scope": "write"}, sync_to_thread=True)
 def heartbeat(request: Request[Any, Any, Any], run_id: RunId, data: JSONBody[Heartbeat]) -> RunControl:
     """The run lives; the answer says what is asked of it. A run that was closed as silent goes on."""
-    readable_run(request, run_id)
-    return store_of(request).beat(run_id, data.interval_s, data.stop_step)
+    store, row = found_run(request, run_id)
+    return store.beat(row.id, data.interval_s, data.stop_step)
 
 
 @get("/api/v1/runs/{run_id:str}/control", opt={"scope": "read"}, sync_to_thread=True)
 def read_control(request: Request[Any, Any, Any], run_id: RunId) -> RunControl:
     """Signs of life of a run, and the requests that wait for it."""
-    readable_run(request, run_id)
-    return store_of(request).control(run_id)
+    store, row = found_run(request, run_id)
+    return store.control(row.id)
 
 
 @post("/api/v1/runs/{run_id:str}/stop", status_code=200, opt={"scope": "write"}, sync_to_thread=True)
 def stop(request: Request[Any, Any, Any], run_id: RunId, data: JSONBody[Grace]) -> RunControl:
     """Ask a run to stop after its current step; 409 if it has ended."""
-    readable_run(request, run_id)
-    return store_of(request).request_stop(run_id, data.grace_period_s)
+    store, row = found_run(request, run_id)
+    return store.request_stop(row.id, data.grace_period_s)
 
 
 @post("/api/v1/runs/{run_id:str}/restart", status_code=200, opt={"scope": "write"}, sync_to_thread=True)
 def restart(request: Request[Any, Any, Any], run_id: RunId, data: JSONBody[Grace]) -> RunControl:
     """Ask the ``quark run`` that started a run to start it anew; 409 if it has ended."""
-    readable_run(request, run_id)
-    return store_of(request).request_restart(run_id, data.grace_period_s)
+    store, row = found_run(request, run_id)
+    return store.request_restart(row.id, data.grace_period_s)

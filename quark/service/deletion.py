@@ -6,9 +6,10 @@ import msgspec
 from litestar import Request, delete, post
 from litestar.params import JSONBody
 
+from ..storage.ids import public_id
 from .parameters import RunId
 from .problems import ProblemError
-from .runs import readable_run, store_of
+from .runs import found_run, store_of
 
 
 class Age(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,8 +27,8 @@ class Purged(msgspec.Struct):
 @delete("/api/v1/runs/{run_id:str}", opt={"scope": "write"}, sync_to_thread=True)
 def delete_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     """Hide a run until it is restored or purged; 409 if it is running."""
-    readable_run(request, run_id)
-    store_of(request).delete_run(run_id)
+    store, row = found_run(request, run_id)
+    store.delete_run(row.id)
 
 
 @post("/api/v1/runs/{run_id:str}/restore", status_code=204, opt={"scope": "write"}, sync_to_thread=True)
@@ -35,10 +36,11 @@ def restore_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     """Show a deleted run again. Needs a key for all projects: nobody may learn of what is hidden."""
     if request.state.key.projects is not None:
         raise ProblemError(403, "a key that is limited to projects cannot restore runs")
-    store_of(request).restore_run(run_id)
+    store, row = found_run(request, run_id, hidden=True)
+    store.restore_run(row.id)
 
 
 @post("/api/v1/purge", status_code=200, opt={"scope": "admin"}, sync_to_thread=True)
 def purge(request: Request[Any, Any, Any], data: JSONBody[Age]) -> Purged:
     """Remove deleted runs for good. Payloads of artifacts are kept by content and stay: other runs may share them."""
-    return Purged(store_of(request).purge(data.older_than_s))
+    return Purged([public_id(row_id) for row_id in store_of(request).purge(data.older_than_s)])

@@ -19,6 +19,11 @@ _HEADER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z0-9_/-]+$"},
     "description": "name of the storage namespace; the default one if it is missing",
 }  # fmt: skip
+_PROJECT = {
+    "name": "X-Quark-Project", "in": "header", "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 800, "pattern": "^[A-Za-z0-9._~%/-]+$"},
+    "description": "the run's project, percent-encoded; of several projects' runs with one id its run is meant",
+}  # fmt: skip
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -71,6 +76,8 @@ def document(app: Litestar, routes: list[Any]) -> dict[str, Any]:
                 if method.lower() in operations:
                     operations[method.lower()]["description"] = _told(handler)
                     _tell(operations[method.lower()], handler.opt.get("scope", "admin"))
+                    if "{run_id" in path:
+                        operations[method.lower()]["parameters"].append(_PROJECT)
     records = made["paths"]["/api/v1/runs/{run_id}/writers/{writer_id}/records"]["post"]
     records["requestBody"] = _body("application/x-ndjson", {"type": "string"}, "One Line a line; may be gzip or zstd.")
     payload = made["paths"]["/api/v1/runs/{run_id}/blobs/{digest}"]["put"]

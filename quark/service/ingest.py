@@ -15,11 +15,10 @@ from ..records.grammar import check_key
 from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
 from ..records.validation import validate_record
 from ..storage.append import RefusedLineError
-from .access import check_project
 from .bodies import read_body, unpacked
 from .parameters import Number, RunId, WriterId
 from .problems import ProblemError
-from .runs import project_of, store_of
+from .runs import reach_of, store_of
 
 _LIMIT = 2**63
 _FAULTS = (ValueError, TypeError, msgspec.MsgspecError, RecursionError)
@@ -41,8 +40,9 @@ async def take(
 ) -> Taken:  # fmt: skip
     """Take the records of one writer with sequence numbers in [first, stop), one JSON line each (NDJSON).
 
-    Numbers below what is held are skipped, a batch beyond it is refused with 409 and code ``sequence_gap``. A line that
-    breaks the schema refuses the batch with 422 and its ``index``; nothing of the batch is stored then.
+    Numbers below what is held are skipped, a batch beyond it is refused with 409 and code ``sequence_gap``. ``stop`` is
+    the number behind the last line, so that a position moves only with records. A line that breaks the schema refuses
+    the batch with 422 and its ``index``; nothing of the batch is stored then.
     """
     if stop < first:
         raise ProblemError(400, f"stop {stop} is below first {first}", field="stop")
@@ -55,11 +55,7 @@ async def take(
 @get("/api/v1/runs/{run_id:str}/writers/{writer_id:str}", opt={"scope": "write"}, sync_to_thread=True)
 def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId) -> Taken:
     """The number that is expected next of a writer; 0 for one that has sent nothing."""
-    store = store_of(request)
-    project = project_of(store, run_id)
-    if project is not None:
-        check_project(request.state.key, project)
-    return Taken(store.position(run_id, writer_id))
+    return Taken(_position(request, store_of(request), run_id, writer_id))
 
 
 def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
@@ -67,15 +63,41 @@ def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     encoding = request.headers.get("content-encoding", "identity")
     batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
     batch._lines = lines = checked_lines(batch)
+    _check_stop(batch, lines)
     store = store_of(request)
-    _check_project_of(request, store, batch.origin.run_id, lines)
+    if not lines:
+        return _unmoved(request, store, batch)
     try:
-        mark = store.append(batch, strict=True)
+        mark = store.append(batch, strict=True, reach=reach_of(request))
     except RefusedLineError as error:
         index = next((at for at, line in _numbered(batch.data) if decode_line(line).sequence == error.sequence), None)
         raise ProblemError(422, f"line {index}: {error}", index=index) from error
     state.meters.took(len(lines), len(batch.data))
     return mark
+
+
+def _check_stop(batch: RecordBatch, lines: list[Line]) -> None:
+    behind = lines[-1].sequence + 1 if lines else batch.first
+    if batch.stop != behind:
+        raise ProblemError(
+            400, f"stop must be the number behind the last record, {behind}, got {batch.stop}; "
+            "leave out numbers without a record at the end, the next batch may begin before them", field="stop",
+        )  # fmt: skip
+
+
+def _unmoved(request: Request[Any, Any, Any], store: Any, batch: RecordBatch) -> int:
+    """The position of a writer that sends nothing."""
+    held = _position(request, store, batch.origin.run_id, batch.origin.writer_id)
+    if batch.first > held:
+        raise ProblemError(409, f"the records from {held} on are missing; send them first", code="sequence_gap")
+    return held
+
+
+def _position(request: Request[Any, Any, Any], store: Any, run_id: str, writer_id: str) -> int:
+    """How far a writer has come; 0 for one of a run that the key does not reach, as for one that is not there."""
+    reach = reach_of(request)
+    row = store.find(run_id, reach, writer_id=writer_id, hidden=reach.projects is None)
+    return 0 if row is None else store.position(row.id, writer_id)
 
 
 def checked_lines(batch: RecordBatch) -> list[Line]:
@@ -137,32 +159,3 @@ def _check(line: Line, batch: RecordBatch, least: int) -> int:
 def _check_metric_key(key: str) -> None:
     """A run has few keys and a great many values."""
     check_key(key)
-
-
-def _check_project_of(request: Request[Any, Any, Any], store: Any, run_id: str, lines: list[Line]) -> None:
-    """A key that is limited to projects writes only to them; a run names its project in its first line."""
-    key = request.state.key
-    if key.projects is None:
-        return
-    project = project_of(store, run_id)
-    for line in lines:
-        if project is None and line.kind == "run" and line.label == "start":
-            project = _project_in(line)
-    if project is None or not key.reaches(project):
-        raise ProblemError(403, f"this key may write to {', '.join(key.projects)} only; the run is of {project!r}")
-
-
-class _Project(msgspec.Struct):
-    name: str
-
-
-class _Start(msgspec.Struct):
-    project: _Project
-
-
-def _project_in(line: Line) -> str | None:
-    """The project that a start names; None if it names none, which the store says more of."""
-    try:
-        return msgspec.json.decode(line.body, type=_Start).project.name
-    except (msgspec.MsgspecError, RecursionError):
-        return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import SessionStoreError
 from ..storage.database import digest
 from .config import ServiceConfig
+from .payloads import assign_owners
 from .problems import ProblemError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ No client can name it: names do not begin with ``~``.
 """
 
 LONGEST = 1024
+BLOBS = "blobs"
 NAME = "name"
 """The file in the directory of a namespace that says which one it is: the directory's own name is a digest."""
 
@@ -82,7 +84,7 @@ class Namespaces:
 
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
-        return self._directory / namespace_label(text) / "blobs"
+        return self._directory / namespace_label(text) / BLOBS
 
     def every(self) -> "list[SqlStore]":
         """The stores that are open in this process."""
@@ -140,8 +142,15 @@ class Namespaces:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _keep_name(directory / NAME, name)
         if self._config.is_sqlite:
-            return SqlStore(directory / "quark.db")
-        return SqlStore(self._config.db, namespace=name)
+            store = SqlStore(directory / "quark.db")
+        else:
+            store = SqlStore(self._config.db, namespace=name)
+        try:
+            assign_owners(store, directory / BLOBS)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
 
 def _keep_name(path: Path, name: str) -> None:

@@ -23,6 +23,10 @@ _STORE_STATUS = {
 }  # fmt: skip
 
 
+NOT_THERE = "there is no such run or project, or this key does not reach it"
+"""The same words for both, so that nobody can tell them apart."""
+
+
 class ProblemError(Exception):
     """A request that cannot be served, with everything that its sender is told."""
 
@@ -40,12 +44,17 @@ class ProblemError(Exception):
             self.content["index"] = index
 
 
+def not_there() -> ProblemError:
+    """What is said of a run or project that is not there for a key."""
+    return ProblemError(404, NOT_THERE, code="run_not_found")
+
+
 def problem_of(error: Exception) -> ProblemError:
     """What the sender is told of an error; one that is ours is logged, and told without its details."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RunNotFoundError):
-        return ProblemError(404, str(error), code="run_not_found")
+        return not_there()
     if isinstance(error, InvalidRunStateError):
         return ProblemError(409, str(error), code="invalid_run_state")
     if isinstance(error, SessionStoreError):

@@ -13,7 +13,7 @@ from ..records.base import Record
 from ..storage.samples import Place
 from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
-from .runs import json_object, readable_run, store_of
+from .runs import found_run, json_object
 
 PLACE = ("attempts", "ranks", "sequences", "timestamps")
 """What tells a point of a series from the others."""
@@ -68,14 +68,14 @@ def read_records(
 
     ``where`` is a JSON object of a kind's own fields; a list as value means any of them.
     """
-    readable_run(request, run_id)
+    store, row = found_run(request, run_id)
     fields = json_object(where, "where")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     wanted = RecordFilter(
         step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
         where=chosen, after=_cursor(kind, after),
     )  # fmt: skip
-    found, cursor = store_of(request).records_page(run_id, kind, wanted, limit)
+    found, cursor = store.records_page(row.id, kind, wanted, limit)
     return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
 
 
@@ -109,8 +109,8 @@ async def read_series(
 def _columns(
     request: Request[Any, Any, Any], run_id: str, key: str, all_attempts: bool, limit: int, after: str | None
 ) -> Columns:
-    readable_run(request, run_id)
-    series = store_of(request).series(run_id, key, all_attempts=all_attempts)
+    store, row = found_run(request, run_id)
+    series = store.series(row.id, key, all_attempts=all_attempts)
     start = _behind(series, after)
     stop = min(start + limit, len(series))
     columns = {
@@ -150,7 +150,7 @@ def read_chart(
     """A metric reduced to at most ``buckets`` stretches of steps, each with its true minimum and maximum."""
     if step_min is not None and step_max is not None and step_min > step_max:
         raise ProblemError(400, f"step_min {step_min} is above step_max {step_max}", field="step_min")
-    readable_run(request, run_id)
-    chart = store_of(request).chart(run_id, key, buckets=buckets, step_min=step_min, step_max=step_max)
+    store, row = found_run(request, run_id)
+    chart = store.chart(row.id, key, buckets=buckets, step_min=step_min, step_max=step_max)
     columns = ("step_first", "step_last", "count", "minimum", "maximum", "mean", "last")
     return ChartColumns(key=key, **{name: getattr(chart, name).tolist() for name in columns})

@@ -1,15 +1,18 @@
 """Runs as they are read: pages of runs, one run, its overview, projects."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, get
 
-from ..errors import RunNotFoundError
 from ..records.run import ProjectRecord, RunRecord
-from .access import check_project
+from ..storage.belonging import Reach, RunRow
 from .parameters import Limit, RunId, Sort, Text
-from .problems import ProblemError
+from .problems import ProblemError, not_there
+
+if TYPE_CHECKING:
+    from ..storage import SqlStore
 
 
 class RunPage(msgspec.Struct):
@@ -57,11 +60,23 @@ def namespace_of(request: Request[Any, Any, Any]) -> str | None:
         return text
 
 
-def readable_run(request: Request[Any, Any, Any], run_id: str) -> RunRecord:
-    """The run, if the key may see it; RunNotFoundError otherwise."""
-    run = store_of(request).run(run_id)
-    check_project(request.state.key, run.project_name)
-    return run
+def reach_of(request: Request[Any, Any, Any]) -> Reach:
+    """What a request may touch: what its key reaches, and of that the project that ``X-Quark-Project`` names."""
+    named = request.headers.get("x-quark-project")
+    return Reach(request.state.key.projects, unquote(named) if named else None)
+
+
+def found_run(request: Request[Any, Any, Any], run_id: str, *, hidden: bool = False) -> "tuple[SqlStore, RunRow]":
+    """The store and the row of the run that a request means, if its key may see it.
+
+    Raises:
+        ProblemError: 404 in the same words for a run that is not there, one of another project, and a deleted one.
+    """
+    store = store_of(request)
+    row = store.find(run_id, reach_of(request), hidden=hidden)
+    if row is None:
+        raise not_there()
+    return store, row
 
 
 def json_object(text: str | None, field: str) -> dict[str, Any]:
@@ -74,14 +89,6 @@ def json_object(text: str | None, field: str) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise ProblemError(400, f"{field} must be a JSON object ({error})", field=field) from error
-
-
-def project_of(store: Any, run_id: RunId) -> str | None:
-    """The project of a run; None for one that is not there."""
-    try:
-        return store.run(run_id).project_name
-    except RunNotFoundError:
-        return None
 
 
 @get("/api/v1/runs", opt={"scope": "read"}, sync_to_thread=True)
@@ -108,16 +115,16 @@ def list_runs(
 @get("/api/v1/runs/{run_id:str}", opt={"scope": "read"}, sync_to_thread=True)
 def read_run(request: Request[Any, Any, Any], run_id: RunId) -> RunRecord:
     """One run."""
-    return readable_run(request, run_id)
+    store, row = found_run(request, run_id)
+    return store.run(row.id)
 
 
 @get("/api/v1/runs/{run_id:str}/overview", opt={"scope": "read"}, sync_to_thread=True)
 def overview(request: Request[Any, Any, Any], run_id: RunId) -> Overview:
     """What the run holds, in one answer."""
-    readable_run(request, run_id)
-    store = store_of(request)
-    writers = [Writer(origin.writer_id, origin.rank, origin.attempt, mark) for origin, mark in store.writers(run_id)]
-    return Overview(store.keys(run_id), store.latest(run_id), store.count(run_id), writers)
+    store, row = found_run(request, run_id)
+    writers = [Writer(origin.writer_id, origin.rank, origin.attempt, mark) for origin, mark in store.writers(row.id)]
+    return Overview(store.keys(row.id), store.latest(row.id), store.count(row.id), writers)
 
 
 @get("/api/v1/projects", opt={"scope": "read"}, sync_to_thread=True)

@@ -17,9 +17,9 @@ from ..records.artifact import ARTIFACT_STORAGE_LAYOUT
 from ..records.base import Document, Record, body_names, format_timestamp, parse_timestamp
 from ..records.grammar import check_json, check_key, clean_text, shown
 from ..records.line import Line, build, encode, line_of
-from ..records.run import RunRecord
+from ..records.run import RunRecord, project_id
 from .environment import capture_environment
-from .identity import new_run_id, project_id
+from .identity import new_run_id
 from .redaction import redact
 
 R = TypeVar("R", bound=Record)

@@ -9,9 +9,8 @@ from ..delivery.health import Health
 from ..errors import SessionStoreError
 from ..records.base import Origin, Record, format_timestamp
 from ..records.line import build
-from ..records.run import ProjectRecord, RunContext, RunRecord
+from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from .current import enter
-from .identity import project_id
 from .loop import Stepper
 from .session import TrainingSession
 

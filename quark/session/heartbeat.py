@@ -30,7 +30,7 @@ class Heartbeat:
     rank stops before it.
     """
 
-    def __init__(self, session: "TrainingSession", pulse: Callable[[], Pulse], interval_s: float) -> None:
+    def __init__(self, session: "TrainingSession", pulse: Callable[[str], Pulse], interval_s: float) -> None:
         self._session = session
         self._make_pulse = pulse
         self._interval_s = interval_s
@@ -57,7 +57,7 @@ class Heartbeat:
         while not self._ended.wait(pause_s):
             pause_s = self._interval_s
             try:
-                pulse = pulse or self._make_pulse()
+                pulse = pulse or self._make_pulse(self._session.manifest.project)
                 pause_s = min(self._interval_s, pulse.longest_pause_s)
                 self._measure_pace()
                 known = self._proposed

@@ -37,8 +37,8 @@ class Home(Protocol):
     remote: bool
     """Whether it can be away."""
 
-    def pulse(self) -> Pulse:
-        """Where a live run says that it lives; to be closed."""
+    def pulse(self, project: str) -> Pulse:
+        """Where a live run of a project says that it lives; to be closed."""
         ...
 
     def blueprint(self, project: str) -> dict[str, Any] | None:
@@ -74,7 +74,7 @@ class EmbeddedHome:
         """Whether the file is there."""
         return self._placement.db_path.exists()
 
-    def pulse(self) -> Pulse:
+    def pulse(self, project: str) -> Pulse:
         """Reads what is asked in the store."""
         from ..storage import SqlStore
         from .heartbeat import StorePulse
@@ -127,11 +127,11 @@ class ServiceHome:
         """Nobody knows before asking."""
         return True
 
-    def pulse(self) -> Pulse:
+    def pulse(self, project: str) -> Pulse:
         """Asks the service."""
         from ..client.control import RemotePulse
 
-        return RemotePulse(Connection(self.location, namespace=self._namespace))
+        return RemotePulse(Connection(self.location, namespace=self._namespace, project=project))
 
     def blueprint(self, project: str) -> dict[str, Any] | None:
         """Asked for once and not for long."""

@@ -1,6 +1,5 @@
-"""Ids of runs, writers and projects: made where they start, sortable by time, unique without asking anybody."""
+"""Ids of runs and writers: made where they start, sortable by time, unique without asking anybody."""
 
-import hashlib
 import os
 import time
 import uuid
@@ -18,8 +17,3 @@ def new_run_id() -> str:
 def new_writer_id(rank: int, attempt: int) -> str:
     """Rank and attempt, for people, and random letters, so that no two starts share a writer."""
     return f"{rank}-{attempt}-{os.urandom(6).hex()}"
-
-
-def project_id(name: str) -> str:
-    """The same id for the same name everywhere, so that no store has to be asked."""
-    return "p" + hashlib.sha256(name.encode()).hexdigest()[:31]

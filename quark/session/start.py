@@ -18,7 +18,7 @@ from ..errors import InvalidRunStateError, RunNotFoundError, SchemaValidationErr
 from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
 from ..records.grammar import check_json, clean_text, shown
-from ..records.run import ProjectRecord, RunContext, RunRecord
+from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from ..settings import setting
 from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
@@ -28,7 +28,7 @@ from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
 from .heartbeat import Heartbeat
 from .home import Home, home_of
-from .identity import new_run_id, new_writer_id, project_id
+from .identity import new_run_id, new_writer_id
 from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
 from .placement import Placement, resolve_storage_dir, writable_placement

@@ -45,6 +45,7 @@ class ServiceSink(Sink):
         self.connection = connection or Connection(url, user_key=user_key, namespace=where)
         self._pause = Pause(self.connection.clock, self.connection.rng)
         self._arrived = threading.Event()
+        self._expected: dict[str, int] = {}
         self._run_id = ""
 
     def __repr__(self) -> str:
@@ -57,6 +58,7 @@ class ServiceSink(Sink):
     def on_start(self, manifest: RunManifest) -> None:
         """Learn which run it is; the service is not asked before there is something to send."""
         self._run_id = manifest.run_id
+        self.connection.project = manifest.project
 
     def position(self, writer_id: str) -> int | None:
         """The number that the service expects next of a writer."""
@@ -67,6 +69,7 @@ class ServiceSink(Sink):
         except (ServiceUnavailableError, RefusedError) as error:
             self._pause.failed(error)
             raise
+        self._expected[writer_id] = held
         if held:
             self._arrived.set()
         return held
@@ -76,7 +79,8 @@ class ServiceSink(Sink):
 
         Raises:
             ServiceUnavailableError: the service cannot be reached or asks for time.
-            SessionStoreError: it does not know the key, or holds less than this batch builds on.
+            SessionStoreError: it does not know the key, holds less than this batch builds on, or claims to hold more
+                than it was sent.
         """
         self._pause.check()
         try:
@@ -104,23 +108,29 @@ class ServiceSink(Sink):
         while waiting:
             part = waiting.pop()
             try:
-                self._post(part)
+                self._post(part, batch.stop)
             except RefusedError as error:
                 waiting += reversed(_instead_of(part, error, batch.rejected))
 
-    def _post(self, batch: RecordBatch) -> None:
-        origin = batch.origin
+    def _post(self, batch: RecordBatch, most: int) -> None:
+        """Send lines; ``most`` is the number behind everything that this process has for the service by now."""
+        origin, last = batch.origin, sequence_of(batch.data[batch.data.rstrip(b"\n").rfind(b"\n") + 1 :])
+        if last is None:  # all lines were refused: a position moves only with records
+            return
+        first = min(batch.first, self._expected.get(origin.writer_id, batch.first))
         path = f"/runs/{quote(origin.run_id, safe='')}/writers/{quote(origin.writer_id, safe='')}/records"
         query = {
-            "first": batch.first, "stop": batch.stop, "rank": origin.rank, "attempt": origin.attempt,
+            "first": first, "stop": last + 1, "rank": origin.rank, "attempt": origin.attempt,
             "dropped": batch.dropped,
         }  # fmt: skip
         body, headers = _packed(batch.data)
         held = self._held(self.connection.send("POST", path, query, body, headers))
-        if held < batch.stop:
+        if not last < held <= most:
             raise SessionStoreError(
-                f"the service holds the records below {held} after it was sent those below {batch.stop}"
+                f"the service claims to hold the records below {held}, and was sent those from {first} to {last}; "
+                f"does something else write as {origin.writer_id}? The records wait in the journal"
             )
+        self._expected[origin.writer_id] = held
 
     def _held(self, answer: bytes) -> int:
         """The ``next`` of an answer; anything else is no answer."""

@@ -50,7 +50,8 @@ class ServiceFilesSink(Sink):
         return f"ServiceFilesSink({self.connection.url!r})"
 
     def on_start(self, manifest: RunManifest) -> None:
-        """Learn where the files are."""
+        """Learn where the files are, and of which project."""
+        self.connection.project = manifest.project
         self._run_path = Path(manifest.run_path)
 
     def write(self, batch: RecordBatch) -> None:

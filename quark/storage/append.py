@@ -2,7 +2,6 @@
 
 import struct
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,9 @@ from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import Origin
 from ..records.line import WIDE, Line, encode, sequence_of
+from .belonging import Reach, admit
 from .database import Connection
+from .ids import public_id
 from .keys import SeriesNumbers
 from .lifecycle import apply, insert_placeholder
 from .points import Extras, extras_of, pack_fragment, pack_points
@@ -76,29 +77,35 @@ class Appender:
         self.runs: dict[str, OpenRun] = {}
         self._lock = threading.Lock()
 
-    def append(self, connection: Connection, batch: RecordBatch, *, strict: bool = False) -> Appended:
+    def append(
+        self, connection: Connection, batch: RecordBatch, *, strict: bool = False, reach: Reach | None = None
+    ) -> Appended:
         """Store what is new of the batch.
 
         Raises:
-            SessionStoreError: code ``sequence_gap``, records before the batch are missing.
+            SessionStoreError: code ``sequence_gap``, records before the batch are missing; ``forbidden``, they belong
+                to no run within ``reach``.
             RefusedLineError: ``strict``, and a line cannot be stored.
         """
         origin = batch.origin
-        run_pk = connection.lock_run(origin.run_id)
-        if run_pk is None:
-            run_pk = self._new_run(connection, batch)
-        known = self.runs.get(origin.run_id)
+        row_id, run_pk = origin.run_id, None
+        if reach is not None:
+            row = admit(connection, batch, reach)
+            row_id, run_pk = row.id, row.pk
+        else:
+            run_pk = connection.lock_run(row_id) or self._new_run(connection, batch)
+        known = self.runs.get(row_id)
         if known is not None and known.pk != run_pk:
             known = None  # it was deleted and came again
-        work = Appended(origin.run_id, 0, run_pk, SeriesNumbers(connection, run_pk, known.series if known else {}))
+        work = Appended(row_id, 0, run_pk, SeriesNumbers(connection, run_pk, known.series if known else {}))
         if known is None:
             work.found = _unpacked(connection, run_pk)
         # A statement of its own behind the lock: one that also waits for the lock would see the mark of before.
         writer_pk, mark = _writer(connection, run_pk, origin)
         if batch.first > mark:
             raise SessionStoreError(
-                f"the store holds the records of writer {origin.writer_id} of run {origin.run_id} below {mark}, "
-                f"and the batch begins at {batch.first}; send the records from {mark} on",
+                f"the records of this writer below {mark} are stored, and the batch begins at {batch.first}; "
+                f"send the records from {mark} on",
                 code="sequence_gap",
             )
         work.mark = max(mark, batch.stop)
@@ -139,13 +146,12 @@ class Appender:
             return run
 
     def forget(self, run_id: str) -> None:
-        """Ask the database again about a run."""
+        """Ask the database again about the runs with an id."""
         with self._lock:
-            self.runs.pop(run_id, None)
+            self.runs = {known: run for known, run in self.runs.items() if public_id(known) != run_id}
 
     def _new_run(self, connection: Connection, batch: RecordBatch) -> int:
-        lines = batch.lines()
-        insert_placeholder(connection, batch.origin, lines[0].time if lines else time.time_ns())
+        insert_placeholder(connection, batch.origin.run_id, batch)
         run_pk = connection.lock_run(batch.origin.run_id)  # perhaps the one that another process has just made
         if run_pk is None:
             raise SessionStoreError(

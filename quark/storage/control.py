@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..core.batch import RecordBatch
 from ..core.control import RunControl, check_grace
-from ..errors import InvalidRunStateError, RunNotFoundError
+from ..errors import InvalidRunStateError
 from ..records.base import format_timestamp
+from .ids import no_run, public_id
 
 if TYPE_CHECKING:
     from .append import Appender
@@ -96,10 +97,12 @@ class Controls:
         with self._database.writing() as connection:
             pk = connection.lock_run(run_id)
             if pk is None:
-                raise _unknown(run_id)
+                raise no_run(run_id)
             (status,) = connection.execute("SELECT status FROM runs WHERE pk = ?", (pk,)).fetchone()
             if status != "running":
-                raise InvalidRunStateError(f"run {run_id} is {status}; only a run that goes on can be asked to {what}")
+                raise InvalidRunStateError(
+                    f"run {public_id(run_id)} is {status}; only a run that goes on can be asked to {what}"
+                )
             _make_row(connection, pk)
             connection.execute(
                 f"UPDATE controls SET {what}_at = coalesce({what}_at, ?), {what}_grace_s = ? WHERE run_pk = ?",  # noqa: S608
@@ -205,9 +208,5 @@ def _time(moment: int | None) -> str | None:
 def _numbered(connection: "Connection", run_id: str) -> int:
     found = connection.execute("SELECT pk FROM runs WHERE id = ? AND deleted_at IS NULL", (run_id,)).fetchone()
     if found is None:
-        raise _unknown(run_id)
+        raise no_run(run_id)
     return found[0]
-
-
-def _unknown(run_id: str) -> RunNotFoundError:
-    return RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs", code="run_not_found")

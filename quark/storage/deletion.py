@@ -3,7 +3,8 @@
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidRunStateError, RunNotFoundError, SchemaValidationError
+from ..errors import InvalidRunStateError, SchemaValidationError
+from .ids import no_run, public_id
 
 if TYPE_CHECKING:
     from .database import Connection, Database
@@ -36,9 +37,9 @@ class Deletion:
         with self._database.writing() as connection:
             pk, status, deleted_at = _found(connection, run_id)
             if deleted_at is not None:
-                raise _unknown(run_id)
+                raise no_run(run_id)
             if status == "running":
-                raise InvalidRunStateError(f"run {run_id} is running; stop it before it is deleted")
+                raise InvalidRunStateError(f"run {public_id(run_id)} is running; stop it before it is deleted")
             connection.execute("UPDATE runs SET deleted_at = ? WHERE pk = ?", (time.time_ns(), pk))
 
     def restore_run(self, run_id: str) -> None:
@@ -79,9 +80,5 @@ class Deletion:
 def _found(connection: "Connection", run_id: str) -> tuple[int, str, int | None]:
     row = connection.execute("SELECT pk, status, deleted_at FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
-        raise _unknown(run_id)
+        raise no_run(run_id)
     return row
-
-
-def _unknown(run_id: str) -> RunNotFoundError:
-    return RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs", code="run_not_found")

@@ -1,19 +1,24 @@
 """What the lifecycle lines of a journal (start, resume, join, tag, end, exit, discard) do to a run's row."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from ..core.batch import RecordBatch
 from ..core.lifecycle import STOP_REASONS
 from ..records.base import KINDS, Origin, parse_timestamp
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
-from ..records.run import ProjectRecord, RunRecord
+from ..records.run import ProjectRecord, RunRecord, project_id
 from .control import forget_requests
 from .database import Connection
 
 LOST = "lost"
+UNKNOWN = "unknown"
+"""Id and name of the project of runs that have not said which project they are of. No name gives this id."""
+
 SERIES_KINDS = ("metric", "metrics")
 
 Action = Callable[[Connection, int, Origin, Line, dict[str, Any]], None]
@@ -34,15 +39,25 @@ def apply(connection: Connection, run_pk: int, origin: Origin, line: Line) -> No
     action(connection, run_pk, origin, line, body)
 
 
-def insert_placeholder(connection: Connection, origin: Origin, time_ns: int) -> None:
-    """A row for a run whose start line has not come, perhaps never will; one that is there already stays."""
-    project = ("unknown", "unknown", "", time_ns, time_ns, 1)
-    connection.execute("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", project)
+def insert_placeholder(connection: Connection, row_id: str, batch: RecordBatch, project: str | None = None) -> None:
+    """A row for a run whose start line has not been applied, perhaps never will; one that is there already stays.
+
+    ``project``: its project, if that is known.
+    """
+    lines = batch.lines()
+    at = lines[0].time if lines else time.time_ns()
+    identity = UNKNOWN if project is None else project_id(project)
+    name = project or UNKNOWN
+    connection.execute(
+        "INSERT INTO projects VALUES (?, ?, '', ?, ?, 1) ON CONFLICT DO NOTHING", (identity, name, at, at)
+    )
+    # Earlier releases let whoever came first choose the name of an id.
+    connection.execute("UPDATE projects SET name = ? WHERE id = ? AND name <> ?", (name, identity, name))
     connection.execute(
         "INSERT INTO runs (id, project_id, status, lineage_root_run_id, resume_count, attempt, run_path, strict_mode,"
         " config, environment, started_at, updated_at, schema_version, placeholder)"
-        " VALUES (?, 'unknown', 'running', ?, 0, 0, '', FALSE, '{}', '{}', ?, ?, 1, TRUE) ON CONFLICT DO NOTHING",
-        (origin.run_id, origin.run_id, time_ns, time_ns),
+        " VALUES (?, ?, 'running', ?, 0, 0, '', FALSE, '{}', '{}', ?, ?, 1, TRUE) ON CONFLICT DO NOTHING",
+        (row_id, identity, batch.origin.run_id, at, at),
     )
 
 
@@ -51,17 +66,23 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
     run = msgspec.convert(body["run"], RunRecord)
     if run.id != origin.run_id:
         raise ValueError(f"the start of run {run.id!r} came in the journal of run {origin.run_id!r}")
-    placeholder, attempt = connection.execute(
-        "SELECT placeholder, attempt FROM runs WHERE pk = ?", (run_pk,)
+    placeholder, attempt, known = connection.execute(
+        "SELECT placeholder, attempt, projects.name FROM runs JOIN projects ON projects.id = project_id WHERE pk = ?",
+        (run_pk,),
     ).fetchone()
+    if not placeholder and known != project.name:
+        raise ValueError(
+            f"run {run.id!r} is of the project {known!r} and cannot begin in {project.name!r}; give it another run id"
+        )
     connection.execute("UPDATE runs SET deleted_at = NULL WHERE pk = ?", (run_pk,))
     if not placeholder:
         return
+    identity = project_id(project.name)  # whatever the line says: who could choose it could take over a project
     connection.execute(
-        "INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET updated_at = greatest(projects.updated_at, excluded.updated_at)",
+        "INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+        " updated_at = greatest(projects.updated_at, excluded.updated_at)",
         (
-            project.id, project.name, project.root_path, parse_timestamp(project.created_at),
+            identity, project.name, project.root_path, parse_timestamp(project.created_at),
             parse_timestamp(project.updated_at), project.schema_version,
         ),
     )  # fmt: skip
@@ -70,7 +91,7 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
         " git_commit = ?, strict_mode = ?, config = ?, environment = ?, started_at = ?,"
         " updated_at = greatest(updated_at, ?), schema_version = ?, placeholder = FALSE WHERE pk = ?",
         (
-            run.name, project.id, run.parent_run_id, run.lineage_root_run_id, run.run_path, run.git_commit,
+            run.name, identity, run.parent_run_id, run.lineage_root_run_id, run.run_path, run.git_commit,
             run.strict_mode, _text(run.config), _text(run.environment), parse_timestamp(run.started_at),
             parse_timestamp(run.updated_at), run.schema_version, run_pk,
         ),

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..core.reader import Body, RecordFilter
-from ..errors import RunNotFoundError, SchemaValidationError
+from ..errors import SchemaValidationError
 from ..records.base import KINDS, Record
 from .arrays import run_number
 from .database import Database
+from .ids import no_run, public_id
 from .rows import read_rows
 from .samples import Place, SampleReader
 
@@ -25,8 +26,8 @@ def pages(
     """
     run_pk = _run_that_has(database, run_id, kind)
     if kind == "metric":
-        return _metric_pages(database, SampleReader(run_id, run_pk, wanted), limit)
-    return _row_pages(database, run_id, run_pk, kind, wanted, limit)
+        return _metric_pages(database, SampleReader(public_id(run_id), run_pk, wanted), limit)
+    return _row_pages(database, public_id(run_id), run_pk, kind, wanted, limit)
 
 
 def bodies(database: Database, run_id: str, kind: str) -> Iterator[Body]:
@@ -44,7 +45,7 @@ def _run_that_has(database: Database, run_id: str, kind: str) -> int:
     with database.reading() as connection:
         run_pk = run_number(connection, run_id)
     if run_pk is None:
-        raise RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
+        raise no_run(run_id)
     return run_pk
 
 

@@ -8,11 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.reader import Page
-from ..errors import RunNotFoundError, SchemaValidationError
+from ..errors import SchemaValidationError
 from ..records.base import format_timestamp, parse_timestamp
 from ..records.grammar import check_index, one_of
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord
+from .ids import no_run, public_id
 from .schema import projects, run_tags, runs
 
 _SORTS: dict[str, Any] = {
@@ -44,7 +45,7 @@ def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
     """
     row = connection.execute(_everything.where(runs.c.id == run_id)).one_or_none()
     if row is None:
-        raise RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
+        raise no_run(run_id)
     return _records(connection, [row])[0]
 
 
@@ -183,10 +184,10 @@ def _records(connection: sa.Connection, rows: Iterable[Any]) -> list[RunRecord]:
 
 def _record(row: Any, tags: tuple[str, ...]) -> RunRecord:
     return RunRecord(
-        id=row.id, name=row.name, project_id=row.project_id, project_name=row.project_name, status=row.status,
-        reason=row.reason, parent_run_id=row.parent_run_id, lineage_root_run_id=row.lineage_root_run_id,
-        resume_count=row.resume_count, run_path=row.run_path, git_commit=row.git_commit,
-        strict_mode=bool(row.strict_mode), tags=tags, config=msgspec.json.decode(row.config),
+        id=public_id(row.id), name=row.name, project_id=row.project_id, project_name=row.project_name,
+        status=row.status, reason=row.reason, parent_run_id=row.parent_run_id,
+        lineage_root_run_id=row.lineage_root_run_id, resume_count=row.resume_count, run_path=row.run_path,
+        git_commit=row.git_commit, strict_mode=bool(row.strict_mode), tags=tags, config=msgspec.json.decode(row.config),
         environment=msgspec.json.decode(row.environment), started_at=format_timestamp(row.started_at),
         ended_at=None if row.ended_at is None else format_timestamp(row.ended_at),
         updated_at=format_timestamp(row.updated_at), schema_version=row.schema_version,

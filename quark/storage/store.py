@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.batch import RecordBatch
 from ..core.reader import Body, Chart, Page, RecordFilter, Series
-from ..errors import ConfigurationError, RunNotFoundError, SchemaValidationError, SessionStoreError
+from ..errors import ConfigurationError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from .append import Appender, RefusedLineError
+from .belonging import Belonging, Reach
 from .blueprints import Blueprints
 from .control import Controls
 from .database import Database, Frozen, open_database
 from .deletion import Deletion
+from .ids import no_run, public_id
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 PAGE_RECORDS = 1000
 
 
-class SqlStore(Controls, Deletion, Blueprints):
+class SqlStore(Controls, Deletion, Blueprints, Belonging):
     """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
@@ -102,18 +104,21 @@ class SqlStore(Controls, Deletion, Blueprints):
 
     # Writing
 
-    def append(self, batch: RecordBatch, *, strict: bool = False) -> int:
+    def append(self, batch: RecordBatch, *, strict: bool = False, reach: Reach | None = None) -> int:
         """Store what is new of a batch, all of it or, if this raises, nothing.
 
         Lines that cannot be stored are added to ``batch.rejected`` and count as taken, unless ``strict``: then the
         first such line refuses the batch.
+
+        Args:
+            reach: what whoever sent the batch may write, checked in the same transaction; None for everything.
 
         Returns:
             The writer's new mark: the number that the store expects next.
 
         Raises:
             SessionStoreError: code ``sequence_gap`` if earlier records are missing; ``disk_full``, ``busy`` and others
-                if the database refused.
+                if the database refused; ``forbidden`` if the batch belongs to no run within ``reach``.
             RefusedLineError: ``strict``, and a line cannot be stored; ``sequence`` says which.
         """
         batch.lines()  # decoded before the lock is taken
@@ -121,7 +126,7 @@ class SqlStore(Controls, Deletion, Blueprints):
             raise RefusedLineError(*batch.rejected[0])
         try:
             with self._database.writing() as connection:
-                work = self._appender.append(connection, batch, strict=strict)
+                work = self._appender.append(connection, batch, strict=strict, reach=reach)
         except BaseException:
             self._appender.forget(batch.origin.run_id)
             raise
@@ -161,7 +166,7 @@ class SqlStore(Controls, Deletion, Blueprints):
         with self._database.snapshot() as connection:
             found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run_id,)).fetchone()
         if found is None:
-            raise _unknown(run_id)
+            raise no_run(run_id)
         return [(run_id, found[0])]
 
     def position(self, run_id: str, writer_id: str) -> int:
@@ -180,7 +185,7 @@ class SqlStore(Controls, Deletion, Blueprints):
                 "SELECT id, rank, attempt, next FROM writers WHERE run_pk = (SELECT pk FROM runs WHERE id = ?)"
                 " ORDER BY pk", (run_id,),
             ).fetchall()  # fmt: skip
-        return [(Origin(run_id, writer_id, rank, attempt), mark) for writer_id, rank, attempt, mark in rows]
+        return [(Origin(public_id(run_id), writer_id, rank, attempt), mark) for writer_id, rank, attempt, mark in rows]
 
     # Reading
 
@@ -309,16 +314,12 @@ class SqlStore(Controls, Deletion, Blueprints):
 
         number = run_number(connection, run_id)
         if number is None:
-            raise _unknown(run_id)
+            raise no_run(run_id)
         return number
 
 
 def _is_due(run: Any) -> bool:
     return run.points >= PASS_POINTS or run.rows >= OPEN_ROWS or (run.ended and run.rows > 0)
-
-
-def _unknown(run_id: str) -> RunNotFoundError:
-    return RunNotFoundError(f"no run has the id {run_id!r}; list them with: quark runs")
 
 
 def _first(limit: int | None, found: Iterator[Record]) -> Iterator[Record]:

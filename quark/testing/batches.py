@@ -9,7 +9,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
 from ..records.base import Origin, Record, format_timestamp
 from ..records.line import WIDE, Line, encode, line_of
-from ..records.run import ProjectRecord, RunRecord
+from ..records.run import ProjectRecord, RunRecord, project_id
 
 START_NS = 1_778_112_000_000_000_000
 """2026-05-07T00:00:00Z, the moment at which records of tests begin; each is a millisecond after the one before."""
@@ -69,7 +69,7 @@ def run_line(action: str, body: Mapping[str, Any], *, time_ns: int = START_NS) -
 def start_line(origin: Origin, *, name: str = "cnn", project: str = "digits") -> Line:
     """The first line of a run: its project and the run itself, running since ``START_NS``."""
     at = format_timestamp(START_NS)
-    family = ProjectRecord(id=f"project-{project}", name=project, root_path="", created_at=at, updated_at=at)
+    family = ProjectRecord(id=project_id(project), name=project, root_path="", created_at=at, updated_at=at)
     run = RunRecord(
         id=origin.run_id, name=name, project_id=family.id, project_name=project, status="running",
         lineage_root_run_id=origin.run_id, run_path="", config={"lr": 0.1}, environment={}, started_at=at,

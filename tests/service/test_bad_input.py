@@ -10,6 +10,7 @@ import pytest
 import zstandard
 
 from quark.records.base import Origin
+from quark.records.run import project_id
 from quark.service.namespaces import Namespaces, namespace_label
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
@@ -114,7 +115,7 @@ def test_links_in_the_data_directory_are_not_followed(served: Served, tmp_path: 
     send(served, batch_of([]))
     files = served.app.state.namespaces.files(None)
     (files / "partial").mkdir(parents=True)
-    (files / "partial" / ("1" * 64)).symlink_to(secret)
+    (files / "partial" / f"{project_id('digits')}-{'1' * 64}").symlink_to(secret)
     assert served.ask("PUT", f"/api/v1/runs/run-1/blobs/{'1' * 64}", content=b"x").status_code >= 400
     assert (secret.read_text(), sorted(os.listdir(outside))) == ("secret", ["secret"])
 
