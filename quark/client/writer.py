@@ -71,7 +71,7 @@ class RemoteWriter:
             attempt=origin.attempt,
         )  # fmt: skip
         held = answer.get("next") if isinstance(answer, dict) else None
-        if held != stop:
+        if type(held) is not int or held != stop:
             raise SessionStoreError(
                 f"{self._connection.url} says that it holds {held} records after it was sent those below {stop}; "
                 "is it a Quark service, and does nothing else write as this process?"

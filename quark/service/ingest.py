@@ -63,7 +63,6 @@ def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     encoding = request.headers.get("content-encoding", "identity")
     batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
     batch._lines = lines = checked_lines(batch)
-    _check_stop(batch, lines)
     store = store_of(request)
     if not lines:
         return _unmoved(request, store, batch)
@@ -104,7 +103,8 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
     """The decoded lines of a batch, each held against the class of its kind.
 
     Raises:
-        ProblemError: 422 with the index of the first line that breaks a rule.
+        ProblemError: 422 with the index of the first line that breaks a rule; 400, ``stop`` is not the number behind
+            the last line.
     """
     try:
         lines = decode_lines(batch.data)
@@ -113,6 +113,7 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
             least = _check(line, batch, least)
     except _FAULTS:
         raise _fault_of(batch) from None
+    _check_stop(batch, lines)
     return lines
 
 

@@ -10,6 +10,7 @@ import zstandard
 
 from quark import ServiceSink
 from quark.client import Connection
+from quark.client.writer import RemoteWriter
 from quark.core.batch import RecordBatch
 from quark.core.lifecycle import RunManifest
 from quark.delivery.feed import Feed
@@ -18,6 +19,7 @@ from quark.delivery.journal import Journal
 from quark.delivery.place import WriterPlace
 from quark.delivery.tail import Tail
 from quark.delivery.worker import SinkWorker
+from quark.errors import SessionStoreError
 from quark.records.base import Origin
 from quark.records.line import Line, encode, sequence_of
 from quark.service.ingest import checked_lines
@@ -176,6 +178,49 @@ class World:
         except FileNotFoundError:
             return set()
         return {sequence_of(orjson.loads(line)["line"].encode()) or 0 for line in text.splitlines()}
+
+
+@pytest.mark.parametrize("written", [1, 50])
+@pytest.mark.parametrize(("when", "ahead"), [("between", 60), ("between", 2**62), ("during", 1), ("during", 2**62)])
+def test_a_service_that_claims_more_than_it_was_sent(written: int, when: str, ahead: int) -> None:
+    """Somebody else moved the position: nothing is skipped or dropped, and the records wait in the journal."""
+    world = World(0)
+    world.ledger.faults, world.ledger.largest = 0.0, 1 << 26
+
+    def record(count: int) -> None:
+        for _ in range(count):
+            world.journal.append(lambda n: encode(Line("metric", n, 17, n, None, "a", 1.5)) + b"\n")
+
+    record(30)
+    assert world.worker._attempt()
+    if when == "between":
+        world.ledger.mark += ahead
+    else:
+        take = world.ledger._take
+
+        def taken_and_moved(request: httpx.Request) -> httpx.Response:
+            take(request)
+            world.ledger.mark += ahead
+            return httpx.Response(200, json={"next": world.ledger.mark})
+
+        world.ledger._take = taken_and_moved  # type: ignore[method-assign]
+    record(written)
+    for _ in range(3):
+        assert not world.worker._attempt()
+        assert "hold" in (world.worker.last_error or "")
+        world.clock.sleep(61.0)
+        record(written)
+    assert world.worker.own.position == 30
+    assert len(world.ledger.rows) <= 30 + written
+
+
+def test_a_direct_writer_notices_what_it_has_not_sent() -> None:
+    """A call that stores at once raises when the service claims more than that, or less."""
+    for held in (0, 2, 2**62, "1", True, None):
+        way = httpx.MockTransport(lambda request, held=held: httpx.Response(200, json={"next": held}))
+        writer = RemoteWriter(Connection("http://quark.test", user_key="k", transport=way), "run")
+        with pytest.raises(SessionStoreError, match="says that it holds"):
+            writer.write([(None, lambda n: encode(Line("metric", n, 17, n, None, "a", 1.5)))])
 
 
 @pytest.mark.parametrize("block", range(4))
