@@ -12,6 +12,7 @@ import orjson
 
 from ..errors import ConfigurationError, SessionStoreError
 from ..records.grammar import shown
+from ..redaction import shown_url
 from ..settings import setting
 from .refusals import RefusedError, ServiceUnavailableError, json_of, refusal
 
@@ -219,13 +220,11 @@ def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         port = f":{parts.port}" if parts.port else ""
-    except ValueError as error:
-        raise ConfigurationError(
-            f"the address of a service is http(s)://host[:port], got {shown(url)} ({error})"
-        ) from error
+    except ValueError:  # its text may hold the password
+        raise ConfigurationError(f"the address of a service is http(s)://host[:port], got {shown_url(url)}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise ConfigurationError(
-            f"the address of a service is http(s)://host[:port] without a password, got {shown(url)}"
+            f"the address of a service is http(s)://host[:port] without a password, got {shown_url(url)}"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"

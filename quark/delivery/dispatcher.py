@@ -10,6 +10,7 @@ from typing import Any
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from ..records.base import Origin
+from ..redaction import redact_options
 from .apart import Apart, goes_apart
 from .disk import Disk
 from .feed import Feed
@@ -139,7 +140,7 @@ class Dispatcher:
 
     def _content(self) -> dict[str, Any]:
         sinks = [
-            {"name": worker.name, "kind": worker.sink.name, "options": spec}
+            {"name": worker.name, "kind": worker.sink.name, "options": redact_options(spec)}
             for worker in self.workers
             if (spec := worker.sink.spec()) is not None
         ]

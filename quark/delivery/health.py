@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ..redaction import redact_text
+
 logger = logging.getLogger("quark")
 
 WARN_INTERVAL_S = 30.0
@@ -36,7 +38,7 @@ class Health:
             self._warned[cause] = now
             total = self._counts[cause]
         times = f" ({total} times so far)" if total > count else ""
-        logger.warning("quark: %s: %s%s", cause, message, times)
+        logger.warning("quark: %s: %s%s", cause, redact_text(message), times)
 
     def count(self, cause: str) -> int:
         """How often a cause was reported."""
@@ -46,4 +48,6 @@ class Health:
     def to_dict(self) -> dict[str, Any]:
         """Counts and last messages by cause."""
         with self._lock:
-            return {cause: {"count": n, "last": self._last[cause]} for cause, n in sorted(self._counts.items())}
+            return {
+                cause: {"count": n, "last": redact_text(self._last[cause])} for cause, n in sorted(self._counts.items())
+            }

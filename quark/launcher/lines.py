@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..session.redaction import HIDDEN, redact_text
+from ..redaction import HIDDEN, KEY_BEGINS, KEY_ENDS, redact_text
 
 LAST = 1000
 """So many of the last lines are always kept: that is where the traceback is."""
 
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_KEY_ENDS = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
+_KEY_LINE = re.compile(
+    r"[A-Za-z0-9+/]{16}|^\s*[A-Za-z0-9+/=]*\s*$|^\s*(?:Proc-Type|DEK-Info|Comment|Version|Subject): "
+)
+"""A line between the first and the last of a private key."""
 
 
 class PrintedLine(NamedTuple):
@@ -65,10 +67,11 @@ class PrintedLines:
             yield self._last.popleft()
 
     def _redacted(self, stream: str, text: str) -> str:
-        """A key that goes over several lines is hidden as a whole."""
-        if _KEY_BEGINS.search(text):
+        """A key that goes over several lines is hidden as a whole, and what is no part of it is shown again."""
+        if begins := KEY_BEGINS.search(text):
             self._in_key.add(stream)
-        hidden = stream in self._in_key
-        if _KEY_ENDS.search(text):
+        if stream not in self._in_key:
+            return redact_text(text)
+        if KEY_ENDS.search(text) or not (begins or _KEY_LINE.search(text)):
             self._in_key.discard(stream)
-        return HIDDEN if hidden else redact_text(text)
+        return HIDDEN if begins or stream in self._in_key or KEY_ENDS.search(text) else redact_text(text)

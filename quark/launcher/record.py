@@ -15,10 +15,10 @@ from ..delivery.place import writer_places
 from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..records.run import ProjectRecord, RunRecord, project_id
+from ..redaction import redact, redact_arguments
 from ..session.home import home_of, home_of_journals
 from ..session.identity import new_writer_id
 from ..session.placement import Placement, writable_placement
-from ..session.redaction import redact_arguments
 from ..session.sync import SyncReport, sync_run
 from .lines import PrintedLine
 from .note import RunNote
@@ -75,7 +75,7 @@ class LaunchRecord:
 
     def event(self, event_type: str, severity: str, payload: Mapping[str, Any]) -> None:
         """Something happened to the command."""
-        self._event(event_type, severity, payload, time.time_ns())
+        self._event(event_type, severity, redact(payload), time.time_ns())
 
     def ended(self, reason: str) -> None:
         """The process is gone. It is the end of the run if nobody wrote one and none of its processes lives."""

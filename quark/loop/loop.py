@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from ..errors import ConfigurationError, InvalidRunStateError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_event
 from ..records.grammar import check_index, check_json, check_key, shown
+from ..redaction import redact
 from ..session import TrainingSession
-from ..session.redaction import redact
 from .declared import Criterion, LoopTask, make_criterion, make_task, parameters_of
 from .iteration import Control, Worker
 from .steps import LoopSteps

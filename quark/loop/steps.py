@@ -12,8 +12,8 @@ from typing import Any
 from ..core.lifecycle import StepState
 from ..errors import ConfigurationError
 from ..producers.events import log_event
+from ..redaction import redact
 from ..session import TrainingSession
-from ..session.redaction import redact
 from .crew import Crew, crew_for
 from .declared import Criterion, LoopTask
 from .iteration import Control, Outcome, Worker, drive, iterate, numbers

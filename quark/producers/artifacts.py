@@ -13,6 +13,7 @@ from ..errors import ClosedError, RunNotFoundError, SchemaValidationError, Wrong
 from ..records.artifact import ArtifactRecord
 from ..records.grammar import check_index, check_json, check_key, clean_json, one_of, shown, to_float
 from ..records.literals import PAYLOAD_FORMATS
+from ..redaction import redact
 from .attach import Attachment
 from .events import one_or_many
 from .payload import decode_payload, encode_payload
@@ -71,7 +72,7 @@ class ArtifactStore(Attachment):
             kind = check_key(artifact_type, what="artifact_type")
             key = check_key(name, namespace, what="artifact name")
             step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
-            extra = check_json(metadata, "metadata")
+            extra = redact(check_json(metadata, "metadata"))
             chosen, content = encode_payload(payload, payload_format)
         except (SchemaValidationError, TypeError, ClosedError) as error:
             self._handle.refuse(error, what=f"artifact {shown(name)}")

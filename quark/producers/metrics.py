@@ -17,6 +17,7 @@ from ..records.event import EventRecord
 from ..records.grammar import check_json, check_key, check_position, clean_text, shown, to_float
 from ..records.line import WIDE, Line, encode, metric_record
 from ..records.metric import MetricRecord
+from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
 from .device import is_on_device
 
@@ -108,7 +109,8 @@ class MetricsLogger(Attachment):
             step, epoch = check_position(step, epoch)
             now = time_ns() if timestamp is None else parse_timestamp(timestamp)
             extra = check_json(metadata, "metadata") or None
-            text = None if description is None else clean_text(str(description))
+            extra = redact(extra) if extra else None
+            text = None if description is None else redact_text(clean_text(str(description)))
             if is_on_device(value):
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
                 return None  # type: ignore[return-value]  # there is no value to return before the device has made it

@@ -12,6 +12,7 @@ from ..core.handle import RunHandle
 from ..core.reader import RecordFilter
 from ..records.artifact import ArtifactRecord
 from ..records.grammar import clean_text
+from ..redaction import redact_text
 from .allocator import allocator_state
 from .artifacts import ArtifactStore
 
@@ -99,7 +100,7 @@ def _told(error: BaseException) -> dict[str, Any]:
     frames = StackSummary.extract(walk_tb(error.__traceback__), lookup_lines=False)
     return {
         "type": type(error).__name__,
-        "message": clean_text(str(error))[:8000],
+        "message": redact_text(clean_text(str(error)))[:8000],
         "frames": [clean_text(f"{frame.filename}:{frame.lineno} {frame.name}") for frame in frames[-30:]],
     }
 

@@ -29,6 +29,9 @@ class AlertRecord(Record):
 
     kind: ClassVar[str] = "alert"
     label_field: ClassVar[str | None] = "rule_id"
+    free_text: ClassVar[tuple[str, ...]] = (
+        "title", "summary", "fact", "inference", "subject", "consequence", "actions", "clears",
+    )  # fmt: skip
 
     rule_id: Annotated[Text, says("the rule that raised it")]
     category: Annotated[AlertCategory, says("the side of training that it concerns")]
@@ -73,6 +76,7 @@ class PhaseRecord(Record):
 
     kind: ClassVar[str] = "phase"
     label_field: ClassVar[str | None] = "phase_name"
+    free_text: ClassVar[tuple[str, ...]] = ("summary",)
 
     phase_name: Annotated[PhaseName, says("the regime")]
     display_name: Annotated[Text, says("the regime, for people")]

@@ -102,6 +102,8 @@ class Record(_Lazy):
 
     kind: ClassVar[str] = ""
     label_field: ClassVar[str | None] = None
+    free_text: ClassVar[tuple[str, ...]] = ("metadata",)
+    """The fields that hold what users write, from which secrets are taken out when a record is made."""
 
     id: Annotated[str, Meta(min_length=1, description="identity of the record, unique over all runs")]
     run_id: Annotated[str, Meta(min_length=1, description="the run that it belongs to")]

@@ -14,6 +14,7 @@ class EventRecord(Record):
 
     kind: ClassVar[str] = "event"
     label_field: ClassVar[str | None] = "event_type"
+    free_text: ClassVar[tuple[str, ...]] = ("payload", "status")
 
     event_type: Annotated[Text, says("what happened, such as checkpoint_saved; lower case, may hold . _ / -")]
     severity: Annotated[EventSeverity, says("how much it matters")]

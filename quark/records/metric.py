@@ -13,6 +13,7 @@ class MetricRecord(Record):
 
     kind: ClassVar[str] = "metric"
     label_field: ClassVar[str | None] = "metric_key"
+    free_text: ClassVar[tuple[str, ...]] = ("description", "metadata")
 
     metric_key: Annotated[Text, says("full name: namespace, a slash, metric name; or the metric name alone")]
     namespace: Annotated[str | None, says("the part of the key before its last slash; null for a bare name")] = None

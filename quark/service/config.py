@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..redaction import shown_url
 from ..settings import setting
 
 MIB = 1 << 20
@@ -72,7 +73,7 @@ class ServiceConfig:
                     "a service over PostgreSQL keeps artifacts in files; name their directory: data_dir"
                 )
             return cls(f"postgresql://{rest}", data_dir, **limits)
-        raise ConfigurationError(f"db must be sqlite:///path or postgresql://..., got {scheme + mark!r}...")
+        raise ConfigurationError(f"db must be sqlite:///path or postgresql://..., got {shown_url(db)}")
 
     @property
     def keys_url(self) -> str:

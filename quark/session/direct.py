@@ -18,9 +18,9 @@ from ..records.base import Document, Record, body_names, format_timestamp, parse
 from ..records.grammar import check_json, check_key, clean_text, shown
 from ..records.line import Line, build, encode, line_of
 from ..records.run import RunRecord, project_id
+from ..redaction import redact, redact_fields, redact_text
 from .environment import capture_environment
 from .identity import new_run_id
-from .redaction import redact
 
 R = TypeVar("R", bound=Record)
 PART = 4 << 20
@@ -94,7 +94,7 @@ class DirectRun:
         return wanted, self._built(cls, fields, time.time_ns() if stamp is None else parse_timestamp(stamp))
 
     def _built(self, cls: type[R], fields: Mapping[str, Any], time_ns: int) -> R:
-        plain = {name: _plain(value) for name, value in fields.items()}
+        plain = redact_fields({name: _plain(value) for name, value in fields.items()}, cls.free_text)
         if cls.kind == "metric":
             key = check_key(plain.get("metric_key"))
             plain.update(namespace=key.rpartition("/")[0] or None, metric_name=key.rpartition("/")[2])
@@ -149,11 +149,13 @@ def started_run(
         raise WrongTypeError(f"project must be a text that is not empty, got {shown(project)}")
     environment, now, identity = capture_environment(), time_now(), run_id or new_run_id()
     return RunRecord(
-        id=identity, name=None if name is None else clean_text(str(name)), project_id=project_id(project.strip()),
+        id=identity, name=None if name is None else redact_text(clean_text(str(name))),
+        project_id=project_id(project.strip()),
         project_name=project.strip(), status="running", parent_run_id=parent_run_id,
         lineage_root_run_id=root or identity, run_path=f"runs/{identity}",
         git_commit=(environment["git"] or {}).get("commit"), strict_mode=bool(strict_mode),
-        tags=tuple(dict.fromkeys(tags or ())), config=redact(check_json(config, "config")), environment=environment,
+        tags=tuple(dict.fromkeys(map(redact_text, tags or ()))), config=redact(check_json(config, "config")),
+        environment=environment,
         started_at=now, updated_at=now,
     )  # fmt: skip
 
@@ -175,7 +177,7 @@ def described_artifact(
         "payload_relative_path": str(ARTIFACT_STORAGE_LAYOUT["payload"]).format(**places),
         "metadata_relative_path": str(ARTIFACT_STORAGE_LAYOUT["metadata"]).format(**places),
         "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
-        "metadata": check_json(metadata, "metadata"),
+        "metadata": redact(check_json(metadata, "metadata")),
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ..producers.events import log_event, log_message
 from ..records.base import format_timestamp
 from ..records.grammar import clean_text, one_of
 from ..records.run import RunContext
+from ..redaction import redact_text
 from .current import enter, leave
 from .heartbeat import Heartbeat
 from .home import Home
@@ -230,7 +231,7 @@ class Ending(Recorder):
         payload = {"exception_type": type(error).__name__}
         try:
             log_message(
-                self, clean_text(f"{type(error).__name__}: {error}")[:4000],
+                self, redact_text(clean_text(f"{type(error).__name__}: {error}"))[:4000],
                 identifier="Error" if failed else "Warning", step=self._stepper.step_now, payload=payload,
                 event_type="runtime_error" if failed else "runtime_interruption",
             )  # fmt: skip

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..redaction import redact_arguments, redact_text
 from ..settings import setting
-from .redaction import redact_arguments, redact_text
 
 _ALLOWED_VARIABLES = re.compile(
     r"(?:CUDA_\w+|NCCL_\w+|OMP_NUM_THREADS|MKL_NUM_THREADS|SLURM_(?:JOB_ID|JOB_NAME|NNODES|NTASKS|PROCID|NODEID|ARRAY_TASK_ID)|"
@@ -25,12 +25,12 @@ def capture_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "pid": os.getpid(),
         "command": redact_arguments(sys.argv),
-        "working_directory": os.getcwd(),
+        "working_directory": redact_text(os.getcwd()),
         "cpu_count": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "gpus": _gpu_names(),
         "packages": _loaded_packages(),
-        "variables": {name: value for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)},
+        "variables": {name: redact_text(value) for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)},
         "git": git_state(),
         **({"launcher": "quark run"} if setting("QUARK_RUN_FILE") else {}),
     }
@@ -56,7 +56,7 @@ def _read_git(git: Path) -> dict[str, str] | None:
     state: dict[str, str] = {}
     if head.startswith("ref: "):
         name = head[5:]
-        state["branch"] = name.removeprefix("refs/heads/")
+        state["branch"] = redact_text(name.removeprefix("refs/heads/"))
         commit = _resolve_ref(git, common, name)
     else:
         commit = head

@@ -16,6 +16,7 @@ from ..producers.metrics import log_values
 from ..records.base import Record, parse_timestamp
 from ..records.line import Line, body_of, build, encode
 from ..records.run import RunContext
+from ..redaction import redact_fields
 from .home import Home
 
 R = TypeVar("R", bound=Record)
@@ -64,7 +65,8 @@ class Recorder:
             ClosedError: the run has ended.
         """
         now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
-        given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
+        given = redact_fields(fields, cls.free_text)
+        given.update((k, v) for k, v in (("step", step), ("epoch", epoch)) if v is not None)
         record = build(cls, self._origin, 0, now, given)
         label = getattr(record, cls.label_field) if cls.label_field else None
         body = msgspec.Raw(body_of(record))

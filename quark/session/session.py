@@ -15,6 +15,7 @@ from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
 from ..records.grammar import check_index, clean_text, shown
 from ..records.run import RunContext
+from ..redaction import redact_text
 from ..sinks.discovery import sink_from
 from .reporting import Reporting
 
@@ -225,7 +226,7 @@ class TrainingSession(Reporting):
         try:
             if not isinstance(tag, str) or not tag.strip():
                 raise SchemaValidationError(f"a tag must be text that is not empty, got {shown(tag)}")
-            name = clean_text(tag)
+            name = redact_text(clean_text(tag))
             if name not in self._context.run.tags:
                 self.lifecycle("tag", {"tag": name})
                 run = replace(self._context.run, tags=(*self._context.run.tags, name))

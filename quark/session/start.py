@@ -19,6 +19,7 @@ from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
 from ..records.grammar import check_json, clean_text, shown
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
+from ..redaction import redact, redact_text
 from ..settings import setting
 from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
@@ -32,7 +33,6 @@ from .identity import new_run_id, new_writer_id
 from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
 from .placement import Placement, resolve_storage_dir, writable_placement
-from .redaction import redact
 from .session import TrainingSession
 
 _started: Counter[str] = Counter()
@@ -77,7 +77,8 @@ def begin(
             id=project_id(project), name=project, root_path=str(placement.store_root), created_at=now, updated_at=now
         ),
         run=RunRecord(
-            id=run_id, name=None if name is None else clean_text(str(name)), project_id=project_id(project),
+            id=run_id, name=None if name is None else redact_text(clean_text(str(name))),
+            project_id=project_id(project),
             project_name=project, status="running", parent_run_id=parent_run_id,
             lineage_root_run_id=root or run_id, run_path=str(placement.run_path(run_id)),
             git_commit=(environment["git"] or {}).get("commit"), strict_mode=bool(strict_mode), tags=checked_tags,
@@ -305,5 +306,5 @@ def _check_tags(tags: object) -> tuple[str, ...]:
             raise WrongTypeError(f"a tag must be a string, got {shown(tag)}")
         if not tag.strip():
             raise SchemaValidationError("a tag must not be empty")
-        checked.append(clean_text(tag))
+        checked.append(redact_text(clean_text(tag)))
     return tuple(dict.fromkeys(checked))

@@ -14,6 +14,7 @@ from ..records.grammar import check_key, to_float
 from ..records.line import WIDE, Line, body_of, build, decode_line, encode, records_of
 from ..records.metric import MetricRecord
 from ..records.run import RunRecord
+from ..redaction import redact_fields
 from .batches import START_NS
 
 R = TypeVar("R", bound=Record)
@@ -86,7 +87,8 @@ class MemoryRunHandle:
         """Keep a record of ``cls`` and return it; without a timestamp each is a millisecond after the one before."""
         now = self._now() if timestamp is None else parse_timestamp(timestamp)
         number = self.journal.next
-        given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
+        given = redact_fields(fields, cls.free_text)
+        given.update((k, v) for k, v in (("step", step), ("epoch", epoch)) if v is not None)
         record = build(cls, self.journal.origin, number, now, given)
         label = getattr(record, cls.label_field) if cls.label_field else None
         line = Line(cls.kind, number, now, step, epoch, label=label, body=msgspec.Raw(body_of(record)))

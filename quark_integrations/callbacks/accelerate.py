@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import quark
 
-from .settings import plain, without_secrets
+from .settings import plain
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
@@ -110,7 +110,7 @@ class Tracker(GeneralTracker):
         known = self.run.context.run.config
         news = {key: value for key, value in plain(values).items() if key not in known}
         if news:
-            quark.EventLogger(self.run).log("hyperparameters", payload=without_secrets(news))
+            quark.EventLogger(self.run).log("hyperparameters", payload=news)
 
     def log(self, values: Mapping[str, Any], step: int | None = None, epoch: int | None = None, **options: Any) -> None:
         """Record values: numbers as metrics, texts as an event. A call without ``step`` counts up from the last one.

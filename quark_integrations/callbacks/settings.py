@@ -2,13 +2,11 @@
 
 import enum
 import math
-import re
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-_SECRET = re.compile(r"pass|secret|token|key|auth|credential|cookie|dsn|webhook", re.IGNORECASE)
 LONGEST = 200
 DEEPEST = 8
 
@@ -50,13 +48,3 @@ def _named(value: Any, depth: int) -> Any:
         return type(value).__name__
     text = str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-
-
-def without_secrets(params: Any) -> Any:
-    """Hyperparameters for an event; a configuration is cleaned by Quark itself."""
-    if not isinstance(params, Mapping):
-        return params
-    return {
-        key: "[redacted]" if isinstance(value, str) and _SECRET.search(key) else without_secrets(value)
-        for key, value in params.items()
-    }

@@ -9,7 +9,7 @@ import quark
 from ..names import MetricNames
 from ..names import number as plain_number
 from ..runs import Plan, is_running, resumed, start
-from ..settings import plain, without_secrets
+from ..settings import plain
 from .backup import backup_dir, carried, carry
 from .endings import early_stopping, reason_of
 from .settings import architecture, configuration
@@ -90,7 +90,7 @@ class Recording:
     def _note_start(self, config: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
         payload: dict[str, Any] = {"framework": "keras", "backend": "torch"}
         if self._given:
-            payload["config"] = without_secrets(config)
+            payload["config"] = config
         self.event(f"{self.stage}_started", payload=payload)
         if known is not None:
             self.event("checkpoint_loaded", payload=plain(known))

@@ -7,7 +7,7 @@ import quark
 
 from ..names import MetricNames, number
 from ..runs import Plan, is_running, open_run, start
-from ..settings import plain, without_secrets
+from ..settings import plain
 from .endings import early_stopping, reason_of
 from .settings import hyperparameters, training_setup
 from .taps import current_step, stage_of
@@ -93,7 +93,7 @@ class Recording:
         news = {key: value for key, value in params.items() if key not in known}
         if news and run.rank == 0 and self._noted != (run.run_id, news):
             self._noted = (run.run_id, news)
-            quark.EventLogger(run).log("hyperparameters", payload=without_secrets(news))
+            quark.EventLogger(run).log("hyperparameters", payload=news)
 
     def _note_start(self, trainer: Any, module: Any, fitting: bool, carried: Mapping[str, Any] | None) -> None:
         stage = str(getattr(trainer.state.fn, "value", "fit"))

@@ -7,7 +7,7 @@ from typing import Any
 import quark
 
 from ..runs import Plan, is_running, open_run
-from ..settings import plain, without_secrets
+from ..settings import plain
 from .endings import early_stopping, reason_of
 from .names import LogNames
 from .settings import configuration, flat, training_setup
@@ -61,7 +61,7 @@ class Recording:
         self._given = plan.run
         if is_running(plan.run):
             self.run = plan.run
-            self.event("hyperparameters", payload=without_secrets(config))
+            self.event("hyperparameters", payload=config)
         else:
             last = getattr(plan.run, "run_id", None) or self._trained
             self.run = open_run(

@@ -40,17 +40,18 @@ def absolute(uri: str) -> str:
 
 
 def without_secret(uri: str) -> str:
-    """The address without the password that may stand in it."""
+    """The address without user, password and query, each of which may be a secret."""
     parts = urlsplit(uri)
-    if parts.password is None:
+    if "@" not in parts.netloc and not parts.query:
         return uri
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}@{place}"))
+    return urlunsplit(parts._replace(netloc=place, query=""))
 
 
 def _with_secret(uri: str, current: str) -> str:
-    """The password is not written down: the process that goes on finds it where the user has set the address."""
-    return current if without_secret(current) == uri else uri
+    """What is secret is not written down: the process that goes on finds it where the user has set the address."""
+    known = urlsplit(uri).password is not None or without_secret(current) != without_secret(uri)
+    return uri if known else current
 
 
 def _default() -> str:

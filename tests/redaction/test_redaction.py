@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from quark.session.redaction import HIDDEN, is_secret_name, redact, redact_arguments, redact_text
+from quark.redaction import HIDDEN, is_secret_name, redact, redact_arguments, redact_text
 
 SECRETS = {
     "api_key": "abc123", "apiKey": "abc123", "OPENAI_API_KEY": "abc123", "password": "hunter2", "db_passwd": "x1",

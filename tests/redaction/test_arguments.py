@@ -1,0 +1,72 @@
+"""Command lines: every way in which programs take a secret as an argument."""
+
+import pytest
+
+from quark.redaction import HIDDEN, redact_arguments
+
+X = "hunter2Zq9"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--user-token", X], [f"--session-token={X}"], ["--wandb-key", X], [f"--db-pass={X}"], ["--password", f"-{X}"],
+        ["--header", f"Authorization: {X}"], [f"--header=Authorization: {X}"], ["-H", f"X-Api-Key: {X}"],
+        ["-H", f"Cookie: a=1; b={X}"], [f"+logger.neptune_api_token={X}"], [f"++a.token={X}"], [f"trainer.token={X}"],
+        [f"hydra.env.HF_TOKEN={X}"], [f"logger={{token:{X},name:y}}"], ["--config", f'{{"password": "{X}"}}'],
+        [f'--config={{"credentials": {{"value": "{X}"}}}}'], ["--config",
+        f'[{{"name": "Authorization", "value": "{X}"}}]'],
+        ["-e", f"HF_TOKEN={X}"], [f"--env=HF_TOKEN={X}"], ["--set", f"auth.password={X}"], [f"https://u:{X}@h/p"],
+        [f"https://{X}@h/p"], [f"https://h/?token={X}&a=1"], [f"--url=https://h/?a=1&sig={X}"], ["--dsn",
+        f"p://u:{X}@h"],
+        [f"--db=host=h password={X}"], ["--connection", f"Server=h;Password={X};A=b"], ["-password", X], ["--apiKey",
+        X],
+        ["--API_KEY", X], ["--api.key", X], ["--secret", X, "--lr", "1"], ["-c", f"print('password={X}')"],
+        ["bash", "-c", f"curl -u ada:{X} https://h"], ["curl", "-u", f"ada:{X}", "https://h"], [f"HF_TOKEN={X}", "run"],
+        [f"ghp_{X}{X}"], ["--note", f"key: sk-{X}{X}"], ["--tokens", X, X], ["--from-literal=password=" + X],
+        ["mysql", f"-p{X}"], ["sshpass", "-p", X], ["redis-cli", "-a", X], ["docker", "login", "-u", "ada", "-p", X],
+        ["--private-key", f"-----BEGIN PRIVATE KEY-----\n{X}\n-----END PRIVATE KEY-----"], [f"api-key:{X}"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_secret_in_a_command_line_is_hidden(arguments):
+    """Nothing of the secret is left; as many arguments remain, and looking again changes nothing."""
+    shown = redact_arguments(["train.py", *arguments, "--epochs", "3"])
+    assert X not in " ".join(shown)
+    assert shown[0] == "train.py"
+    assert shown[-2:] == ["--epochs", "3"]
+    assert len(shown) == len(arguments) + 3
+    assert redact_arguments(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--max-tokens", "100"], ["--tokens", "512"], ["--tokenizer", "bpe"], ["--num_tokens=3"], ["--eos-token",
+        "</s>"],
+        ["--pad-token=<pad>"], ["--key-dim", "64"], ["--sort-key", "step"], ["--author", "Ada"], ["--use-token-type",
+        "x"],
+        ["--monitor-key=val/loss"], ["--password-file", "/run/secrets/db"], ["--lr", "0.1"], ["model.lr=0.1",
+        "+seed=1"],
+        ["-u", "train.py"], ["-m", "torch.distributed.run"], ["--no-password", "train.py"], ["--token", "--lr", "1"],
+        ["https://h/?page=2"], ["s3://bucket/key=1"], ["--pass-rate", "0.5"], ["-p", "8080"], ["-u", "1000:1000"], [""],
+        ["--use-auth-token=true"], ["~model.token_dim"], ["docker", "run", "-p", "8080:80"], ["a=b=c"], ["--key",
+        "value"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_ordinary_command_line_stays_as_it_was(arguments):
+    """Options of training keep their values."""
+    assert redact_arguments(["train.py", *arguments]) == ["train.py", *arguments]
+
+
+def test_a_command_line_may_hold_anything():
+    """An embedding program may have put any object into sys.argv."""
+
+    class Odd:
+        def __str__(self):
+            raise RuntimeError
+
+    shown = redact_arguments(["a", b"x", None, 3, Odd(), "\udce9", "--password", 5])  # type: ignore[list-item]
+    assert len(shown) == 8
+    assert shown[-1] == HIDDEN
