@@ -1,19 +1,31 @@
-"""The ways out of a process: normal end, exception, sys.exit, signals and fork, told to whoever still runs."""
+"""The ways out of a process: its end, signals and fork, and who has to know of them.
 
+Everything that belongs to the whole process (``sys.exit``, handlers of signals) is changed when the first run begins
+and given back when the last one ends.
+"""
+
+import _sitebuiltins
 import atexit
 import os
-import signal
 import sys
 import threading
+import traceback
 import weakref
-from types import FrameType, TracebackType
+from pathlib import Path
 from typing import Any, Protocol
 
-SIGNALS = ("SIGTERM", "SIGHUP")
+from . import signals
+from .patches import Patch
+from .proof import OPEN_AT_PROMPT, Proof, Verdict, cause_of, reason_of, verdict_of_exit
 
 
 class Exiting(Protocol):
     """Something that must know when its process ends or forks."""
+
+    @property
+    def journal_directory(self) -> Path:
+        """Where its journal lies."""
+        ...
 
     def exit_by_end(self, reason: str, error: BaseException | None) -> None:
         """The interpreter ends; ``reason`` is a stop reason."""
@@ -27,55 +39,136 @@ class Exiting(Protocol):
         """A signal came that a handler of the user's deals with; the process may go on."""
         ...
 
+    def thread_failed(self, error: BaseException) -> None:
+        """An exception that nobody caught has ended a thread that worked on this."""
+        ...
+
     def after_fork_in_child(self) -> None:
         """This is a child now; only set flags."""
         ...
 
 
-_open: "weakref.WeakSet[Any]" = weakref.WeakSet()
-_installed = False
-_ending: tuple[str, BaseException | None] | None = None
-_previous: dict[int, Any] = {}
-_handling: set[int] = set()
-
-
-def reason_of(error: BaseException) -> str:
-    """error, or interrupted for Ctrl-C, an exit, a signal and the cancellation of a task."""
-    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", InterruptedError)
-    if isinstance(error, (InterruptedError, cancelled)):
-        return "interrupted"
-    return "error" if isinstance(error, Exception) else "interrupted"
+_open: "weakref.WeakKeyDictionary[Any, Proof]" = weakref.WeakKeyDictionary()
+_exits: dict[int | None, Verdict] = {}
+"""The last exit that each thread asked for; it may have been caught since."""
+_cell: Verdict | None = None
+_child_end: Any = None
+_fork_hook = False
 
 
 def watch(session: Exiting) -> None:
     """Tell ``session`` of the ways out until ``unwatch``."""
-    _install()
-    _open.add(session)
+    _exits.clear()
+    _open[session] = Proof.here()
+    _install(session.journal_directory)
 
 
 def unwatch(session: Exiting) -> None:
     """The session has ended by itself."""
-    _open.discard(session)
+    _open.pop(session, None)
+    if not _open:
+        _give_back()
 
 
-def _install() -> None:
-    global _installed
-    if threading.current_thread() is threading.main_thread():
-        _install_signals()
-    if _installed:
+def cell_ended(error: BaseException | None) -> None:
+    """A cell of a notebook has ended, with the exception that left it if there is one."""
+    global _cell
+    cause = None if error is None else cause_of(error)
+    _cell = OPEN_AT_PROMPT if cause is None else Verdict(reason_of(cause), cause)
+
+
+def _note_exit(error: SystemExit) -> None:
+    error.__context__ = sys.exception()
+    caller = sys._getframe(3)  # behind the wrapper and the function that it calls
+    _exits[threading.get_ident()] = verdict_of_exit(error, caller)
+
+
+def _note_thread(arguments: Any, /) -> None:
+    """``threading.excepthook``: an exception has ended a thread."""
+    error = arguments.exc_value
+    if error is None or isinstance(error, SystemExit):  # which ends a thread in silence
         return
-    _installed = True
-    atexit.register(_at_exit)
-    os.register_at_fork(after_in_child=_after_fork)
-    sys.excepthook = _noting_excepthook(sys.excepthook)
-    sys.exit = _noting_exit(sys.exit)
+    for session, proof in list(_open.items()):
+        if proof.thread is arguments.thread or _works_on(session, error):
+            session.thread_failed(error)
 
 
-def _at_exit() -> None:
-    reason, error = _ending or ("completed", None)
-    for session in list(_open):
-        session.exit_by_end(reason, error)
-    if isinstance(error, KeyboardInterrupt):
+def _works_on(session: Any, error: BaseException) -> bool:
+    """Whether one of the functions that an exception has left uses ``session``."""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        names = frame.f_code.co_names
+        used = [*frame.f_locals.values(), *(frame.f_globals.get(name) for name in names)]
+        if any(value is session for value in used):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+_patches = (
+    Patch(sys, "exit", lambda *status: _note_exit(SystemExit(*status))),
+    Patch(_sitebuiltins.Quitter, "__call__", lambda quitter, code=None: _note_exit(SystemExit(code))),
+    Patch(threading, "excepthook", _note_thread),
+)
+
+
+def _note_printed(*_: Any, **__: Any) -> None:
+    """``traceback.print_exc``: multiprocessing prints what left the function of a child process, then forgets it."""
+    error = sys.exception()
+    if error is not None and sys._getframe(2).f_code.co_name == "_bootstrap":
+        _exits[threading.get_ident()] = Verdict(reason_of(error), error)
+
+
+_printed = Patch(traceback, "print_exc", _note_printed)
+
+
+def _install(directory: Path) -> None:
+    global _fork_hook
+    signals.install(_open.keys, directory)
+    if not _fork_hook:
+        _fork_hook = True
+        os.register_at_fork(after_in_child=_after_fork)
+    atexit.unregister(end_open_runs)
+    atexit.register(end_open_runs)  # again: a child of multiprocessing forgets what was registered before
+    _watch_child_process()
+    for patch in _patches:
+        patch.apply()
+
+
+def _watch_child_process() -> None:
+    """A child of multiprocessing may end without the functions of atexit; its own finalizers are always called."""
+    global _child_end
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if _child_end is None and process is not None and util is not None and process.parent_process() is not None:
+        _child_end = util.Finalize(None, end_open_runs, exitpriority=-100)
+        _printed.apply()
+
+
+def _give_back() -> None:
+    global _child_end
+    _exits.clear()
+    signals.give_back()
+    atexit.unregister(end_open_runs)
+    if _child_end is not None:
+        _child_end.cancel()
+        _child_end = None
+    _printed.remove()
+    for patch in _patches:
+        patch.remove()
+
+
+def end_open_runs() -> None:
+    """The process ends: so do the runs that nobody has ended."""
+    interrupted = False
+    for session, proof in list(_open.items()):
+        verdict = proof.verdict(_exits, _cell)
+        interrupted = interrupted or isinstance(verdict.error, KeyboardInterrupt)
+        try:
+            session.exit_by_end(verdict.reason, verdict.error)
+        except KeyboardInterrupt:  # the run has its end; what is left of the program is to end too
+            interrupted = True
+    if interrupted:
         _keep_interrupt_code()
 
 
@@ -91,70 +184,15 @@ def _keep_interrupt_code() -> None:
         pass
 
 
-def _noting_excepthook(original: Any) -> Any:
-    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        global _ending
-        _ending = (reason_of(error), error)
-        original(kind, error, trace)
-
-    return excepthook
-
-
-def _noting_exit(original: Any) -> Any:
-    """``sys.exit`` is the one way out that leaves no trace by the time of atexit; it is noted as it is called."""
-
-    def exit(status: Any = None, /) -> None:
-        global _ending
-        if threading.current_thread() is threading.main_thread():
-            _ending = ("interrupted", SystemExit(status))
-        original(status)
-
-    return exit
-
-
-def still_running() -> None:
-    """A session starts or steps: an earlier ``sys.exit`` was caught, the process goes on."""
-    global _ending
-    _ending = None
-
-
-def _install_signals() -> None:
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-        current = signal.getsignal(number)
-        if current in (_on_signal, signal.SIG_IGN, None):
-            continue
-        _previous[number] = current
-        signal.signal(number, _on_signal)
-
-
-def _on_signal(number: int, frame: FrameType | None) -> None:
-    name = signal.Signals(number).name
-    previous = _previous.get(number, signal.SIG_DFL)
-    if number in _handling:  # the handler before this one calls this one, as a framework's does that chains them
-        return
-    # A handler that was set later and calls this one decides what becomes of the process: without Quark it would have
-    # found the default action here, which it cannot call.
-    chained = signal.getsignal(number) is not _on_signal
-    if chained or callable(previous):
-        for session in list(_open):
-            session.signalled(name)
-        if callable(previous):
-            _handling.add(number)
-            try:
-                previous(number, frame)
-            finally:
-                _handling.discard(number)
-        return
-    for session in list(_open):
-        session.exit_by_signal(name)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
 def _after_fork() -> None:
-    for session in list(_open):
-        session.after_fork_in_child()
+    global _cell, _child_end
+    sessions = list(_open)
     _open.clear()
+    _cell = _child_end = None
+    signals.after_fork()
+    atexit.unregister(end_open_runs)
+    _exits.clear()
+    for patch in _patches:
+        patch.remove()
+    for session in sessions:
+        session.after_fork_in_child()

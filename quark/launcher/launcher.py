@@ -16,7 +16,7 @@ from ..settings import setting
 from .child import ENDING, FORWARDED, Child, NotStartedError
 from .lines import PrintedLines
 from .listening import Listening
-from .note import RunNote, read_note
+from .note import RunNote, read_note, there_are_others
 from .record import LaunchRecord, note_of_bare_run
 from .streams import Stream
 
@@ -216,7 +216,7 @@ class _Attempt:
         failed = code != 0 and not (self._enforced or launcher.told_to_end)
         exit_of = {"exit_code": code, "signal": name, "attempt": self.number, "enforced": self._enforced}
         record.event("process_exited", "error" if failed else "info", exit_of)
-        record.ended(self._reason(code))
+        record.ended(self._reason(code), overrules=code > 0 and not there_are_others(self._note_path))
         for problem in record.close().problems:
             logger.warning("quark: not all is delivered yet, try later: quark sync (%s)", problem)
 

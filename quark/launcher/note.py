@@ -22,3 +22,8 @@ def read_note(path: Path) -> RunNote | None:
         return msgspec.json.decode(path.read_bytes(), type=RunNote)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
+
+
+def there_are_others(path: Path) -> bool:
+    """Whether the command has begun further runs."""
+    return Path(f"{path}.others").exists()

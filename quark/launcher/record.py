@@ -77,8 +77,11 @@ class LaunchRecord:
         """Something happened to the command."""
         self._event(event_type, severity, redact(payload), time.time_ns())
 
-    def ended(self, reason: str) -> None:
-        """The process is gone. It is the end of the run if nobody wrote one and none of its processes lives."""
+    def ended(self, reason: str, *, overrules: bool) -> None:
+        """The process is gone. It is the end of the run if nobody wrote one and none of its processes lives.
+
+        ``overrules``: a run that says completed has failed, since the process says so.
+        """
         if any(
             place.alive()
             for place in writer_places(self._placement.journals(self.note.run_id))
@@ -86,7 +89,8 @@ class LaunchRecord:
         ):
             return
         now = format_timestamp(time.time_ns())
-        self._append("run", "exit", {"status": status_of(reason), "reason": reason, "ended_at": now})
+        body = {"status": status_of(reason), "reason": reason, "ended_at": now, "overrules": overrules}
+        self._append("run", "exit", body)
 
     def close(self) -> SyncReport:
         """Deliver what is left; what cannot be delivered now waits for ``quark sync``."""

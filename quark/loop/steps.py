@@ -14,10 +14,10 @@ from ..errors import ConfigurationError
 from ..producers.events import log_event
 from ..redaction import redact
 from ..session import TrainingSession
+from ..session.leaving import being_cancelled, caller_of_finalizer, left_on_purpose
 from .crew import Crew, crew_for
 from .declared import Criterion, LoopTask
 from .iteration import Control, Outcome, Worker, drive, iterate, numbers
-from .leaving import being_cancelled, caller_of_finalizer, left_on_purpose
 
 JOIN_S = 10.0
 """A thread of a worker whose task goes on when the loop is left is waited for this long."""

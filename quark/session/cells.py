@@ -1,4 +1,4 @@
-"""Notebook cells: a cell that runs again ends the run that it had opened before."""
+"""Notebook cells: one that runs again ends the run that it had opened, and the last one tells how the kernel ends."""
 
 import logging
 import re
@@ -6,6 +6,8 @@ import sys
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..delivery import exits
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -28,12 +30,16 @@ _opened: "weakref.WeakKeyDictionary[TrainingSession, Cell]" = weakref.WeakKeyDic
 
 def current_cell() -> Cell | None:
     """The notebook cell that runs now; None outside of IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    shell = _shell()
     if shell is None:
         return None
     place = _identity(shell) or _code(shell)
     return None if place is None else Cell(place, int(shell.execution_count))
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
 
 
 def _identity(shell: Any) -> str | None:
@@ -70,6 +76,16 @@ def end_earlier(cell: Cell | None) -> None:
 
 
 def opened_by(cell: Cell | None, session: "TrainingSession") -> None:
-    """Remember which cell opened a session."""
-    if cell is not None:
-        _opened[session] = cell
+    """Remember which cell opened a session, and listen for how this and the cells after it end."""
+    if cell is None:
+        return
+    _opened[session] = cell
+    events = getattr(_shell(), "events", None)
+    if events is not None and _cell_ended not in events.callbacks["post_run_cell"]:
+        events.register("post_run_cell", _cell_ended)
+
+
+def _cell_ended(result: Any) -> None:
+    exits.cell_ended(result.error_before_exec or result.error_in_exec)
+    if not any(session.status == "running" for session in _opened):
+        _shell().events.unregister("post_run_cell", _cell_ended)

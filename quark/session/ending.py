@@ -3,25 +3,29 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import TracebackType
+from pathlib import Path
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, cast
 
 from ..core.lifecycle import CriterionManifest, RunManifest, StepState, TaskManifest, status_of
 from ..delivery import exits
 from ..delivery.dispatcher import Dispatcher
+from ..delivery.proof import cause_of, reason_of
 from ..delivery.worker import SinkWorker
 from ..errors import InvalidRunStateError, QuarkError
 from ..producers.attach import forget_handle, register_handle
-from ..producers.events import log_event, log_message
+from ..producers.events import log_event
 from ..records.base import format_timestamp
-from ..records.grammar import clean_text, one_of
+from ..records.grammar import one_of
 from ..records.run import RunContext
-from ..redaction import redact_text
 from .current import enter, leave
+from .failure import described, record_failure
 from .heartbeat import Heartbeat
 from .home import Home
+from .interrupts import HeldInterrupt
+from .leaving import consumer_of_generator, reason_of_generator
 from .leftovers import Leftovers
 from .loop import Stepper
 from .recorder import Recorder
@@ -41,6 +45,8 @@ class Ending(Recorder):
 
     shared = False
     _told_of: BaseException | None = None
+    _crashed = False
+    _consumer: CodeType | None = None
 
     def __init__(
         self, context: RunContext, manifest: RunManifest, delivery: Dispatcher, store_worker: SinkWorker | None,
@@ -63,7 +69,7 @@ class Ending(Recorder):
         enter(self)
         delivery.tick = self._devices.drain
         register_handle(self)
-        exits.still_running()
+        self._consumer = consumer_of_generator()
         exits.watch(self)
 
     def end_run(self, status: str = "completed") -> RunContext:
@@ -146,34 +152,42 @@ class Ending(Recorder):
             if self._reason is not None or self._forked:
                 return
             self._reason = reason
+        with HeldInterrupt() as interrupt:
+            self._finish(reason, timeout_s, interrupt)
+
+    def _finish(self, reason: str, timeout_s: float | None, interrupt: HeldInterrupt) -> None:
+        """Whatever fails on the way, the run gets its end and lets go of the process."""
         deadline = time.monotonic() + (self._close_timeout_s if timeout_s is None else timeout_s)
-        self._stepper.close()
+        self._try("close_steps", self._stepper.close, interrupt)
         if self.heartbeat is not None:
             self.heartbeat.end()
-        self._close_producers()
-        self._devices.drain(wait=timeout_s is None)
+        for producer in reversed(self.attached):
+            self._try(f"close_{type(producer).__name__}", producer.close, interrupt)
+        self._try("close_devices", lambda: self._devices.drain(wait=timeout_s is None), interrupt)
         final = self._stepper.last_state
-        self._trackers.on_stop(final, reason)
+        self._try("trackers", lambda: self._trackers.on_stop(final, reason), interrupt)
         self._write_end(reason)
-        try:
-            complete = self._delivery.close(final, reason, deadline)
-        except KeyboardInterrupt:  # a second Ctrl-C: end now, the journal keeps what is left
-            self._delivery.abandon()
-            complete = False
+        complete = interrupt.wait(lambda: self._delivery.close(final, reason, deadline))
+        if interrupt.came:
+            self._delivery.abandon()  # the journal keeps what is left
         self._let_go()
+        if self.leftovers is not None and not interrupt.came:
+            interrupt.wait(lambda: self._deliver_leftovers(deadline))
+        if not complete and self._store_worker is not None:
+            self._say_what_is_left()
+
+    def _deliver_leftovers(self, deadline: float) -> bool:
         if self.leftovers is not None:
             if self._manifest.world_size > 1:
                 self.leftovers.other_ranks()
             self.leftovers.finish(deadline)
-        if not complete and self._store_worker is not None:
-            self._say_what_is_left()
+        return True
 
-    def _close_producers(self) -> None:
-        for producer in reversed(self.attached):
-            try:
-                producer.close()
-            except Exception as error:  # noqa: BLE001  a producer's fault must not keep the run open
-                self.report(f"close_{type(producer).__name__}", error)
+    def _try(self, cause: str, act: Callable[[], object], interrupt: HeldInterrupt) -> None:
+        try:
+            interrupt.run(act)
+        except Exception as error:  # noqa: BLE001  nothing may keep a run from getting its end
+            self.report(cause, described(error))
 
     def _write_end(self, reason: str) -> None:
         now = format_timestamp(time.time_ns())
@@ -216,48 +230,52 @@ class Ending(Recorder):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            reason = "interrupted" if self._signal else self._stepper.reason or "completed"
-            self.finish(reason)
+            self.finish(self._reason_if_left_well())
+            return
+        cause = cause_of(error)
+        if isinstance(cause, GeneratorExit):
+            reason, cause = reason_of_generator(self._consumer, cause)
         else:
-            self._record_failure(error)
-            self.finish(exits.reason_of(error))
+            reason = reason_of(cause)
+        if cause is not None:
+            self._record_failure(cause)
+        self.finish(reason)
+
+    def _reason_if_left_well(self) -> str:
+        """The reason of a run whose block or program ran through: something may be known that says otherwise."""
+        if self._crashed:
+            return "error"
+        return "interrupted" if self._signal else self._stepper.reason or "completed"
 
     def _record_failure(self, error: BaseException) -> None:
         """The exception that leaves the run, as the log message that the status rests on."""
         if self._reason is not None or error is self._told_of:
             return
         self._told_of = error  # a shared run is left by several
-        failed = exits.reason_of(error) == "error"
-        payload = {"exception_type": type(error).__name__}
-        try:
-            log_message(
-                self, redact_text(clean_text(f"{type(error).__name__}: {error}"))[:4000],
-                identifier="Error" if failed else "Warning", step=self._stepper.step_now, payload=payload,
-                event_type="runtime_error" if failed else "runtime_interruption",
-            )  # fmt: skip
-        except (QuarkError, TypeError) as problem:
-            self.report("runtime_error", problem)
-        if failed:
-            self._explain_memory(error)
-
-    def _explain_memory(self, error: BaseException) -> None:
-        try:
-            from ..producers.out_of_memory import bundle_out_of_memory  # only here: a good run need not import it
-        except (ImportError, MemoryError) as problem:
-            self.report("oom_bundle", problem)
-            return
-        bundle_out_of_memory(self, error, step=self._stepper.step_now)
+        record_failure(self, error, self._stepper.step_now)
 
     # Ways out of the process
+
+    @property
+    def journal_directory(self) -> Path:
+        """Where the journal of this process lies."""
+        return self._delivery.place.directory
 
     def exit_by_end(self, reason: str, error: BaseException | None) -> None:
         """The interpreter ends and nobody ended the run."""
         self.shared = False
-        if error is not None:
+        if self._crashed:
+            reason = "error"
+        elif error is not None:
             self._record_failure(error)
         elif reason == "completed":
-            reason = "interrupted" if self._signal else self._stepper.reason or reason
+            reason = self._reason_if_left_well()
         self.finish(reason)
+
+    def thread_failed(self, error: BaseException) -> None:
+        """An exception that nobody caught has ended a thread that works on this run; other threads may go on."""
+        self._record_failure(error)
+        self._crashed = True
 
     def exit_by_signal(self, name: str) -> None:
         """A signal ends the process: say so and leave what cannot be delivered in two seconds to ``quark sync``.

@@ -33,7 +33,10 @@ def attempt_of(run_id: str) -> int:
 def leave_note(run_id: str, context: RunContext, attempt: int, home: Sink) -> None:
     """Tell the launcher where the run lives, if it asked about this one. See ``launcher/note.py``."""
     path = setting("QUARK_RUN_FILE")
-    if not path or run_id != setting("QUARK_RUN_ID"):
+    if not path:
+        return
+    if run_id != setting("QUARK_RUN_ID"):
+        _say_there_are_others(path)
         return
     note = {
         "run_id": run_id, "storage_dir": context.storage_dir, "project": context.project.name, "attempt": attempt,
@@ -45,3 +48,11 @@ def leave_note(run_id: str, context: RunContext, attempt: int, home: Sink) -> No
         os.replace(made, path)
     except OSError:
         return  # the launcher is gone, or the command runs on another machine
+
+
+def _say_there_are_others(path: str) -> None:
+    """The exit code of a process that records several runs says nothing of any one of them."""
+    try:
+        Path(f"{path}.others").touch()
+    except OSError:
+        return

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.batch import RecordBatch
-from ..core.lifecycle import RunManifest
+from ..core.lifecycle import RunManifest, status_of
 from ..core.sink import Sink
 from ..delivery.apart import Apart, goes_apart
 from ..delivery.feed import Feed
+from ..delivery.last_word import last_word
 from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
 from ..errors import QuarkError, RunNotFoundError, SessionStoreError
@@ -150,9 +151,11 @@ def _deliver_run(
             if was_last and _is_open(home, run_id, arrived):
                 if awaits_owner:
                     return
-                ending = lost_ending(run_id, max(place.origin().attempt for place in places), last_time)
+                word = last_word(place.directory for place in places)
+                ending = lost_ending(run_id, max(place.origin().attempt for place in places), last_time, word=word)
                 store.write(ending)
-                report.lost.append(run_id)
+                if word is None:
+                    report.lost.append(run_id)
         except (QuarkError, OSError) as error:
             report.problems.append(f"{run_id}: {type(error).__name__}: {error}")
             complete.clear()
@@ -231,25 +234,43 @@ def _drain_other(
         _drain(place, sink, described["name"])
         if ending is not None:
             sink.write(ending)
-        sink.on_stop(None, LOST if ending is not None else content.get("reason") or "interrupted")  # type: ignore[arg-type]
+        lost = ending is not None and last_word([place.directory]) is None
+        sink.on_stop(None, LOST if lost else content.get("reason") or "interrupted")  # type: ignore[arg-type]
     finally:
         sink.close()
         place.hosts.release()
 
 
-def lost_ending(run_id: str, attempt: int, last_time: int, *, by: str = "sync") -> RecordBatch:
-    """The end that a vanished process could not write: failed, lost, at the time (ns) of its last record."""
+def lost_ending(run_id: str, attempt: int, last_time: int, *, by: str = "sync", word: str | None = None) -> RecordBatch:
+    """The end that a vanished process could not write, at the time (ns) of its last record.
+
+    It is failed, lost; or interrupted, where ``word`` (see ``delivery/last_word.py``) tells of a signal.
+    """
+    if word is not None:
+        return _signalled_ending(run_id, attempt, last_time, word, by)
+    body = {"event_type": "run_ended", "severity": "error", "status": "failed", "payload": {"reason": LOST}}
+    return _ending(run_id, attempt, last_time, by, [body], LOST)
+
+
+def _signalled_ending(run_id: str, attempt: int, last_time: int, word: str, by: str) -> RecordBatch:
+    message = f"InterruptedError: a signal ended the process at once: {word}"
+    events: list[dict[str, Any]] = [
+        {"event_type": "runtime_interruption", "severity": "warning", "status": None,
+         "payload": {"message": message, "identifier": "Warning", "exception_type": "InterruptedError"}},
+        {"event_type": "run_ended", "severity": "info", "status": "interrupted", "payload": {"reason": "interrupted"}},
+    ]  # fmt: skip
+    return _ending(run_id, attempt, last_time, by, events, "interrupted")
+
+
+def _ending(
+    run_id: str, attempt: int, last_time: int, by: str, events: list[dict[str, Any]], reason: str
+) -> RecordBatch:
     now = time.time_ns()
     origin = Origin(run_id, f"{by}-{new_writer_id(0, attempt)}", 0, attempt)
-    body: dict[str, Any] = {
-        "event_type": "run_ended", "severity": "error", "status": "failed", "payload": {"reason": LOST},
-    }  # fmt: skip
-    end = {"status": "failed", "reason": LOST, "ended_at": format_timestamp(last_time or now)}
-    lines = [
-        Line("event", 0, now, label="run_ended", body=_raw(body)),
-        Line("run", 1, now, label="end", body=_raw(end)),
-    ]
-    return RecordBatch(origin, 0, 2, b"".join(encode(line) + b"\n" for line in lines))
+    end = {"status": status_of(reason), "reason": reason, "ended_at": format_timestamp(last_time or now)}
+    lines = [Line("event", n, now, label=body["event_type"], body=_raw(body)) for n, body in enumerate(events)]
+    lines.append(Line("run", len(lines), now, label="end", body=_raw(end)))
+    return RecordBatch(origin, 0, len(lines), b"".join(encode(line) + b"\n" for line in lines))
 
 
 def _raw(body: dict[str, Any]) -> Any:

@@ -147,9 +147,13 @@ def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
 
 
 def _exit(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
-    """The process is gone, says who had started it: the end of a run that has none, and of no later attempt."""
+    """The process is gone, says who had started it: the end of a run that has none, and of no later attempt.
+
+    An exit code that says that the process has failed overrules the run that says completed.
+    """
     status, attempt = connection.execute("SELECT status, attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()
-    if status == "running" and origin.attempt >= attempt:
+    is_open = status == "running" or (status == "completed" and body.get("overrules") is True)
+    if is_open and origin.attempt >= attempt:
         _end(connection, run_pk, origin, line, body)
 
 

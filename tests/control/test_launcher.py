@@ -29,12 +29,17 @@ WAYS = {
     "it runs through": ("", 0, "completed", "completed"),
     "exception": ("raise ValueError('no')", 1, "failed", "error"),
     "sys.exit(3)": ("sys.exit(3)", 3, "interrupted", "interrupted"),
+    "raise SystemExit(1)": ("raise SystemExit(1)", 1, "interrupted", "interrupted"),
+    "exception, sys.excepthook replaced": (
+        "sys.excepthook = lambda *_: None\nraise ValueError('no')", 1, "failed", "error"),
+    "end_run(), then exception": ("run.end_run()\nraise ValueError('no')", 1, "failed", "error"),
+    "end_run(), then kill -9": ("run.end_run()\nos.kill(os.getpid(), signal.SIGKILL)", 137, "completed", "completed"),
     "os._exit(0)": ("os._exit(0)", 0, "completed", "completed"),
     "os._exit(7)": ("os._exit(7)", 7, "failed", "error"),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 143, "interrupted", "interrupted"),
     "kill -9": ("os.kill(os.getpid(), signal.SIGKILL)", 137, "failed", "lost"),
     "abort": ("os.abort()", 134, "failed", "lost"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(params=["folder", "service"])
@@ -244,6 +249,14 @@ def test_with_the_service_away_nothing_is_lost(folder: Path, tmp_path: Path, mon
             assert len(view.series("loss", all_attempts=True)) == 2
     finally:
         service.stop(signal.SIGKILL)
+
+
+def test_of_several_runs_none_is_overruled_by_the_exit_code(folder: Path) -> None:
+    """A process that records several runs and fails does not say which of them failed: each keeps its own end."""
+    second = "run.end_run()\nwith quark.start_run(project='second'): raise ValueError('no')"
+    assert launch(BEGIN + second).returncode == 1
+    with opened() as store:
+        assert (only(store).status, only(store).exit_code, only(store, "second").status) == ("completed", 1, "failed")
 
 
 def test_a_second_run_of_the_process_is_another_one(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from quark.loop.leaving import being_cancelled, caller_of_finalizer, left_on_purpose
+from quark.session.leaving import being_cancelled, caller_of_finalizer, left_on_purpose
 
 
 class Numbers:

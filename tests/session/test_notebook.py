@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import quark
+from quark.delivery import exits
 
 REAL = find_spec("IPython") is not None
 
@@ -19,13 +20,24 @@ class Shell:
     def __init__(self, namespace):
         self.user_ns = {"__name__": "__main__", **namespace}
         self.execution_count = 1
+        self.events = self
+        self.callbacks = {"post_run_cell": []}
+
+    def register(self, event, function):
+        self.callbacks[event].append(function)
+
+    def unregister(self, event, function):
+        self.callbacks[event].remove(function)
 
     def run_cell(self, code, store_history=True):
         name = f"<ipython-input-{self.execution_count}-{hashlib.sha1(code.encode()).hexdigest()[:12]}>"
+        failed = None
         try:
             exec(compile(code, name, "exec"), self.user_ns)
-        except Exception:
-            pass
+        except BaseException as error:
+            failed = error
+        for function in list(self.callbacks["post_run_cell"]):
+            function(SimpleNamespace(error_before_exec=None, error_in_exec=failed))
         self.execution_count += 1
 
 
@@ -72,6 +84,39 @@ def test_a_cell_that_runs_again_ends_its_earlier_run(shell, caplog):
         (event,) = store.run(first.run_id).events(event_type="runtime_interruption")
     assert "run again" in event.payload["message"]
     second.end_run()
+
+
+KERNEL_ENDS = {
+    # the last cell: (code, status, what is kept)
+    "a cell has failed": ("1 / 0", "failed", "ZeroDivisionError: division by zero"),
+    "a cell was interrupted": ("raise KeyboardInterrupt", "interrupted", "KeyboardInterrupt"),
+    "a cell has exited": ("import sys; sys.exit(3)", "interrupted", "SystemExit: 3"),
+    "a cell has exited behind an exception": (
+        "import sys\ntry: 1 / 0\nexcept ArithmeticError: sys.exit(1)", "failed", "ZeroDivisionError: division by zero"),
+    "all cells ran through": ("pass", "interrupted", "InterruptedError: the interactive session ended"),
+    "a cell has failed, the next one not": (
+        "1 / 0", "interrupted", "InterruptedError: the interactive session ended"),
+    "the run has ended": ("run.end_run()\n1 / 0", "completed", None),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:To exit")
+@pytest.mark.parametrize("way", KERNEL_ENDS)
+def test_a_kernel_ends(shell, monkeypatch, way):
+    """A kernel that is shut down or restarted ends the runs that are still open: by the last cell, never completed."""
+    code, status, message = KERNEL_ENDS[way]
+    monkeypatch.setattr(sys, "ps1", "In : ", raising=False)
+    shell.run_cell(OPEN, store_history=True)
+    shell.run_cell(code, store_history=True)
+    if way.endswith("the next one not"):
+        shell.run_cell("1", store_history=True)
+    exits.end_open_runs()
+    (run,) = shell.user_ns["runs"]
+    with quark.open(run.storage_dir) as store:
+        events = store.run(run.run_id).events()
+        kept = [event.payload["message"] for event in events if event.event_type.startswith("runtime_")]
+    assert (run.status, len(kept)) == (status, message is not None)
+    assert all(text.startswith(message) for text in kept)
 
 
 def test_other_cells_and_one_execution_may_hold_several_runs(shell):

@@ -1,0 +1,208 @@
+"""How a process ends, row by row: a run that nobody ended has a true status, and the exception that it rests on."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import quark
+from quark.session.sync import sync
+
+PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+BEGIN = """
+import atexit, contextlib, itertools, os, signal, sys, threading, time
+from multiprocessing import get_context
+import quark
+
+def start():
+    run = quark.start_run(project="ends", storage_dir=STORE)
+    run.log({"loss": 1.0})
+    return run
+
+def ends_well(how=None):
+    start()
+    if how == "raises":
+        raise ValueError("in the child")
+    if how == "exits":
+        sys.exit(3)
+    if how == "catches and exits":
+        try:
+            raise ValueError("in the child")
+        except ValueError:
+            sys.exit(1)
+
+def batches():
+    with start() as run:
+        yield from range(3)
+
+def in_thread(function, **options):
+    thread = threading.Thread(target=function, **options)
+    thread.start()
+    return thread
+
+def child(method, how=None):
+    process = get_context(method).Process(target=ends_well, args=(how,))
+    process.start()
+    process.join()
+    sys.exit(process.exitcode or None)
+
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+if __name__ == "__main__":
+"""
+C, S, B, E = "completed", "stopped", "interrupted", "error"
+STATUS = {C: "completed", S: "completed", B: "interrupted", E: "failed"}
+COMMAND = """
+import click
+
+@click.command()
+def main():
+    start()
+    {}
+
+main([])
+"""
+
+ROWS: dict[str, tuple[str, int, str, str | None]] = {
+    # what happens: (script, exit code, reason, what is kept of the exception)
+    "the script runs through": ("start()", 0, C, None),
+    "an exception": ("start()\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "an exception whose `__str__` raises": ("start()\nraise Odd", 1, E, "Odd: (its text is not known"),
+    "the same, out of a `with` block": ("with start():\n    raise Odd", 1, E, "Odd: (its text is not known"),
+    "`raise SystemExit(1)`": ("start()\nraise SystemExit(1)", 1, B, "SystemExit"),
+    "`exit(1)`": ("start()\nexit(1)", 1, B, "SystemExit: 1"),
+    "`quit(3)`": ("start()\nquit(3)", 3, B, "SystemExit: 3"),
+    "`sys.exit('message')`": ("start()\nsys.exit('bad input')", 1, B, "SystemExit: bad input"),
+    "`sys.exit(0)`": ("start()\nsys.exit(0)", 0, B, "SystemExit: 0"),
+    "`exit(2)`, imported before the run": ("from sys import exit as leave\nstart()\nleave(2)", 2, B, "SystemExit"),
+    "an exit that is caught": (
+        "run = start()\ntry:\n    sys.exit(1)\nexcept SystemExit:\n    pass\nrun.log({'loss': 0.5})", 0, C, None),
+    "an exit that is caught, then an exception": (
+        "start()\ntry:\n    sys.exit(1)\nexcept SystemExit:\n    pass\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "`except Exception: sys.exit(1)`": (
+        "start()\ntry:\n    raise ValueError('no')\nexcept Exception:\n    sys.exit(1)", 1, E, "ValueError: no"),
+    "`except Exception: exit(1)`": (
+        "start()\ntry:\n    raise ValueError('no')\nexcept Exception:\n    exit(1)", 1, E, "ValueError: no"),
+    "`raise SystemExit(1) from error` in a `with` block": (
+        "with start():\n    try:\n        raise ValueError('no')\n    except ValueError as error:\n"
+        "        raise SystemExit(1) from error", 1, E, "ValueError: no"),
+    "`except KeyboardInterrupt: sys.exit(1)`": (
+        "start()\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    sys.exit(1)",
+        1, B, "KeyboardInterrupt"),
+    "`sys.exit(main())`, which returns None": ("sys.exit(ends_well())", 0, C, None),
+    "`sys.exit(main())`, which returns 1": (
+        "def main():\n    start()\n    return 1\nsys.exit(main())", 1, B, "SystemExit"),
+    "a click command returns": (COMMAND.format(""), 0, C, None),
+    "a click command fails": (COMMAND.format("raise click.ClickException('no')"), 1, E, "ClickException: no"),
+    "a click command exits": (COMMAND.format("click.get_current_context().exit(0)"), 0, B, "SystemExit: 0"),
+    "`sys.excepthook` replaced before": (
+        "sys.excepthook = lambda *_: None\nstart()\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "`sys.excepthook` replaced after": (
+        "start()\nsys.excepthook = lambda *_: None\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "`sys.excepthook = sys.__excepthook__`": (
+        "start()\nsys.excepthook = sys.__excepthook__\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "SIGTERM, and a handler set after the start raises SystemExit(143)": (
+        "start()\ndef leave(*_): raise SystemExit(143)\nsignal.signal(signal.SIGTERM, leave)\n"
+        "signal.raise_signal(signal.SIGTERM)", 143, B, "SystemExit"),
+    "the thread of the run raises": (
+        "def work():\n    start()\n    raise ValueError('no')\nin_thread(work).join()", 0, E, "ValueError: no"),
+    "the thread of the run exits": (
+        "def work():\n    start()\n    sys.exit(2)\nin_thread(work).join()", 0, B, "SystemExit: 2"),
+    "the thread of the run returns": ("in_thread(ends_well).join()", 0, C, None),
+    "the thread of the run returns, then the main thread raises": (
+        "in_thread(ends_well).join()\nraise ValueError('no')", 1, E, "ValueError: no"),
+    "the thread of the run still runs": (
+        "begun = threading.Event()\ndef work():\n    start()\n    begun.set()\n    time.sleep(60)\n"
+        "in_thread(work, daemon=True)\nbegun.wait()", 0, B, "InterruptedError: the program ended while"),
+    "a thread that uses the run raises": (
+        "run = start()\ndef work():\n    run.log({'loss': 2.0})\n    raise ValueError('no')\nin_thread(work).join()",
+        0, E, "ValueError: no"),
+    "the same, in a `with` block": (
+        "with start() as run:\n    def work():\n        run.log({'loss': 2.0})\n        raise ValueError('no')\n"
+        "    in_thread(work).join()", 0, E, "ValueError: no"),
+    "another thread raises": (
+        "start()\ndef work(): raise ValueError('no')\nin_thread(work).join()", 0, C, None),
+    "a generator with the run, and `break`": ("for batch in batches(): break", 0, S, None),
+    "a generator with the run is closed": ("source = batches()\nnext(source)\nsource.close()", 0, S, None),
+    "a generator with the run, and the loop over it raises": (
+        "for batch in batches(): raise ValueError('no')", 1, E, "RuntimeError: an exception in the body of the loop"),
+    "the same, with `contextlib.closing`": (
+        "with contextlib.closing(batches()) as source:\n    for batch in source: raise ValueError('no')",
+        1, E, "ValueError: no"),
+    **{f"a process ({method}) {how or 'returns'}": (f"child({method!r}, {how!r})", code, reason, kept)
+       for method in ("fork", "spawn", "forkserver")
+       for how, code, reason, kept in (
+           (None, 0, C, None),
+           ("raises", 1, E, "ValueError: in the child"),
+           ("exits", 3, B, "SystemExit: 3"),
+           ("catches and exits", 1, E, "ValueError: in the child"))},
+}  # fmt: skip
+"""Every row is a script that ends without ``end_run``."""
+
+
+def play(tmp_path: Path, body: str, *, options: tuple[str, ...] = (), text: str | None = None):
+    """Run a script in a process of its own; the process that has ended, and its one run."""
+    script = tmp_path / "script.py"
+    script.write_text(f"STORE = {str(tmp_path / 'store')!r}{BEGIN}{textwrap.indent(body, '    ')}\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment["PYTHONPATH"] = str(Path(quark.__file__).parents[1])
+    command = [sys.executable, "-W", "error", *options, str(script)]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=100, check=False, input=text
+    )
+    sync(tmp_path / "store")
+    with quark.open(tmp_path / "store") as store:
+        (view,) = store.runs()
+        kept = [event.payload["message"] for event in view.events() if event.event_type.startswith("runtime_")]
+    return done, view, kept
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_process_ends(tmp_path, row):
+    """Status, reason and the exception that was behind the end are those of the table; so is the exit code."""
+    body, code, reason, message = ROWS[row]
+    done, view, kept = play(tmp_path, body)
+    assert done.returncode == code, done.stderr
+    assert (view.status, view.reason) == (STATUS[reason], reason), done.stderr
+    assert len(kept) == (message is not None) and all(text.startswith(message) for text in kept), kept
+
+
+PROMPT = {
+    "an exception at the prompt": ("1 / 0", E, "ZeroDivisionError: division by zero"),
+    "nothing happens": ("1", B, "InterruptedError: the interactive session ended while the run was open"),
+    "exit() at the prompt": ("exit()", B, "InterruptedError: the interactive session ended while the run was open"),
+}
+
+
+@pytest.mark.parametrize("way", PROMPT)
+def test_an_interactive_session_ends(tmp_path, way):
+    """Nobody can tell whether a prompt was done with its run: it is never completed by the end of the session."""
+    line, reason, message = PROMPT[way]
+    typed = f"import quark\nrun = quark.start_run(project='p', storage_dir={str(tmp_path / 'store')!r})\n{line}\n"
+    environment = {**os.environ, "PYTHONPATH": str(Path(quark.__file__).parents[1]), "PYTHON_BASIC_REPL": "1"}
+    subprocess.run([sys.executable, "-i"], input=typed, env=environment, capture_output=True, text=True, check=False)
+    with quark.open(tmp_path / "store") as store:
+        (view,) = store.runs()
+        kept = [event.payload["message"] for event in view.events() if event.event_type.startswith("runtime_")]
+        assert (view.status, view.reason, kept) == (STATUS[reason], reason, [message])
+
+
+def table() -> str:
+    """The table as it stands in the documentation."""
+    lines = ["| The process | Exit code | Reason | What is kept |", "| --- | --- | --- | --- |"]
+    for row, (_, code, reason, message) in ROWS.items():
+        if not row.startswith("a process (") or row.startswith("a process (fork)"):
+            name = row.replace("a process (fork)", "a child process of multiprocessing")
+            kept = "-" if message is None else f"`{message.partition(':')[0]}`"
+            lines.append(f"| {name} | {code} | `{reason}` | {kept} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_documented_table_is_this_one():
+    """docs/lifecycle.md shows exactly what is tested here."""
+    assert table() in PAGE.read_text("utf-8"), "put this into docs/lifecycle.md:\n" + table()
