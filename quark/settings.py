@@ -91,6 +91,8 @@ SETTINGS: dict[str, Setting] = {
                 "`quark run`", None),
         Setting("QUARK_RUN_ID", "id of the run to join or to create, set by launchers and for the ranks of one job",
                 None),
+        Setting("QUARK_RUN_TAKEN", "the QUARK_RUN_ID that a process has taken; set by it for the processes that it "
+                "starts", None),
         Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for `quark serve` and `quark keys`", None),
         Setting("QUARK_SERVICE_DB", "database of a service, for `quark serve` and `quark keys`; so a password in it "
                 "is not in the list of processes", None),

@@ -1,13 +1,13 @@
 """Control of a service's runs: heartbeats, and requests to stop or to start anew."""
 
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import msgspec
 
 from ..core.control import RunControl, check_grace
 from ..errors import RunNotFoundError
 from .connection import Connection
+from .paths import path_of_run
 
 
 class _Connected(Protocol):
@@ -19,7 +19,7 @@ class RemoteControls:
 
     def control(self: _Connected, run_id: str) -> RunControl:
         """Signs of life of a run and what was asked of it; RunNotFoundError if there is none."""
-        return msgspec.convert(self.connection.get(f"{_run(run_id)}/control"), RunControl)
+        return msgspec.convert(self.connection.get(f"{path_of_run(run_id)}/control"), RunControl)
 
     def request_stop(self: _Connected, run_id: str, grace_period_s: float) -> RunControl:
         """Ask a run to stop; InvalidRunStateError if it has ended."""
@@ -31,11 +31,11 @@ class RemoteControls:
 
     def delete_run(self: _Connected, run_id: str) -> None:
         """Hide a run; InvalidRunStateError if it is running."""
-        self.connection.write("DELETE", _run(run_id))
+        self.connection.write("DELETE", path_of_run(run_id))
 
     def restore_run(self: _Connected, run_id: str) -> None:
         """Show a deleted run again."""
-        self.connection.write("POST", f"{_run(run_id)}/restore")
+        self.connection.write("POST", f"{path_of_run(run_id)}/restore")
 
     def purge(self: _Connected, older_than_s: float) -> list[str]:
         """Remove for good what was deleted that long ago; needs a key with the scope admin."""
@@ -56,7 +56,7 @@ class RemotePulse:
         body = msgspec.json.encode(wanted)
         headers = {"Content-Type": "application/json"}
         try:
-            answer = self._connection.send("POST", f"{_run(run_id)}/heartbeat", None, body, headers)
+            answer = self._connection.send("POST", f"{path_of_run(run_id)}/heartbeat", None, body, headers)
         except RunNotFoundError:
             return None
         return msgspec.json.decode(answer, type=RunControl)
@@ -68,8 +68,4 @@ class RemotePulse:
 
 def _asked(connection: Connection, run_id: str, what: str, grace_period_s: Any) -> RunControl:
     wanted = {"grace_period_s": check_grace(grace_period_s)}
-    return msgspec.convert(connection.write("POST", f"{_run(run_id)}/{what}", wanted), RunControl)
-
-
-def _run(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
+    return msgspec.convert(connection.write("POST", f"{path_of_run(run_id)}/{what}", wanted), RunControl)

@@ -16,6 +16,7 @@ from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
 from .connection import Connection
 from .control import RemoteControls
+from .paths import path_of_run, path_of_writer
 
 if TYPE_CHECKING:
     from ..records.artifact import ArtifactRecord
@@ -46,7 +47,7 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
 
     def run(self, run_id: str) -> RunRecord:
         """The run; RunNotFoundError if there is none."""
-        return _run_record(self.connection.get(_run(run_id)))
+        return run_record(self.connection.get(path_of_run(run_id)))
 
     def runs(
         self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
@@ -63,7 +64,7 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
                 "/runs", project=project, status=status, tag=tag, name=name, config=dict(config) if config else None,
                 started_after=started_after, started_before=started_before, sort=sort, limit=wanted, after=after,
             )  # fmt: skip
-            found += [_run_record(told) for told in answer["runs"]]
+            found += [run_record(told) for told in answer["runs"]]
             after = answer["next"]
             if after is None:
                 return Page(found, None)
@@ -93,7 +94,7 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
 
     def position(self, run_id: str, writer_id: str) -> int:
         """The number that the service expects next of a writer; 0 for one that it does not know."""
-        return self.connection.get(f"{_run(run_id)}/writers/{quote(writer_id, safe='')}")["next"]
+        return self.connection.get(path_of_writer(run_id, writer_id))["next"]
 
     def records(self, run_id: str, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
         """The records of a kind in the order of arrival, read page by page."""
@@ -116,7 +117,7 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
             raise SchemaValidationError(f"limit must be at least 1, got {limit}")
         fields = {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.where.items()}
         answer = self.connection.get(
-            f"{_run(run_id)}/records/{quote(kind, safe='')}", step=wanted.step, step_min=wanted.step_min,
+            f"{path_of_run(run_id)}/records/{quote(kind, safe='')}", step=wanted.step, step_min=wanted.step_min,
             step_max=wanted.step_max, epoch=wanted.epoch, epoch_min=wanted.epoch_min, epoch_max=wanted.epoch_max,
             where=fields or None, after=wanted.after, limit=min(limit, wanted.limit or limit, PAGE),
         )  # fmt: skip
@@ -130,7 +131,9 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         parts: list[dict[str, Any]] = []
         after: int | None = None
         while True:
-            answer = self.connection.get(f"{_run(run_id)}/series", key=key, all_attempts=all_attempts, after=after)
+            answer = self.connection.get(
+                f"{path_of_run(run_id)}/series", key=key, all_attempts=all_attempts, after=after
+            )
             parts.append({name: np.frombuffer(b64decode(answer[name]), dtype) for name, dtype in _TYPES.items()})
             after = answer["next"]
             if after is None:
@@ -144,23 +147,19 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         import numpy as np
 
         told = self.connection.get(
-            f"{_run(run_id)}/chart", key=key, buckets=buckets, step_min=step_min, step_max=step_max
+            f"{path_of_run(run_id)}/chart", key=key, buckets=buckets, step_min=step_min, step_max=step_max
         )
         return Chart(key=key, **{name: np.array(told[name], dtype) for name, dtype in _CHART_TYPES.items()})
 
     def payload(self, run: RunRecord, artifact: "ArtifactRecord") -> bytes:
         """The payload of an artifact."""
-        return self.connection.bytes_of(f"{_run(run.id)}/artifacts/{quote(artifact.id, safe='')}/payload")
+        return self.connection.bytes_of(f"{path_of_run(run.id)}/artifacts/{quote(artifact.id, safe='')}/payload")
 
     def _overview(self, run_id: str) -> dict[str, Any]:
-        return self.connection.get(f"{_run(run_id)}/overview")
+        return self.connection.get(f"{path_of_run(run_id)}/overview")
 
 
-def _run(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
-
-
-def _run_record(told: dict[str, Any]) -> RunRecord:
+def run_record(told: dict[str, Any]) -> RunRecord:
     """A run as a service tells of it; what some services call active is running."""
     return msgspec.convert({**told, "status": "running"} if told["status"] == "active" else told, RunRecord)
 

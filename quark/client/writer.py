@@ -3,11 +3,11 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
-from urllib.parse import quote
 
 from ..errors import SessionStoreError
 from ..records.base import Origin
 from .connection import Connection
+from .paths import path_of_writer
 
 MOST_LINES = 5000
 """Lines of one request."""
@@ -65,7 +65,7 @@ class RemoteWriter:
 
     def _send(self, stop: int, data: bytes) -> None:
         origin = self.origin
-        path = f"/runs/{quote(origin.run_id, safe='')}/writers/{quote(origin.writer_id, safe='')}/records"
+        path = f"{path_of_writer(origin.run_id, origin.writer_id)}/records"
         answer = self._connection.send_patiently(
             "POST", path, data, {"Content-Type": "application/x-ndjson"}, first=self._sent, stop=stop, rank=origin.rank,
             attempt=origin.attempt,

@@ -21,6 +21,22 @@ def forget_handle(handle: RunHandle) -> None:
         del _live[handle.run_id]
 
 
+def is_open(run_id: str) -> bool:
+    """Whether a session of this process records the run."""
+    return run_id in _live
+
+
+def only_open() -> RunHandle | None:
+    """The one run that is open in this process; None if there is none, or several."""
+    live = list(_live.values())
+    return live[0] if len(live) == 1 else None
+
+
+def open_run(run_id: str) -> RunHandle | None:
+    """The session of this process that records the run."""
+    return _live.get(run_id)
+
+
 def resolve_handle(session: Any) -> RunHandle:
     """The run behind a session, or behind the RunContext of a session of this process.
 

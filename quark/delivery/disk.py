@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = mmap.PAGESIZE
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Disk:
@@ -79,11 +80,13 @@ class Disk:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def names(self, path: Path) -> list[str]:
-        """The names in a directory, sorted; empty if there is no such directory."""
+        """The names in a directory, sorted; empty if there is no such directory, or can be none."""
         try:
             return sorted(os.listdir(path))
-        except FileNotFoundError:
-            return []
+        except OSError as error:
+            if error.errno in _NO_DIRECTORY:
+                return []
+            raise
 
     def size(self, path: Path) -> int:
         """Size of a file in bytes."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
+from ..errors import SessionStoreError
 from ..records.base import Origin
 from ..redaction import redact_options
 from .apart import Apart, goes_apart
@@ -19,6 +20,7 @@ from .journal import journal_class
 from .place import WriterPlace, writer_places
 from .quota import enforce_quota
 from .tail import BatchCache, Tail
+from .threads import start_thread
 from .worker import SinkWorker
 
 TICK_S = 0.25
@@ -48,7 +50,14 @@ class Dispatcher:
         self._quota = quota
         self._sync_interval_s = sync_interval_s
         self.place = WriterPlace(run_directory / origin.writer_id, self._disk)
-        self.place.create(origin, self._content())
+        try:
+            self.place.create(origin, self._content())
+        except OSError as error:
+            self.place.absent = True
+            self.health.report(
+                "journal_in_memory", f"no journal can be kept in {self.place.directory} ({error}); records are kept in "
+                "memory and would be lost with the process; free space there, or set QUARK_STORAGE_DIR",
+            )  # fmt: skip
         self.journal = journal_class()(
             self.place.directory, origin, disk=self._disk, report=self.health.report, monotonic=clock.monotonic
         )
@@ -63,9 +72,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the threads that keep the journal."""
-        self._keeper.start()
+        start_thread(self._keeper, self.health.report)
         if self._sync_interval_s > 0:
-            self._syncer.start()
+            start_thread(self._syncer, self.health.report)
 
     def add_sink(self, sink: Sink, *, name: str | None = None) -> SinkWorker:
         """Give a sink a worker; it gets everything from the run's first record on that its cursor has not passed."""
@@ -76,7 +85,7 @@ class Dispatcher:
         others: dict[str, Feed] = {}
         follows = self._owns_run and not sink.per_writer
         worker = SinkWorker(
-            Apart(sink, self.place) if goes_apart(sink) else sink,
+            Apart(sink, self.place) if goes_apart(sink) and not self.place.absent else sink,
             unique, self.manifest, own, self.health, clock=self._clock,
             discover=(lambda: self._other_feeds(unique, others)) if follows else list,
         )  # fmt: skip
@@ -92,6 +101,7 @@ class Dispatcher:
     def flush(self, deadline: float, workers: list[SinkWorker] | None = None) -> bool:
         """Wait until the workers (all of them by default) have taken what is in the journal by now."""
         target = self.journal.next
+        self._start_workers()
         chosen = self.workers if workers is None else workers
         return all([worker.wait(lambda w=worker: w.own.position >= target, deadline) for worker in chosen])
 
@@ -105,6 +115,7 @@ class Dispatcher:
         What is not delivered by then stays in the journal for ``quark sync``.
         """
         self.journal.close()
+        self._start_workers()
         for worker in self.workers:
             worker.finish(final_state, reason)
         complete = bool(self.workers)
@@ -159,8 +170,9 @@ class Dispatcher:
             try:
                 self.journal.prepare()
                 self.journal.retire()
+                self._start_workers()
                 if self.journal.memory:
-                    self.journal.rescue()
+                    self._leave_memory()
                 enforce_quota(self.place.directory, self._quota, self._delivered(), self._disk, self.health.report)
                 if self.tick is not None:
                     self.tick()
@@ -169,6 +181,21 @@ class Dispatcher:
                     self.health.report("journal_keeper", f"{type(error).__name__}: {error}")
             self._wake.wait(TICK_S)
             self._wake.clear()
+
+    def _start_workers(self) -> None:
+        """Start what could not be started before, for want of threads."""
+        for worker in self.workers:
+            if not worker.started:
+                worker.start()
+
+    def _leave_memory(self) -> None:
+        """Bring what waits in memory to the disk, and let go of what every sink has."""
+        if self.place.absent:
+            self.place.appear(self.journal.origin, self._content())
+        if not self.place.absent:
+            self.journal.rescue()
+        if self.workers:
+            self.journal.forget(self._delivered())
 
     def _delivered(self) -> int:
         """The number below which every sink has everything."""
@@ -198,6 +225,10 @@ class Dispatcher:
         """The journals of the run's other writers: ranks of a distributed job, and what earlier attempts left."""
         for place in writer_places(self._run_directory, self._disk):
             known = place.directory.name in feeds or place.directory == self.place.directory
-            if not known and not place.is_served():
+            if known or place.is_served():
+                continue
+            try:
                 feeds[place.directory.name] = Feed(place, self._tail(place, place.origin()), sink_name)
+            except SessionStoreError as error:  # damaged: it must not hold up the journals that are whole
+                self.health.report("other_journal", str(error))
         return list(feeds.values())

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ClosedError
 from ..records.base import Origin
+from ..records.line import sequence_of
 from .disk import PAGE, Disk
 
 SEGMENT_SIZES = (256 << 10, 1 << 20, 4 << 20, 8 << 20)
@@ -177,7 +178,13 @@ class Journal:
             f"no segment could be made in {self.directory} ({error}); records are kept in memory and would be lost "
             "with the process; free space there",
         )
-        segment = Segment(number, None, self._disk.memory_segment(size), size)
+        try:
+            buffer = self._disk.memory_segment(size)
+        except (OSError, MemoryError) as problem:
+            message = f"records are dropped: neither the disk ({error}) nor the memory ({problem}) has room"
+            self._report("journal_full", message)
+            return None
+        segment = Segment(number, None, buffer, size)
         self.memory[number] = segment
         return segment
 
@@ -214,6 +221,18 @@ class Journal:
                 try:
                     self._disk.replace(self.directory / segment_name(number), bytes(segment.buffer[: segment.end]))
                 except OSError:
+                    return
+                del self.memory[number]
+
+    def forget(self, delivered: int) -> None:
+        """Let go of full segments in memory whose numbers all lie below ``delivered``."""
+        with self._rescuing:
+            for number, segment in sorted(self.memory.items()):
+                if segment.end is None:
+                    return
+                written = bytes(segment.buffer[: segment.end])
+                last = sequence_of(written[written.rfind(b"\n", 0, len(written) - 1) + 1 :])
+                if last is not None and last >= delivered:
                     return
                 del self.memory[number]
 

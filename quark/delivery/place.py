@@ -9,6 +9,8 @@ import orjson
 
 from ..errors import SessionStoreError
 from ..records.base import Origin
+from ..records.grammar import shown
+from ..records.identifiers import is_id
 from .disk import Disk
 
 WRITER_FILE = "writer.json"
@@ -67,6 +69,9 @@ class WriterPlace:
         self._disk = disk or Disk()
         self.lock = Lock(directory / LOCK_FILE)
         self.hosts = Lock(directory / HOSTS_FILE)
+        self.absent = False
+        """Whether the directory could not be made: cursors are kept in memory then, like the records themselves."""
+        self._cursors: dict[str, int] = {}
 
     def create(self, origin: Origin, content: dict[str, Any]) -> None:
         """Make the directory and take its lock.
@@ -78,8 +83,21 @@ class WriterPlace:
         self.lock.acquire()
         self.describe(origin, content)
 
+    def appear(self, origin: Origin, content: dict[str, Any]) -> bool:
+        """Make the directory that could not be made before; whether it is there now."""
+        self.absent = False
+        try:
+            self.create(origin, content)
+            for sink, position in self._cursors.items():
+                self.set_cursor(sink, position)
+        except OSError:
+            self.absent = True
+        return not self.absent
+
     def describe(self, origin: Origin, content: dict[str, Any]) -> None:
         """Write down who writes here and what the writer's sinks are."""
+        if self.absent:
+            return
         identity = {
             "run_id": origin.run_id, "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt,
         }  # fmt: skip
@@ -98,9 +116,19 @@ class WriterPlace:
             raise SessionStoreError(f"the journal {self.directory} has no readable {WRITER_FILE} ({error})") from error
 
     def origin(self) -> Origin:
-        """Who writes here."""
+        """Who writes here.
+
+        Raises:
+            SessionStoreError: the file is missing or damaged, or names a run or a writer that cannot be one.
+        """
         content = self.content()
-        return Origin(content["run_id"], content["writer_id"], content.get("rank", 0), content.get("attempt", 1))
+        run_id, writer_id = content.get("run_id"), content.get("writer_id")
+        if not is_id(run_id) or not is_id(writer_id):
+            raise SessionStoreError(
+                f"{self.directory / WRITER_FILE} has no valid run_id and writer_id ({shown(run_id)}, "
+                f"{shown(writer_id)}); its journal is not delivered"
+            )
+        return Origin(run_id, writer_id, content.get("rank", 0), content.get("attempt", 1))
 
     def release(self) -> None:
         """Give back what this process holds of the locks."""
@@ -117,6 +145,8 @@ class WriterPlace:
 
     def cursor(self, sink: str) -> int:
         """The number that a sink expects next, as it was last written down; 0 for a sink that never wrote one."""
+        if self.absent:
+            return self._cursors.get(sink, 0)
         try:
             return int(self._disk.read(self._cursor_path(sink), 0, 32) or b"0")
         except (OSError, ValueError):
@@ -124,10 +154,15 @@ class WriterPlace:
 
     def set_cursor(self, sink: str, position: int) -> None:
         """Write down how far a sink has come."""
+        if self.absent:
+            self._cursors[sink] = position
+            return
         self._disk.replace(self._cursor_path(sink), b"%d" % position)
 
     def quarantine(self, sink: str, line: bytes, reason: str) -> None:
         """Set a record aside that a sink cannot take, with the reason."""
+        if self.absent:
+            return
         entry = orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")})
         self._disk.append(self.directory / f"quarantine-{sink}.jsonl", entry + b"\n")
 

@@ -11,6 +11,7 @@ from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from .feed import Feed
 from .health import Health
+from .threads import start_thread
 
 INTERVAL_S = 0.25
 BACKOFF_S = (0.2, 30.0)
@@ -31,6 +32,8 @@ class SinkWorker:
         self.own = own
         self.name = name
         self.state = "starting"
+        self.started = False
+        self._starting = threading.Lock()
         self.last_error: str | None = None
         self.errors = 0
         self.quarantined = 0
@@ -54,8 +57,10 @@ class SinkWorker:
         self.thread = threading.Thread(target=self._run, name=f"quark-sink-{name}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
+        """Start the thread, if the system gives one."""
+        with self._starting:  # the keeper of the journal tries as well
+            if not self.started:
+                self.started = start_thread(self.thread, self._health.report)
 
     def offer(self) -> None:
         """There may be something new, and somebody waits for it."""
@@ -63,6 +68,8 @@ class SinkWorker:
 
     def wait(self, target: Callable[[], bool], deadline: float) -> bool:
         """Wait until ``target()`` holds after some progress, or until ``deadline`` on the monotonic clock."""
+        if not self.started:
+            return target()
         self._wake.set()
         with self._progress:
             while not target():
@@ -77,6 +84,8 @@ class SinkWorker:
         """Deliver what is left, then call ``on_stop`` and ``close`` and end."""
         self._ending = (final_state, reason)
         self._wake.set()
+        if not self.started:
+            self.done.set()  # nobody will work for it any more
 
     def abandon(self) -> None:
         """The time for the end is over: stop at the next chance; what is left stays in the journal."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuarkError
+from ..session.checks import check_project, run_id_from
 from ..session.identity import new_run_id
+from ..session.launched import TAKEN_VARIABLE
 from ..settings import setting
 from .child import ENDING, FORWARDED, Child, NotStartedError
 from .lines import PrintedLines
@@ -56,9 +58,11 @@ class Launcher:
         self.command = list(command)
         self._restarts = restarts
         self.kill_after_s = kill_after_s
-        self.project = project or setting("QUARK_PROJECT")
+        named = project or setting("QUARK_PROJECT")
+        self.project = None if named is None else check_project(named)
         self.storage_dir = storage_dir
-        self.run_id = setting("QUARK_RUN_ID") or new_run_id()
+        given = run_id_from("QUARK_RUN_ID")
+        self.run_id = new_run_id() if given in (None, os.environ.get(TAKEN_VARIABLE)) else given
         self._signals: list[int] = []
         self._resized = False
         self.told_to_end = False
@@ -149,8 +153,9 @@ class _Attempt:
         return Outcome(code, self._again)
 
     def _environment(self) -> Mapping[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name != TAKEN_VARIABLE}
         return {
-            "PYTHONUNBUFFERED": "1", **os.environ, "QUARK_RUN_ID": self._launcher.run_id,
+            "PYTHONUNBUFFERED": "1", **inherited, "QUARK_RUN_ID": self._launcher.run_id,
             "QUARK_RUN_FILE": str(self._note_path), "QUARK_RUN_ATTEMPT": str(self.number),
         }  # fmt: skip
 

@@ -1,7 +1,6 @@
 """What a launcher adds to the run of its command: the lines that were printed, and the exit code."""
 
 import os
-import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..records.run import ProjectRecord, RunRecord, project_id
 from ..redaction import redact, redact_arguments
+from ..session.environment import read_field
 from ..session.home import home_of, home_of_journals
 from ..session.identity import new_writer_id
 from ..session.placement import Placement, writable_placement
@@ -61,7 +61,7 @@ class LaunchRecord:
             id=note.run_id, name=" ".join(redact_arguments(command))[:200], project_id=project.id,
             project_name=project.name, status="running", lineage_root_run_id=note.run_id,
             run_path=str(self._placement.run_path(note.run_id)), config={}, started_at=at, updated_at=at,
-            environment={"host": socket.gethostname(), "command": redact_arguments(command), "launcher": "quark run"},
+            environment={"host": read_field("host"), "command": redact_arguments(command), "launcher": "quark run"},
         )  # fmt: skip
         self._append("run", "start", {"project": project.to_dict(), "run": run.to_dict()}, started_ns)
         if note.attempt > 1:
@@ -114,4 +114,10 @@ def note_of_bare_run(run_id: str, attempt: int, project: str | None, storage_dir
         home = {"name": sink.name, "kind": sink.name, "options": sink.spec()}
     finally:
         sink.close()
-    return RunNote(run_id, str(placement.storage_dir), project or os.path.basename(os.getcwd()) or "run", attempt, home)
+    return RunNote(
+        run_id,
+        str(placement.storage_dir),
+        project or os.path.basename(read_field("working_directory") or "") or "run",
+        attempt,
+        home,
+    )

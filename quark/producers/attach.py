@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..core.openruns import forget_handle, register_handle, resolve_handle
 from ..core.reader import RecordFilter
-from ..errors import ClosedError, SchemaValidationError, WrongTypeError
+from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.base import Record
 from ..records.grammar import shown
 
@@ -22,12 +22,44 @@ def check_batch_size(batch_size: object) -> int:
     return batch_size
 
 
+class SilentProducer:
+    """What a producer becomes in another process, where it cannot be made anew: every call does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *arguments, **options: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+def _handed_on(cls: type[Any], handle: Any) -> Any:
+    """A pickled producer as it arrives: attached to the handle that arrived with it, with its defaults."""
+    try:
+        return cls(handle)
+    except (TypeError, QuarkError):  # it needs a model or the like
+        return SilentProducer()
+
+
 class Attachment:
     """A producer that is attached to a run."""
 
     def __init__(self, session: Any) -> None:
         self._handle = resolve_handle(session)
         self._closed = False
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a copy of what holds a producer records the same run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _handed_on, (type(self), self._handle)
 
     @property
     def closed(self) -> bool:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from ..errors import QuarkError, SessionStoreError
 from ..records.artifact import ArtifactRecord
+from ..records.identifiers import is_id
 from ..records.run import RunRecord
 from ..session.placement import Placement, resolve_storage_dir
 from .store import Store
@@ -31,7 +32,7 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     placement = Placement(resolve_storage_dir(storage_dir))
     if sync:
         _deliver_leftovers(placement)
-    if not placement.db_path.is_file():
+    if not os.path.isfile(placement.db_path):
         raise SessionStoreError(
             f"there is no store in {placement.storage_dir} (no file {placement.db_path}); {_beside(placement)}name the "
             "directory that runs were recorded in as storage_dir, or record one first, for instance with: quark demo",
@@ -43,7 +44,7 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     if os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
         return Store(
             SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement),
-            on_purge=lambda run_id: shutil.rmtree(placement.run_path(run_id), ignore_errors=True),
+            on_purge=_RemoveFiles(placement),
         )  # fmt: skip
     copy = _copied(placement)
     try:
@@ -111,7 +112,18 @@ class _Processes:
     def __call__(self, run_id: str) -> bool:
         from ..delivery.place import writer_places
 
-        return any(place.alive() for place in writer_places(self._placement.journals(run_id)))
+        return is_id(run_id) and any(place.alive() for place in writer_places(self._placement.journals(run_id)))
+
+
+class _RemoveFiles:
+    """Removes the files of a purged run; an id that no run of this release can have names no directory."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    def __call__(self, run_id: str) -> None:
+        if is_id(run_id):
+            shutil.rmtree(self._placement.run_path(run_id), ignore_errors=True)
 
 
 class _Files:
@@ -123,5 +135,5 @@ class _Files:
     def __call__(self, run: RunRecord, artifact: ArtifactRecord) -> bytes:
         from ..storage.artifacts import read_payload
 
-        beside = self._placement.run_path(run.id)
-        return read_payload(beside if beside.is_dir() else Path(run.run_path), artifact)
+        beside = self._placement.run_path(run.id) if is_id(run.id) else None
+        return read_payload(beside if beside is not None and beside.is_dir() else Path(run.run_path), artifact)

@@ -7,7 +7,10 @@ from msgspec import Meta
 
 from .base import CURRENT_SCHEMA_VERSION, Document, frozen
 from .fields import Count, Text, Timestamp, says
+from .identifiers import ID_PATTERN
 from .literals import RunStatus
+
+RunId = Annotated[str, Meta(pattern=ID_PATTERN)]
 
 
 def project_id(name: str) -> str:
@@ -31,14 +34,14 @@ class ProjectRecord(Document):
 class RunRecord(Document):
     """A run: its status, its configuration and its ancestry."""
 
-    id: Annotated[Text, says("identity of the run, made where it started")]
+    id: Annotated[RunId, says("identity of the run, made where it started")]
     name: Annotated[str | None, says("a name for people")] = None
     project_id: Annotated[Text, says("identity of its project")]
     project_name: Annotated[Text, says("name of its project")]
     status: Annotated[RunStatus, says("running, completed, failed or interrupted")]
     reason: Annotated[str | None, says("why it ended, such as completed, error or lost; null while it runs")] = None
-    parent_run_id: Annotated[str | None, says("the run that it continues or was derived from")] = None
-    lineage_root_run_id: Annotated[Text, says("the first run of its line; itself if it has no parent")]
+    parent_run_id: Annotated[RunId | None, says("the run that it continues or was derived from")] = None
+    lineage_root_run_id: Annotated[RunId, says("the first run of its line; itself if it has no parent")]
     resume_count: Annotated[Count, says("how often it was resumed")] = 0
     run_path: Annotated[str, says("directory of the run's files")]
     git_commit: Annotated[str | None, says("commit of the working directory at the start")] = None

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from litestar.params import PathParameter, QueryParameter
 
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
+from ..records.identifiers import ID_PATTERN
+
 _LARGEST = 2**63 - 1
 POINTS = 1_000_000
 """Points of a series in one answer."""
 
-RunId = Annotated[str, PathParameter(pattern=_ID, description="identity of the run")]
-WriterId = Annotated[str, PathParameter(pattern=_ID, description="identity of one process of the run")]
+RunId = Annotated[str, PathParameter(pattern=ID_PATTERN, description="identity of the run")]
+WriterId = Annotated[str, PathParameter(pattern=ID_PATTERN, description="identity of one process of the run")]
 RecordId = Annotated[str, PathParameter(max_length=300, description="identity of the record")]
 KeyId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}\Z", description="the first part of a key")]
 Digest = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the payload")]

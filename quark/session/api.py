@@ -1,14 +1,21 @@
 """The short way: functions that start a run and act on the current one."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from ..errors import ClosedError
+from ..errors import ClosedError, WrongTypeError
 from ..records.event import EventRecord
+from ..records.grammar import shown
 from ..records.run import RunContext
-from .current import current_run
+from ..settings import setting
+from .current import current_run, run_to_log_to
 from .session import TrainingSession
+
+logger = logging.getLogger("quark")
+
+_warned: set[str] = set()
 
 
 def start_run(
@@ -70,22 +77,51 @@ def resume_run(
 
 
 def end_run(session: Any = None, status: str = "completed") -> RunContext:
-    """End ``session``, or the current run, with ``status``."""
+    """End ``session``, or the current run, with ``status``.
+
+    Raises:
+        ClosedError: there is no current run.
+    """
     return _session(session).end_run(status)
 
 
-def add_tag(session: Any, tag: str | None = None) -> RunContext:
-    """Add a tag: ``add_tag(session, tag)``, or ``add_tag(tag)`` on the current run."""
-    if tag is None:
-        return _session(None).add_tag(session)
-    return _session(session).add_tag(tag)
+@overload
+def add_tag(session: "TrainingSession | RunContext", tag: str) -> RunContext: ...
+@overload
+def add_tag(session: str, tag: None = None) -> RunContext | None: ...
+def add_tag(session: Any, tag: str | None = None) -> RunContext | None:
+    """Add a tag: ``add_tag(session, tag)``, or ``add_tag(tag)`` on the current run.
+
+    Outside a run the tag is ignored, with one warning, and None is returned.
+    """
+    target, name = (None, session) if tag is None else (session, tag)
+    run = _target(target, "add_tag")
+    return None if run is None else run.add_tag(name)
 
 
-def add_log(session: Any, message: str | None = None, **details: Any) -> EventRecord:
-    """Record a log message: ``add_log(session, message, ...)``, or ``add_log(message, ...)`` on the current run."""
-    if message is None:
-        return _session(None).add_log(session, **details)
-    return _session(session).add_log(message, **details)
+@overload
+def add_log(session: "TrainingSession | RunContext", message: str, **details: Any) -> EventRecord: ...
+@overload
+def add_log(session: str, message: None = None, **details: Any) -> EventRecord | None: ...
+def add_log(session: Any, message: str | None = None, **details: Any) -> EventRecord | None:
+    """Record a log message: ``add_log(session, message, ...)``, or ``add_log(message, ...)`` on the current run.
+
+    Outside a run the message is ignored, with one warning, and None is returned.
+    """
+    target, text = (None, session) if message is None else (session, message)
+    run = _target(target, "add_log")
+    return None if run is None else run.add_log(text, **details)
+
+
+def _target(given: Any, what: str) -> TrainingSession | None:
+    """The run that a call is meant for; None where there is none, which is warned about once."""
+    try:
+        return _session(given)
+    except (ClosedError, WrongTypeError) as error:
+        if what not in _warned and not setting("QUARK_DISABLE"):
+            _warned.add(what)
+            logger.warning("quark: %s is ignored: %s", what, error)
+        return None
 
 
 def _session(given: Any) -> TrainingSession:
@@ -93,9 +129,11 @@ def _session(given: Any) -> TrainingSession:
         from ..producers.attach import resolve_handle
 
         return resolve_handle(given)  # type: ignore[return-value]
-    found = given if given is not None else current_run()
+    found = given if given is not None else run_to_log_to()
     if found is None:
         raise ClosedError("there is no current run; start one with start_run, or pass its session")
+    if not callable(getattr(found, "add_log", None)):
+        raise WrongTypeError(f"a TrainingSession or RunContext is needed, got {shown(found)}")
     return found
 
 

@@ -3,6 +3,8 @@
 from contextvars import ContextVar
 from typing import Any
 
+from ..core.openruns import only_open
+
 _open: ContextVar[tuple[Any, ...]] = ContextVar("quark_open_runs", default=())
 
 
@@ -12,6 +14,11 @@ def current_run() -> Any:
         if session.status == "running":
             return session
     return None
+
+
+def run_to_log_to() -> Any:
+    """The current run, or in a thread that has none the only run that is open in this process."""
+    return current_run() or only_open()
 
 
 def enter(session: Any) -> None:

@@ -5,20 +5,22 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from ..client import Connection, RemoteStore
+from ..client.paths import path_of_run
 from ..client.writer import Draft, RemoteWriter
 from ..core.reader import RecordFilter
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.artifact import ARTIFACT_STORAGE_LAYOUT
 from ..records.base import Document, Record, body_names, format_timestamp, parse_timestamp
-from ..records.grammar import check_json, check_key, clean_text, shown
+from ..records.grammar import check_json, check_key, shown
+from ..records.identifiers import check_id
 from ..records.line import Line, build, encode, line_of
 from ..records.run import RunRecord, project_id
-from ..redaction import redact, redact_fields, redact_text
+from ..redaction import redact, redact_fields
+from .checks import check_name, check_project, check_tags
 from .environment import capture_environment
 from .identity import new_run_id
 
@@ -71,7 +73,7 @@ class DirectRun:
 
     def upload(self, digest: str, content: bytes) -> None:
         """Store a payload, part by part; one that is there already is not sent again."""
-        target = f"/runs/{quote(self.run_id, safe='')}/blobs/{digest}"
+        target = f"{path_of_run(self.run_id)}/blobs/{digest}"
         held = self._connection.get(target)
         while not held["complete"]:
             start = held["size"] if held["size"] <= len(content) else 0
@@ -145,17 +147,15 @@ def started_run(
     root: str | None, strict_mode: bool, name: str | None, run_id: str | None,
 ) -> RunRecord:  # fmt: skip
     """The record of a run that begins now."""
-    if not isinstance(project, str) or not project.strip():
-        raise WrongTypeError(f"project must be a text that is not empty, got {shown(project)}")
-    environment, now, identity = capture_environment(), time_now(), run_id or new_run_id()
+    named = check_project(project)
+    identity = new_run_id() if run_id is None else check_id(run_id)
+    environment, now = capture_environment(), time_now()
     return RunRecord(
-        id=identity, name=None if name is None else redact_text(clean_text(str(name))),
-        project_id=project_id(project.strip()),
-        project_name=project.strip(), status="running", parent_run_id=parent_run_id,
+        id=identity, name=check_name(name), project_id=project_id(named), project_name=named,
+        status="running", parent_run_id=parent_run_id,
         lineage_root_run_id=root or identity, run_path=f"runs/{identity}",
         git_commit=(environment["git"] or {}).get("commit"), strict_mode=bool(strict_mode),
-        tags=tuple(dict.fromkeys(map(redact_text, tags or ()))), config=redact(check_json(config, "config")),
-        environment=environment,
+        tags=check_tags(tags), config=redact(check_json(config, "config")), environment=environment,
         started_at=now, updated_at=now,
     )  # fmt: skip
 

@@ -221,6 +221,12 @@ class Ending(Recorder):
 
     def _say_what_is_left(self) -> None:
         left = max((self._delivery.pending(w) for w in self._delivery.workers), default=0)
+        if self._delivery.place.absent:
+            logger.warning(
+                "quark: %d records of run %s are lost: no directory could be written, so they were in memory only; "
+                "free space, or set QUARK_STORAGE_DIR", left, self.run_id,
+            )  # fmt: skip
+            return
         logger.warning(
             "quark: %d records wait in %s; they are delivered by the next run in this directory or by: quark sync %s",
             left, self._delivery.place.directory, self._context.storage_dir,

@@ -5,11 +5,13 @@ import platform
 import re
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..records.grammar import clean_json, clean_text, shown
 from ..redaction import redact_arguments, redact_text
-from ..settings import setting
+from .git import git_state
 
 _ALLOWED_VARIABLES = re.compile(
     r"(?:CUDA_\w+|NCCL_\w+|OMP_NUM_THREADS|MKL_NUM_THREADS|SLURM_(?:JOB_ID|JOB_NAME|NNODES|NTASKS|PROCID|NODEID|ARRAY_TASK_ID)|"
@@ -18,67 +20,46 @@ _ALLOWED_VARIABLES = re.compile(
 
 
 def capture_environment() -> dict[str, Any]:
-    """The environment as JSON values. Variables are taken by a list of allowed names, never by exclusion."""
-    return {
-        "host": socket.gethostname(),
-        "platform": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "pid": os.getpid(),
-        "command": redact_arguments(sys.argv),
-        "working_directory": redact_text(os.getcwd()),
-        "cpu_count": os.cpu_count(),
-        "memory_bytes": _memory_bytes(),
-        "gpus": _gpu_names(),
-        "packages": _loaded_packages(),
-        "variables": {name: redact_text(value) for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)},
-        "git": git_state(),
-        **({"launcher": "quark run"} if setting("QUARK_RUN_FILE") else {}),
-    }
+    """The environment as JSON values. Variables are taken by a list of allowed names, never by exclusion.
+
+    It never raises: each field is read by itself, and one that cannot be read is None and named in ``unreadable``.
+    """
+    captured: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for name in _FIELDS:
+        captured[name] = _read(name, unreadable)
+    if unreadable:
+        captured["unreadable"] = unreadable
+    if os.environ.get("QUARK_RUN_FILE"):
+        captured["launcher"] = "quark run"
+    return captured
 
 
-def git_state(start: Path | None = None) -> dict[str, str] | None:
-    """Commit, branch and remote of the working directory, read from the files of the repository; None outside one."""
+def read_field(name: str) -> Any:
+    """One field of the environment, or None where it cannot be read."""
+    return _read(name, {})
+
+
+def _read(name: str, unreadable: dict[str, str]) -> Any:
     try:
-        directory = (start or Path.cwd()).resolve()
-        for parent in (directory, *directory.parents):
-            if (parent / ".git").exists():
-                return _read_git(parent / ".git")
-    except OSError:
+        return clean_json(_FIELDS[name](), name)
+    except Exception as error:  # noqa: BLE001  whatever the machine does, the training starts
+        unreadable[name] = type(error).__name__
         return None
-    return None
 
 
-def _read_git(git: Path) -> dict[str, str] | None:
-    if git.is_file():  # a worktree or submodule: the file names the directory
-        git = (git.parent / git.read_text().partition("gitdir:")[2].strip()).resolve()
-    common = git / (git / "commondir").read_text().strip() if (git / "commondir").exists() else git
-    head = (git / "HEAD").read_text().strip()
-    state: dict[str, str] = {}
-    if head.startswith("ref: "):
-        name = head[5:]
-        state["branch"] = redact_text(name.removeprefix("refs/heads/"))
-        commit = _resolve_ref(git, common, name)
-    else:
-        commit = head
-    if commit is None:
-        return None
-    state["commit"] = commit
-    remote = re.search(r"url\s*=\s*(\S+)", (common / "config").read_text()) if (common / "config").exists() else None
-    if remote:
-        state["remote"] = redact_text(remote.group(1))
-    return state
+def _command() -> list[str]:
+    """The command line; arguments that are no text (an embedding program may set any) as what they look like."""
+    arguments = [
+        part if isinstance(part, str) else os.fsdecode(part) if isinstance(part, bytes) else shown(part)
+        for part in getattr(sys, "argv", ())
+    ]
+    return redact_arguments([clean_text(part) for part in arguments])
 
 
-def _resolve_ref(git: Path, common: Path, name: str) -> str | None:
-    for root in (git, common):
-        if (root / name).exists():
-            return (root / name).read_text().strip()
-    packed = common / "packed-refs"
-    if packed.exists():
-        for line in packed.read_text().splitlines():
-            if line.endswith(" " + name):
-                return line.split(" ", 1)[0]
-    return None
+def _variables() -> dict[str, str]:
+    allowed = {name: value for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)}
+    return {name: redact_text(clean_text(value)) for name, value in allowed.items()}
 
 
 def _memory_bytes() -> int | None:
@@ -93,7 +74,7 @@ def _gpu_names() -> list[str]:
     names = []
     for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         try:
-            found = re.search(r"Model:\s*(.+)", information.read_text())
+            found = re.search(r"Model:\s*(.+)", information.read_text(errors="replace"))
         except OSError:
             continue
         if found:
@@ -111,3 +92,19 @@ def _loaded_packages() -> dict[str, str]:
         if isinstance(version, str):
             found[name] = str(version)  # torch's is a subclass that JSON encoders refuse
     return dict(sorted(found.items()))
+
+
+_FIELDS: dict[str, Callable[[], Any]] = {
+    "host": lambda: socket.gethostname(),
+    "platform": lambda: platform.platform(terse=True),
+    "python": lambda: platform.python_version(),
+    "pid": lambda: os.getpid(),
+    "command": _command,
+    "working_directory": lambda: redact_text(clean_text(os.getcwd())),
+    "cpu_count": lambda: os.cpu_count(),
+    "memory_bytes": _memory_bytes,
+    "gpus": _gpu_names,
+    "packages": _loaded_packages,
+    "variables": _variables,
+    "git": git_state,
+}

@@ -17,9 +17,10 @@ from ..producers.events import log_event
 from ..records.grammar import check_index, shown
 from ..records.run import RunRecord
 from ..settings import setting
+from .checks import check_tags
 from .distributed import find_job
-from .environment import git_state
 from .folders import EXTENSIONS, store_files
+from .git import git_state
 from .home import home_of
 from .placement import Placement, resolve_storage_dir
 from .session import TrainingSession
@@ -123,7 +124,7 @@ class RunGroup:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._config = config
-        self._tags = tuple(tags or ())
+        self._tags = check_tags(tags)
         self._storage_dir = storage_dir
         self._sha = _commit() if git_sha is None else git_sha
         self._files = files

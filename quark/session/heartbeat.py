@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core.control import Pulse, RunControl
+from ..delivery.threads import start_thread
 from ..errors import QuarkError
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="quark-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
+        """Begin to beat, if the system gives a thread for it."""
+        start_thread(self._thread, self._session.report)
 
     def end(self) -> None:
         """No further beat; a beat that is on its way is waited for, but not long."""
         self._ended.set()
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(END_WAIT_S)
 
     def _beat(self) -> None:

@@ -1,13 +1,16 @@
 """Where runs live: in the embedded store of their storage directory, or in a Quark service when one is configured."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..client.connection import Connection, ServiceUnavailableError, namespace_of, service_is_configured
+from ..client.paths import path_of_run
 from ..client.refusals import json_of
 from ..core.control import Pulse
 from ..core.reader import StoreReader
 from ..core.sink import Sink
+from ..records.run import RunRecord
 from ..sinks.store import StoreSink
 from .placement import Placement
 
@@ -45,8 +48,8 @@ class Home(Protocol):
         """The JSON Schema of a project's configurations; None if it has none."""
         ...
 
-    def lineage_root(self, run_id: str) -> str:
-        """The first run of the line that a run is of; RunNotFoundError if there is no such run."""
+    def run(self, run_id: str, project: str = "") -> RunRecord:
+        """A run (of ``project``) that a start wants to know of; RunNotFoundError if there is no such run."""
         ...
 
 
@@ -72,7 +75,7 @@ class EmbeddedHome:
 
     def exists(self) -> bool:
         """Whether the file is there."""
-        return self._placement.db_path.exists()
+        return os.path.exists(self._placement.db_path)  # False too for what can be no path
 
     def pulse(self, project: str) -> Pulse:
         """Reads what is asked in the store."""
@@ -91,11 +94,11 @@ class EmbeddedHome:
         finally:
             store.close()
 
-    def lineage_root(self, run_id: str) -> str:
+    def run(self, run_id: str, project: str = "") -> RunRecord:
         """Looked up in the store."""
         store = self.open()
         try:
-            return store.run(run_id).lineage_root_run_id
+            return store.run(run_id)
         finally:
             store.close()
 
@@ -135,24 +138,26 @@ class ServiceHome:
 
     def blueprint(self, project: str) -> dict[str, Any] | None:
         """Asked for once and not for long."""
-        return self._asked_once("blueprint", "/blueprint", {"project": project})
+        return self._asked_once("blueprint", "/blueprint", {"project": project})["blueprint"]
 
-    def lineage_root(self, run_id: str) -> str:
+    def run(self, run_id: str, project: str = "") -> RunRecord:
         """Asked for once and not for long."""
-        from urllib.parse import quote
+        from ..client.remote import run_record
 
-        return self._asked_once("lineage_root_run_id", f"/runs/{quote(run_id, safe='')}")
+        return run_record(self._asked_once("id", path_of_run(run_id), project=project))
 
-    def _asked_once(self, field: str, path: str, query: dict[str, Any] | None = None) -> Any:
-        """A field of an answer that a start can do without: a run must not wait for its service."""
-        connection = Connection(self.location, namespace=self._namespace, timeout_s=START_WAIT_S)
+    def _asked_once(
+        self, field: str, path: str, query: dict[str, Any] | None = None, project: str = ""
+    ) -> dict[str, Any]:
+        """An answer that a start can do without: a run must not wait for its service."""
+        connection = Connection(self.location, namespace=self._namespace, timeout_s=START_WAIT_S, project=project)
         try:
             told = json_of(connection.send("GET", path, query), self.location)
         finally:
             connection.close()
         if not isinstance(told, dict) or field not in told:
             raise ServiceUnavailableError(f"what answered at {self.location} is no Quark service")
-        return told[field]
+        return told
 
 
 def home_of(placement: Placement, storage_dir: object = None) -> Home:

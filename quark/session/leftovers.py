@@ -5,6 +5,7 @@ import time
 
 from ..delivery.health import Health
 from ..delivery.place import writer_places
+from ..delivery.threads import start_thread
 from ..errors import QuarkError
 from .placement import Placement
 from .sync import leftover_runs, sync_placement, sync_run
@@ -26,8 +27,8 @@ class Leftovers:
     def start(self) -> None:
         """Look for journals of other runs; a thread is made only if there are any."""
         if set(leftover_runs(self._placement)) - {self._run_id}:
-            self._thread = threading.Thread(target=self._deliver, name="quark-leftovers", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._deliver, name="quark-leftovers", daemon=True)
+            self._thread = thread if start_thread(thread, self._health.report) else None
 
     def other_ranks(self) -> None:
         """Deliver what the run's other ranks left, unless the rank that owns the run lives and will do it.

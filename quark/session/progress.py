@@ -12,7 +12,7 @@ REFRESH_S = 0.5
 
 
 class Progress:
-    """A bar with the latest metrics, or nothing at all."""
+    """A bar with the latest metrics, or nothing at all. It never raises: a bar that cannot be drawn is left out."""
 
     def __init__(self, bar: Any = None) -> None:
         self._bar = bar
@@ -22,36 +22,60 @@ class Progress:
     @classmethod
     def over(cls, iterable: Any, total: int | None, epoch: int | None, wanted: bool | None) -> "Progress":
         """A bar for ``iterable``; by default only on a terminal or in a notebook, and not with QUARK_PROGRESS=0."""
-        if wanted is None:
-            wanted = setting("QUARK_PROGRESS") and (sys.stderr.isatty() or "ipykernel" in sys.modules)
-        if not wanted:
-            return cls()
-        from tqdm.auto import tqdm
+        try:
+            if not (_is_watched() if wanted is None else wanted):
+                return cls()
+            from tqdm.auto import tqdm
 
-        if total is None:
-            try:
-                total = len(iterable)
-            except TypeError:
-                total = None
-        return cls(tqdm(total=total, desc=None if epoch is None else f"epoch {epoch}", unit="step", leave=True))
+            expected = _length(iterable) if total is None else total
+            return cls(tqdm(total=expected, desc=None if epoch is None else f"epoch {epoch}", unit="step", leave=True))
+        except Exception:  # noqa: BLE001  stderr may be closed, None or anything else
+            return cls()
 
     def update(self, metrics: Mapping[str, Any], alerts: int = 0) -> None:
         """One step further; the metrics, and how many alerts there are, are drawn twice a second at most."""
         if self._bar is None:
             return
-        now = time.monotonic()
-        if metrics and now >= self._next:
-            self._next = now + REFRESH_S
-            shown = {
-                key: f"{value:.4g}"
-                for key, value in metrics.items()
-                if isinstance(value, (int, float)) and not key.startswith("system/")
-            }
-            marks = {"alerts": str(alerts)} if alerts else {}
-            self._bar.set_postfix({**marks, **dict(list(shown.items())[:SHOWN_METRICS])}, refresh=False)
-        self._bar.update()
+        try:
+            now = time.monotonic()
+            if metrics and now >= self._next:
+                self._next = now + REFRESH_S
+                self._bar.set_postfix(_postfix(metrics, alerts), refresh=False)
+            self._bar.update()
+        except Exception:  # noqa: BLE001  the terminal may have gone away meanwhile
+            self._bar = None
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            try:
+                bar.close()
+            except Exception:  # noqa: BLE001  as above
+                return
+
+
+def _is_watched() -> bool:
+    """Whether somebody looks at what is printed."""
+    return setting("QUARK_PROGRESS") and (bool(sys.stderr.isatty()) or "ipykernel" in sys.modules)
+
+
+def _length(iterable: Any) -> int | None:
+    """How many steps there will be, where the iterable knows; any ``__len__`` may raise."""
+    try:
+        return len(iterable)
+    except Exception:  # noqa: BLE001  some loaders raise NotImplementedError, others what their data set raises
+        return None
+
+
+def _postfix(metrics: Mapping[str, Any], alerts: int) -> dict[str, str]:
+    shown = {"alerts": str(alerts)} if alerts else {}
+    for key, value in metrics.items():
+        if len(shown) >= SHOWN_METRICS + bool(alerts):
+            break
+        if isinstance(value, (int, float)) and isinstance(key, str) and not key.startswith("system/"):
+            try:
+                shown[key] = f"{value:.4g}"
+            except Exception:  # noqa: BLE001  such as an integer that no float can hold
+                continue
+    return shown

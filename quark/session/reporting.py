@@ -162,6 +162,9 @@ class Summary(MutableMapping[str, Any]):
         self._session = session
         self._values: dict[str, Any] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._session, "summary")
+
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ..client import Connection, RemoteStore, namespace_of
 from ..core.handle import RunHandle
-from ..errors import InvalidRunStateError, RunNotFoundError, WrongTypeError
+from ..errors import InvalidRunStateError, RunNotFoundError
 from ..producers.events import log_event, log_message
 from ..producers.payload import decode_payload, encode_payload
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
@@ -22,6 +22,7 @@ from ..records.layer import LayerSummaryRecord
 from ..records.metric import MetricRecord
 from ..records.run import ProjectRecord, RunContext
 from ..records.telemetry import SystemTelemetryRecord
+from .checks import check_tag
 from .direct import DirectRun, described_artifact, filter_of, started_run, time_now
 
 R = TypeVar("R", bound=Record)
@@ -119,9 +120,7 @@ class LocalSessionStore:
 
     def add_tag(self, run_id: str, tag: str) -> RunContext:
         """Add a tag; one that is there already changes nothing."""
-        if not isinstance(tag, str) or not tag.strip():
-            raise WrongTypeError(f"a tag must be text that is not empty, got {shown(tag)}")
-        self._handle(run_id).lifecycle("tag", {"tag": tag})
+        self._handle(run_id).lifecycle("tag", {"tag": check_tag(tag)})
         return self.load_run(run_id)
 
     def add_log(

@@ -13,10 +13,10 @@ from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeEr
 from ..producers.events import log_message
 from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
-from ..records.grammar import check_index, clean_text, shown
+from ..records.grammar import check_index
 from ..records.run import RunContext
-from ..redaction import redact_text
 from ..sinks.discovery import sink_from
+from .checks import check_tag, check_tracker
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -83,6 +83,19 @@ class TrainingSession(Reporting):
 
     def __enter__(self) -> "TrainingSession":
         return self
+
+    # Handing it on
+
+    def __copy__(self) -> "TrainingSession":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TrainingSession":
+        return self  # a copy of what holds a run logs to the same run
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .handed import handed_on
+
+        return handed_on, (self.run_id, self.project_name, self._context.run.name)
 
     # What it is
 
@@ -224,14 +237,12 @@ class TrainingSession(Reporting):
     def add_tag(self, tag: str) -> RunContext:
         """Add a tag to the run and return the refreshed context; a tag that is there already changes nothing."""
         try:
-            if not isinstance(tag, str) or not tag.strip():
-                raise SchemaValidationError(f"a tag must be text that is not empty, got {shown(tag)}")
-            name = redact_text(clean_text(tag))
+            name = check_tag(tag)
             if name not in self._context.run.tags:
                 self.lifecycle("tag", {"tag": name})
                 run = replace(self._context.run, tags=(*self._context.run.tags, name))
                 self._context = replace(self._context, run=run)
-        except (SchemaValidationError, ClosedError) as error:
+        except (SchemaValidationError, WrongTypeError, ClosedError) as error:
             self.refuse(error, what="add_tag")
         return self._context
 
@@ -274,6 +285,11 @@ class TrainingSession(Reporting):
         Raises:
             ConfigurationError: there is no sink of this name.
         """
+        try:
+            check_tracker(tracker)
+        except WrongTypeError as error:
+            self.refuse(error, what="add_tracker")
+            return tracker
         if isinstance(tracker, (str, type)):
             tracker = sink_from(tracker)
         if self._reason is not None:

@@ -4,25 +4,28 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..client.connection import ServiceUnavailableError
 from ..core.blueprint import check_config
 from ..core.lifecycle import RunManifest
+from ..core.openruns import is_open
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.health import Health
 from ..delivery.place import writer_places
-from ..errors import InvalidRunStateError, RunNotFoundError, SchemaValidationError, WrongTypeError
+from ..errors import InvalidRunStateError, RunNotFoundError
 from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
-from ..records.grammar import check_json, clean_text, shown
+from ..records.grammar import check_json
+from ..records.identifiers import check_id
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
-from ..redaction import redact, redact_text
+from ..redaction import redact
 from ..settings import setting
+from .attempts import attempt_of_rank, check_further, config_changes, earlier_of, one_start_at_a_time
 from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
+from .checks import check_name, check_project, check_tags, check_trackers, run_id_from
 from .current import current_run
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
@@ -32,7 +35,8 @@ from .home import Home, home_of
 from .identity import new_run_id, new_writer_id
 from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
-from .placement import Placement, resolve_storage_dir, writable_placement
+from .lineage import remember_root, root_of
+from .placement import Placement, chosen_placement, resolve_storage_dir, writable
 from .session import TrainingSession
 
 _started: Counter[str] = Counter()
@@ -50,48 +54,122 @@ def begin(
     to be there; the store may not have heard of it yet.
     """
     if setting("QUARK_DISABLE"):
-        return DisabledSession(_check_project(project or "disabled"))
+        return DisabledSession(check_project(project or "disabled"))
     host = current_run()
     if host is not None and host.shared and run_id in (None, host.run_id):
         return _joined(host, config, tags, trackers)
     cell = current_cell()
     end_earlier(cell)
-    project = _check_project(project if project is not None else setting("QUARK_PROJECT"))
-    given = check_json(config, "config")
-    blueprint = _checked_config(project, given, storage_dir)
-    params = redact(given)
-    checked_tags = _check_tags(tags)
+    given = _Given(
+        check_project(project if project is not None else setting("QUARK_PROJECT")),
+        check_name(name),
+        check_json(config, "config"),
+        check_tags(tags),
+        parent_run_id,
+        bool(strict_mode),
+        close_timeout_s,
+    )
+    observers = check_trackers(trackers)
     job = find_job()
-    run_id = run_id or _run_id(job, project)
-    root = root or _lineage_root(storage_dir, parent_run_id)
-    placement = writable_placement(storage_dir, run_id)
-    home = home_of(placement, storage_dir)
-    remember_blueprint(placement, home, project, blueprint)
-    environment = capture_environment()
-    now = format_timestamp(time.time_ns())
-    context = RunContext(
-        storage_dir=str(placement.storage_dir),
-        store_root=str(placement.store_root),
-        db_path=home.location,
-        project=ProjectRecord(
-            id=project_id(project), name=project, root_path=str(placement.store_root), created_at=now, updated_at=now
-        ),
-        run=RunRecord(
-            id=run_id, name=None if name is None else redact_text(clean_text(str(name))),
-            project_id=project_id(project),
-            project_name=project, status="running", parent_run_id=parent_run_id,
-            lineage_root_run_id=root or run_id, run_path=str(placement.run_path(run_id)),
-            git_commit=(environment["git"] or {}).get("commit"), strict_mode=bool(strict_mode), tags=checked_tags,
-            config=params, environment=environment, started_at=now, updated_at=now,
-        ),
-    )  # fmt: skip
-    attempt = attempt_of(run_id)
-    session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=close_timeout_s)
+    wanted = chosen_placement(storage_dir)
+    home = home_of(wanted, storage_dir)
+    blueprint = _checked_config(given.project, given.config, wanted, home)
+    identity, source = _run_id(job, given.project) if run_id is None else (check_id(run_id), "argument")
+    root = root or root_of(wanted, home, parent_run_id, strict=given.strict)
+    if source == "new":
+        session = _begun(given, identity, job, wanted, storage_dir, root=root)
+    else:
+        with one_start_at_a_time(wanted):
+            session = _named(given, identity, source, job, wanted, storage_dir, home=home, root=root)
+    remember_blueprint(Placement(Path(session.storage_dir)), home, given.project, blueprint)
     if declared is not None:
         session.declare(**declared)
     opened_by(cell, session)
+    return _with_trackers(session, observers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The checked arguments of a start."""
+
+    project: str
+    name: str | None
+    config: dict[str, Any]
+    tags: tuple[str, ...]
+    parent_run_id: str | None
+    strict: bool
+    close_timeout_s: float | None
+
+
+def _named(
+    given: "_Given", run_id: str, source: str, job: Job, wanted: Placement, storage_dir: object, *, home: Home,
+    root: str | None,
+) -> TrainingSession:  # fmt: skip
+    """A run whose id was chosen: a new one, a further attempt, or the one that another rank has started."""
+    hint = attempt_of(run_id)
+    if not job.owns_run:
+        attempt = max(hint, attempt_of_rank(wanted, home, run_id, given.project))
+        return _begun(given, run_id, job, wanted, storage_dir, root=root, attempt=attempt)
+    earlier = earlier_of(wanted, home, run_id, given.project)
+    attempt = max(hint, earlier.attempt + 1)
+    if earlier.run is None:
+        return _begun(given, run_id, job, wanted, storage_dir, root=root, attempt=attempt)
+    check_further(earlier.run, given.project, told_to=source == "job" or hint > earlier.attempt)
+    return _further(given, earlier.run, job, wanted, storage_dir, attempt=attempt)
+
+
+def _begun(
+    given: "_Given", run_id: str, job: Job, wanted: Placement, storage_dir: object, *, root: str | None,
+    attempt: int = 1,
+) -> TrainingSession:  # fmt: skip
+    placement = writable(wanted, run_id)
+    environment = capture_environment()
+    now = format_timestamp(time.time_ns())
+    run = RunRecord(
+        id=run_id, name=given.name, project_id=project_id(given.project), project_name=given.project,
+        status="running", parent_run_id=given.parent_run_id, lineage_root_run_id=root or run_id,
+        run_path=str(placement.run_path(run_id)), git_commit=(environment["git"] or {}).get("commit"),
+        strict_mode=given.strict, tags=given.tags, config=redact(given.config), environment=environment,
+        started_at=now, updated_at=now,
+    )  # fmt: skip
+    home = home_of(placement, storage_dir)
+    context = _context_of(run, placement, home, now)
+    session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=given.close_timeout_s)
     _announce_start(session, context, job)
-    return _with_trackers(session, trackers)
+    return session
+
+
+def _further(
+    given: "_Given", before: RunRecord, job: Job, wanted: Placement, storage_dir: object, *, attempt: int
+) -> TrainingSession:
+    """A further attempt at a run, by a start with its id: what it was started with stays, what differs is recorded."""
+    placement = writable(wanted, before.id)
+    home = home_of(placement, storage_dir)
+    now = format_timestamp(time.time_ns())
+    run = replace(
+        before, status="running", reason=None, ended_at=None, resume_count=attempt - 1, updated_at=now,
+        strict_mode=given.strict, run_path=str(placement.run_path(before.id)),
+    )  # fmt: skip
+    context = _context_of(run, placement, home, now)
+    session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=given.close_timeout_s)
+    _announce_resume(session, job, capture_environment(), now)
+    for tag in given.tags:
+        session.add_tag(tag)
+    changes = config_changes(before.config, redact(given.config)) if given.config else {}
+    if changes:
+        log_event(session, "config_changed", payload={"attempt": attempt, **changes})
+    return session
+
+
+def _context_of(run: RunRecord, placement: Placement, home: Home, now: str) -> RunContext:
+    return RunContext(
+        storage_dir=str(placement.storage_dir), store_root=str(placement.store_root), db_path=home.location,
+        project=ProjectRecord(
+            id=run.project_id, name=run.project_name, root_path=str(placement.store_root), created_at=run.started_at,
+            updated_at=now,
+        ),
+        run=run,
+    )  # fmt: skip
 
 
 def _joined(
@@ -99,11 +177,11 @@ def _joined(
 ) -> TrainingSession:
     """A run that is shared, with what was to be known of the one that would have been started."""
     params = redact(check_json(config, "config"))
-    for tag in _check_tags(tags):
+    for tag in check_tags(tags):
         host.add_tag(tag)
     if params:
         log_event(host, "hyperparameters", payload=params)
-    for tracker in [trackers] if isinstance(trackers, str) else trackers:
+    for tracker in check_trackers(trackers):
         host.add_tracker(tracker)
     return host
 
@@ -115,8 +193,8 @@ def resume(
     """Continue a run; see ``quark.resume_run``."""
     if setting("QUARK_DISABLE"):
         return DisabledSession("disabled")
-    if not isinstance(run_id, str) or not run_id:
-        raise WrongTypeError(f"run_id must be a run's id, got {shown(run_id)}")
+    check_id(run_id)
+    observers = check_trackers(trackers)
     cell = current_cell()
     end_earlier(cell)
     placement = Placement(resolve_storage_dir(storage_dir))
@@ -125,27 +203,18 @@ def resume(
     job = find_job()
     attempt = run.resume_count + 2
     now = format_timestamp(time.time_ns())
-    environment = capture_environment()
     if job.owns_run:
         run = replace(
             run, status="running", reason=None, ended_at=None, resume_count=run.resume_count + 1, updated_at=now
         )
-    context = RunContext(
-        storage_dir=str(placement.storage_dir), store_root=str(placement.store_root), db_path=home.location,
-        project=ProjectRecord(
-            id=run.project_id, name=run.project_name, root_path=str(placement.store_root), created_at=run.started_at,
-            updated_at=now,
-        ),
-        run=run,
-    )  # fmt: skip
+    context = _context_of(run, placement, home, now)
     session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=close_timeout_s)
     opened_by(cell, session)
     if job.owns_run:
-        session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
-        log_event(session, "run_resumed", payload={"attempt": attempt, **_ranks(job)})
+        _announce_resume(session, job, capture_environment(), now)
     else:
         _announce_join(session)
-    return _with_trackers(session, trackers)
+    return _with_trackers(session, observers)
 
 
 def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
@@ -155,7 +224,7 @@ def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
     if not home.exists() and not placement.journals(run_id).exists():
         raise RunNotFoundError(f"no run {run_id!r} in {placement.storage_dir}: there is no store; check storage_dir")
     sync_run(placement, run_id)
-    if any(place.alive() for place in writer_places(placement.journals(run_id))):
+    if is_open(run_id) or any(place.alive() for place in writer_places(placement.journals(run_id))):
         raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
     store = home.open()
     try:
@@ -175,6 +244,7 @@ def _open(
     context: RunContext, placement: Placement, home: Home, job: Job, *, attempt: int, close_timeout_s: float | None
 ) -> TrainingSession:
     run = context.run
+    remember_root(run.id, run.lineage_root_run_id)
     manifest = RunManifest(
         run_id=run.id, project=context.project.name, name=run.name, params=run.config, tags=run.tags,
         environment=run.environment, git_commit=run.git_commit, parent_run_id=run.parent_run_id, attempt=attempt,
@@ -216,13 +286,18 @@ def _announce_start(session: TrainingSession, context: RunContext, job: Job) -> 
             "world_size": job.world_size, "host": environment["host"], "pid": environment["pid"],
         },
     )  # fmt: skip
-    attempt = session.manifest.attempt
-    if attempt == 1:
+    if session.manifest.attempt == 1:
         log_event(session, "run_started", payload={"project": context.project.name, **_ranks(job)})
     else:  # a launcher started the process again; that there is a start line changes nothing where one is
-        now = format_timestamp(time.time_ns())
-        session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
-        log_event(session, "run_resumed", payload={"attempt": attempt, **_ranks(job)})
+        _announce_resume(session, job, environment, format_timestamp(time.time_ns()))
+
+
+def _announce_resume(session: TrainingSession, job: Job, environment: Mapping[str, Any], now: str) -> None:
+    attempt = session.manifest.attempt
+    if job.world_size > 1:
+        os.environ[JOIN_VARIABLE] = session.run_id
+    session.lifecycle("resume", {"attempt": attempt, "resumed_at": now, "environment": environment})
+    log_event(session, "run_resumed", payload={"attempt": attempt, **_ranks(job)})
 
 
 def _ranks(job: Job) -> dict[str, int]:
@@ -234,13 +309,12 @@ def _announce_join(session: TrainingSession) -> None:
     session.lifecycle("join", {"rank": session.rank, "host": environment["host"], "pid": environment["pid"]})
 
 
-def _with_trackers(session: TrainingSession, trackers: Iterable[Any] | str) -> TrainingSession:
+def _with_trackers(session: TrainingSession, observers: list[Any]) -> TrainingSession:
     named = [word.strip() for word in setting("QUARK_TRACKERS").split(",") if word.strip()]
     if setting("QUARK_CONSOLE"):
         named.append("console")
-    given = [trackers] if isinstance(trackers, str) else list(trackers)
     try:
-        for tracker in [*given, *named]:
+        for tracker in [*observers, *named]:
             session.add_tracker(tracker)
     except Exception:
         session.finish("error")
@@ -248,63 +322,23 @@ def _with_trackers(session: TrainingSession, trackers: Iterable[Any] | str) -> T
     return session
 
 
-def _run_id(job: Job, project: str) -> str:
-    if job.key is None:
-        return assigned_run_id() or new_run_id()
-    _started[project] += 1
-    inherited = os.environ.get(JOIN_VARIABLE) if job.rank > 0 else None
-    return inherited or assigned_run_id() or shared_run_id(job, project, _started[project]) or new_run_id()
+def _run_id(job: Job, project: str) -> tuple[str, str]:
+    """The id of a run that was started without one, and where it comes from: environment, job or new."""
+    if job.key is not None:
+        _started[project] += 1
+        inherited = run_id_from(JOIN_VARIABLE) if job.rank > 0 else None
+        if inherited is not None:
+            return inherited, "environment"
+    assigned = assigned_run_id(job.rank)
+    if assigned is not None:
+        return assigned, "environment"
+    shared = shared_run_id(job, project, _started[project])
+    return (new_run_id(), "new") if shared is None else (shared, "job")
 
 
-def _lineage_root(storage_dir: object, parent_run_id: object) -> str | None:
-    if parent_run_id is None:
-        return None
-    if not isinstance(parent_run_id, str) or not parent_run_id:
-        raise WrongTypeError(f"parent_run_id must be a run's id, got {shown(parent_run_id)}")
-    from .sync import sync_run
-
-    placement = Placement(resolve_storage_dir(storage_dir))
-    home = home_of(placement, storage_dir)
-    if not home.exists():
-        raise RunNotFoundError(f"no run {parent_run_id!r} in {placement.storage_dir}; check parent_run_id")
-    try:
-        try:
-            return home.lineage_root(parent_run_id)
-        except RunNotFoundError:
-            sync_run(placement, parent_run_id)  # its process may have died here before anything had arrived
-            return home.lineage_root(parent_run_id)
-    except ServiceUnavailableError:  # a run starts without its service, and its parent is a root as far as we know
-        return parent_run_id
-
-
-def _checked_config(project: str, config: Mapping[str, Any], storage_dir: object) -> dict[str, Any] | None:
+def _checked_config(project: str, config: Mapping[str, Any], placement: Placement, home: Home) -> dict[str, Any] | None:
     """The blueprint that the configuration was held against, before anything is created."""
-    placement = Placement(resolve_storage_dir(storage_dir))
-    blueprint = blueprint_of(placement, home_of(placement, storage_dir), project)
+    blueprint = blueprint_of(placement, home, project)
     if blueprint is not None:
         check_config(project, blueprint, config)
     return blueprint
-
-
-def _check_project(project: object) -> str:
-    if not isinstance(project, str):
-        raise WrongTypeError(f"project must be a string, got {shown(project)}; name it like 'image-classifier'")
-    name = clean_text(project.strip())
-    if not 1 <= len(name) <= 200 or "\0" in name:
-        raise SchemaValidationError(f"project must have 1 to 200 characters, got {shown(project)}")
-    return name
-
-
-def _check_tags(tags: object) -> tuple[str, ...]:
-    if tags is None:
-        return ()
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise WrongTypeError(f"tags must be a list of strings, got {shown(tags)}; write tags=['baseline']")
-    checked = []
-    for tag in tags:
-        if not isinstance(tag, str):
-            raise WrongTypeError(f"a tag must be a string, got {shown(tag)}")
-        if not tag.strip():
-            raise SchemaValidationError("a tag must not be empty")
-        checked.append(redact_text(clean_text(tag)))
-    return tuple(dict.fromkeys(checked))

@@ -16,6 +16,7 @@ from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
 from ..errors import QuarkError, RunNotFoundError, SessionStoreError
 from ..records.base import Origin, format_timestamp
+from ..records.identifiers import is_id
 from ..records.line import Line, encode
 from ..sinks.discovery import sink_from_spec
 from .home import Home, home_of_journals
@@ -65,7 +66,7 @@ def leftover_runs(placement: Placement) -> list[str]:
     """The runs that have journals, whether their writers live or not."""
     root = placement.journal_root
     try:
-        return sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        return sorted(entry.name for entry in root.iterdir() if is_id(entry.name) and entry.is_dir())
     except OSError:
         return []
 

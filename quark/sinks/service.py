@@ -2,9 +2,9 @@
 
 import threading
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from ..client.connection import Connection, namespace_of
+from ..client.paths import path_of_writer
 from ..client.pause import Pause
 from ..client.refusals import RefusedError, ServiceUnavailableError, json_of
 from ..core.batch import RecordBatch
@@ -63,7 +63,7 @@ class ServiceSink(Sink):
     def position(self, writer_id: str) -> int | None:
         """The number that the service expects next of a writer."""
         self._pause.check()
-        path = f"/runs/{quote(self._run_id, safe='')}/writers/{quote(writer_id, safe='')}"
+        path = path_of_writer(self._run_id, writer_id)
         try:
             held = self._held(self.connection.send("GET", path))
         except (ServiceUnavailableError, RefusedError) as error:
@@ -118,7 +118,7 @@ class ServiceSink(Sink):
         if last is None:  # all lines were refused: a position moves only with records
             return
         first = min(batch.first, self._expected.get(origin.writer_id, batch.first))
-        path = f"/runs/{quote(origin.run_id, safe='')}/writers/{quote(origin.writer_id, safe='')}/records"
+        path = f"{path_of_writer(origin.run_id, origin.writer_id)}/records"
         query = {
             "first": first, "stop": last + 1, "rank": origin.rank, "attempt": origin.attempt,
             "dropped": batch.dropped,

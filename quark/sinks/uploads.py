@@ -4,9 +4,9 @@ import hashlib
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from ..client.connection import Connection, namespace_of
+from ..client.paths import path_of_run
 from ..client.pause import Pause
 from ..client.refusals import RefusedError, ServiceUnavailableError, json_of
 from ..core.batch import RecordBatch
@@ -94,7 +94,7 @@ class ServiceFilesSink(Sink):
 
     def _upload(self, run_id: str, digest: str, path: Path) -> str | None:
         """Send what is lacking of a file; why it never can be sent, or None."""
-        target = f"/runs/{quote(run_id, safe='')}/blobs/{digest}"
+        target = f"{path_of_run(run_id)}/blobs/{digest}"
         held, complete = self._held(self.connection.send("GET", target))
         if complete:
             return None

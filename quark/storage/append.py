@@ -11,6 +11,7 @@ import numpy as np
 from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import Origin
+from ..records.identifiers import check_id
 from ..records.line import WIDE, Line, encode, sequence_of
 from .belonging import Reach, admit
 from .database import Connection
@@ -86,8 +87,11 @@ class Appender:
             SessionStoreError: code ``sequence_gap``, records before the batch are missing; ``forbidden``, they belong
                 to no run within ``reach``.
             RefusedLineError: ``strict``, and a line cannot be stored.
+            SchemaValidationError: the id of the run or of the writer breaks the grammar of ids.
         """
         origin = batch.origin
+        check_id(origin.run_id)
+        check_id(origin.writer_id, "writer_id")
         row_id, run_pk = origin.run_id, None
         if reach is not None:
             row = admit(connection, batch, reach)

@@ -217,7 +217,7 @@ def test_a_parent_that_is_only_in_a_journal_is_found(
     with quark.start_run(project="p", storage_dir=tmp_path, parent_run_id=first.run_id) as run:
         assert run.context.run.lineage_root_run_id == first.run_id
     with pytest.raises(quark.RunNotFoundError, match="nobody"):
-        quark.start_run(project="p", storage_dir=tmp_path, parent_run_id="nobody")
+        quark.start_run(project="p", storage_dir=tmp_path, parent_run_id="nobody", strict_mode=True)
 
 
 @pytest.mark.parametrize(

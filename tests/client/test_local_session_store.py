@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -186,3 +187,20 @@ def test_active_is_running() -> None:
     }  # fmt: skip
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=run))
     assert RemoteStore(Connection("http://quark.test", transport=transport)).run("r").status == "running"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"tags": "baseline"}, "tags must be a list"), ({"tags": ["", " "]}, "must not be empty"),
+        ({"tags": [5]}, "a tag must be a string"), ({"project": "x" * 201}, "1 to 200"),
+        ({"project": 5}, "must be a string"), ({"project": " "}, "1 to 200"), ({"run_id": "a/b"}, "run_id must be"),
+    ],
+)  # fmt: skip
+def test_a_run_is_checked_like_any_other(given: dict[str, Any], error: str) -> None:
+    """What start_run refuses is refused here too, before a request is made."""
+    with (
+        LocalSessionStore(base_url="http://127.0.0.1:9", user_key="k") as store,
+        pytest.raises((quark.SchemaValidationError, quark.WrongTypeError), match=error),
+    ):
+        store.create_run(**{"project": "p", **given})

@@ -172,8 +172,8 @@ def test_lineage_leads_to_the_first_run(start):
     assert child.context.run.lineage_root_run_id == root.run_id
     assert grandchild.context.run.lineage_root_run_id == root.run_id
     assert grandchild.context.run.parent_run_id == child.run_id
-    with pytest.raises(RunNotFoundError):
-        start(parent_run_id="unknown")
+    with pytest.raises(RunNotFoundError, match="unknown"):
+        start(parent_run_id="unknown", strict_mode=True)
 
 
 def test_tags_are_unique_ordered_and_stored(start):
@@ -195,8 +195,7 @@ def test_the_functions_act_on_the_current_run(tmp_path):
     assert quark.current_run() is session
     assert quark.end_run().status == "completed"
     assert quark.current_run() is None
-    with pytest.raises(quark.ClosedError):
-        quark.add_tag("late")
+    assert quark.add_tag("late") is None
 
 
 def test_to_dict_holds_project_and_run(start):

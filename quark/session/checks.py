@@ -1,0 +1,111 @@
+"""What a run may be started with: project, name, tags and ids, checked in one place for every way to start one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import ConfigurationError, QuarkError, SchemaValidationError, WrongTypeError
+from ..records.grammar import clean_text, shown
+from ..records.identifiers import check_id
+from ..redaction import redact_text
+from ..settings import setting
+
+MAX_PROJECT = 200
+TRACKER_METHODS = ("on_start", "on_step", "on_stop", "on_iteration", "write")
+
+
+def check_project(project: object) -> str:
+    """The name of a project without the blanks around it.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: no text, or not 1 to 200 characters.
+    """
+    if not isinstance(project, str):
+        raise WrongTypeError(f"project must be a string, got {shown(project)}; name it like 'image-classifier'")
+    name = clean_text(project.strip())
+    if not 1 <= len(name) <= MAX_PROJECT or "\0" in name:
+        raise SchemaValidationError(f"project must have 1 to {MAX_PROJECT} characters, got {shown(project)}")
+    return name
+
+
+def check_name(name: object) -> str | None:
+    """The name of a run for people, as text; None if it has none.
+
+    Raises:
+        WrongTypeError: it cannot be written as text.
+    """
+    if name is None:
+        return None
+    try:
+        return redact_text(clean_text(str(name)))
+    except Exception as error:
+        raise WrongTypeError(f"name must be a string, got {shown(name)} ({type(error).__name__})") from error
+
+
+def check_tag(tag: object) -> str:
+    """A tag.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: no text, or empty.
+    """
+    if not isinstance(tag, str):
+        raise WrongTypeError(f"a tag must be a string, got {shown(tag)}")
+    if not tag.strip():
+        raise SchemaValidationError(f"a tag must not be empty, got {shown(tag)}")
+    return redact_text(clean_text(tag))
+
+
+def check_tags(tags: object) -> tuple[str, ...]:
+    """Tags, each once, in their order.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: no list of tags, or one of them is no tag.
+    """
+    if tags is None:
+        return ()
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise WrongTypeError(f"tags must be a list of strings, got {shown(tags)}; write tags=['baseline']")
+    return tuple(dict.fromkeys(check_tag(tag) for tag in tags))
+
+
+def check_trackers(trackers: object) -> list[Any]:
+    """The trackers and sinks, or their names, that a run is started with.
+
+    Raises:
+        WrongTypeError: one of them could not be told anything.
+    """
+    if trackers is None:
+        return []
+    if isinstance(trackers, str):
+        return [trackers]
+    if not isinstance(trackers, Iterable):
+        raise WrongTypeError(f"trackers must be a list, got {shown(trackers)}; write trackers=['jsonl']")
+    return [check_tracker(tracker) for tracker in trackers]
+
+
+def check_tracker(tracker: Any) -> Any:
+    """A tracker, a sink, or the name or class of a sink.
+
+    Raises:
+        WrongTypeError: it has no method that anybody could call.
+    """
+    if isinstance(tracker, (str, type)) or any(callable(getattr(tracker, name, None)) for name in TRACKER_METHODS):
+        return tracker
+    raise WrongTypeError(
+        f"a tracker has on_start, on_step or on_stop, and a sink has write; got {shown(tracker)}; "
+        "leave it out, or name a sink such as 'jsonl'"
+    )
+
+
+def run_id_from(variable: str) -> str | None:
+    """The run id that an environment variable holds; None if it is unset or empty.
+
+    Raises:
+        ConfigurationError: it holds something that cannot be one.
+    """
+    text = setting(variable)
+    if text is None:
+        return None
+    try:
+        return check_id(text, variable)
+    except QuarkError as error:
+        raise ConfigurationError(f"{error}; or unset {variable}") from error

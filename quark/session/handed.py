@@ -1,0 +1,70 @@
+"""A run that is handed to another process: the handle that arrives there is silent, for the run is recorded here."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ..core.openruns import open_run
+from ..records.base import Record, format_timestamp
+from ..records.run import RunRecord, project_id
+from .stored import StoredRun
+
+R = TypeVar("R", bound=Record)
+logger = logging.getLogger("quark")
+
+_warned: set[str] = set()
+
+
+def handed_on(run_id: str, project: str, name: str | None) -> Any:
+    """What a pickled session becomes: itself where its run is open, else a silent handle."""
+    return open_run(run_id) or HandedRun(run_id, project, name)
+
+
+class HandedRun(StoredRun):
+    """A session that has the run's identity and records nothing; the first record that it is given warns."""
+
+    def __init__(self, run_id: str, project: str, name: str | None) -> None:
+        now = format_timestamp(time.time_ns())
+        super().__init__(
+            RunRecord(
+                id=run_id, name=name, project_id=project_id(project), project_name=project, status="running",
+                lineage_root_run_id=run_id, run_path="", config={}, environment={}, started_at=now, updated_at=now,
+            )
+        )  # fmt: skip
+        self._reason = None
+
+    def _warn(self) -> None:
+        if self.run_id not in _warned:
+            _warned.add(self.run_id)
+            logger.warning(
+                "quark: run %s is recorded by the process that started it; what is logged to its copy in this process "
+                "is ignored; return values to that process, or start a run here with parent_run_id=%r",
+                self.run_id, self.run_id,
+            )  # fmt: skip
+
+    def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+        """Nothing, with one warning."""
+        self._warn()
+
+    def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+        """Nothing, with one warning."""
+        self._warn()
+
+    def step(
+        self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None,
+        worker_id: int | str | None = None,
+    ) -> None:  # fmt: skip
+        """Nothing, with one warning."""
+        self._warn()
+
+    def emit(
+        self, cls: type[R], fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None,
+        timestamp: str | None = None,
+    ) -> R:  # fmt: skip
+        """A record that nobody keeps, with one warning."""
+        self._warn()
+        return super().emit(cls, fields, step=step, epoch=epoch, timestamp=timestamp)
+
+    def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
+        """Nothing: the process that started the run ends it."""
