@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ..records.layer import qualified_name
 from ..records.line import WIDE, Line
 
 MOST_ITEMS = 20_000
@@ -37,6 +38,10 @@ class Layer(msgspec.Struct, gc=False):
     dead_unit_ratio: float | None = None
     saturation_ratio: float | None = None
     metadata: LayerDetails = msgspec.field(default_factory=LayerDetails)
+    watcher: str | None = None
+
+    def __post_init__(self) -> None:
+        self.module_name = qualified_name(self.watcher, self.module_name)
 
 
 class ParameterDetails(msgspec.Struct, gc=False):
@@ -55,6 +60,10 @@ class Parameter(msgspec.Struct, gc=False):
     gradient_norm: float | None = None
     update_norm: float | None = None
     metadata: ParameterDetails = msgspec.field(default_factory=ParameterDetails)
+    watcher: str | None = None
+
+    def __post_init__(self) -> None:
+        self.parameter_name = qualified_name(self.watcher, self.parameter_name)
 
 
 class Telemetry(msgspec.Struct, gc=False):

@@ -76,8 +76,8 @@ def train(storage_dir: str | Path, epochs: int) -> Outcome:
 
 def _load(torch: Any) -> _Data:
     digits = require("sklearn.datasets", "demo").load_digits()
-    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16.0
-    labels = torch.tensor(digits.target)
+    images = torch.tensor(digits.images, dtype=torch.float32, device="cpu").unsqueeze(1) / 16.0
+    labels = torch.tensor(digits.target, device="cpu")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))
     images, labels = images[order], labels[order]
     return _Data(images[VALIDATION:], labels[VALIDATION:], images[:VALIDATION], labels[:VALIDATION])

@@ -315,17 +315,18 @@ class RunView(Told):
         return self._all(ArtifactRecord, where, bounds)
 
     def layers(
-        self, *, module_name: str | None = None, summary_type: str | None = None, **bounds: Unpack[Bounds]
-    ) -> tuple[LayerSummaryRecord, ...]:
-        """Statistics of layers."""
-        where = {"module_name": module_name, "summary_type": summary_type}
+        self, *, module_name: str | None = None, summary_type: str | None = None, watcher: str | None = None,
+        **bounds: Unpack[Bounds],
+    ) -> tuple[LayerSummaryRecord, ...]:  # fmt: skip
+        """Statistics of layers; ``watcher`` picks those of one network among several."""
+        where = {"module_name": module_name, "summary_type": summary_type, "watcher": watcher}
         return self._all(LayerSummaryRecord, where, bounds)
 
     def parameters(
-        self, *, parameter_name: str | None = None, **bounds: Unpack[Bounds]
+        self, *, parameter_name: str | None = None, watcher: str | None = None, **bounds: Unpack[Bounds]
     ) -> tuple[ParameterSummaryRecord, ...]:
-        """Norms of parameters, gradients and updates."""
-        return self._all(ParameterSummaryRecord, {"parameter_name": parameter_name}, bounds)
+        """Norms of parameters, gradients and updates; ``watcher`` picks those of one network among several."""
+        return self._all(ParameterSummaryRecord, {"parameter_name": parameter_name, "watcher": watcher}, bounds)
 
     def batches(self, *, sample_id: str | None = None, **bounds: Unpack[Bounds]) -> tuple[BatchDiagnosticRecord, ...]:
         """Diagnostics of batches; ``sample_id`` picks those that held a sample."""

@@ -7,6 +7,11 @@ from .fields import Count, Epoch, Metadata, Ratio, Step, Text, says
 from .literals import HookDirection, SummaryType
 
 
+def qualified_name(watcher: str | None, name: str) -> str:
+    """The name of a layer or parameter as if the network were a part called like its watcher."""
+    return name if watcher is None else f"{watcher}.{name}"
+
+
 @kind
 @frozen
 class LayerSummaryRecord(Record):
@@ -31,3 +36,6 @@ class LayerSummaryRecord(Record):
     dead_unit_ratio: Annotated[Ratio | None, says("share of elements that are near zero, 0 to 1")] = None
     saturation_ratio: Annotated[Ratio | None, says("share of elements at the limits of the activation, 0 to 1")] = None
     metadata: Metadata
+    watcher: Annotated[Text | None, says("name of the watcher, as run.watch(name=...) gave it; null: it has none")] = (
+        None
+    )

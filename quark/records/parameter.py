@@ -27,3 +27,6 @@ class ParameterSummaryRecord(Record):
     )
     update_ratio: Annotated[float | None, says("update norm by weight norm; null where the weight is zero")] = None
     metadata: Metadata
+    watcher: Annotated[Text | None, says("name of the watcher, as run.watch(name=...) gave it; null: it has none")] = (
+        None
+    )

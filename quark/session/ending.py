@@ -139,7 +139,7 @@ class Ending(Recorder):
 
     def end_step(self, state: StepState, final: StepState) -> None:
         """A step of a loop is done, its metrics are recorded; ``final``: what ``on_stop`` is told if it is the last."""
-        self._stepper.end_probes()
+        self._stepper.watching.end()
         self._stepper.told(state)
         self._stepper.last_state = final
 

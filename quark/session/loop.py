@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.lifecycle import StepState
 from .progress import Progress
+from .watching import Watching
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -36,7 +37,7 @@ class Stepper:
         self.walk: _Walk | None = None
         self._metrics: dict[str, Any] = {}
         self._began = time.monotonic()
-        self._probes: list[Any] = []
+        self.watching = Watching(session)
         self._telemetry: Any = None
         self._telemetry_due = 0.0
 
@@ -46,8 +47,7 @@ class Stepper:
             return self.step_now
         if epoch is not None:
             return None
-        self.next_step += 1
-        return self.next_step - 1
+        return self.next_step
 
     def saw(self, values: Any, step: int | None) -> None:
         """Metrics of the step went by; they are kept while a tracker or a progress bar wants them."""
@@ -55,6 +55,8 @@ class Stepper:
             self._metrics.update(values)
         if self.step_now is None and type(step) is int and step >= self.next_step:
             self.next_step = step + 1
+            if self.watching.awaiting:
+                self.watching.logged(step, self.epoch)
 
     def explicit(
         self, step: int, metrics: Mapping[str, Any], epoch: int | None, worker_id: int | str | None = None
@@ -66,11 +68,8 @@ class Stepper:
         self._metrics.update(metrics)
         if step >= self.next_step:
             self.next_step = step + 1
-        if self._probes:
-            self.end_probes()
+        self.watching.stepped(step, epoch)
         self._done(step, epoch, worker_id)
-        if self._probes:
-            self.begin_probes(step + 1, epoch)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None, start: int | None, progress: bool | None, total: int | None
@@ -98,32 +97,31 @@ class Stepper:
         """See TrainingSession.asteps."""
         return _AsyncSteps(_Walk(self, iterable, epoch, start, progress, total), aiter(iterable))
 
-    def watch(self, probe: Any) -> None:
-        """Arm ``probe`` (``begin_step``, ``end_step``) for every step from the coming one on."""
-        self._probes.append(probe)
-        probe.begin_step(self.next_step if self.step_now is None else self.step_now, epoch=self.epoch)
-
-    def begin_probes(self, step: int, epoch: int | None) -> None:
-        """A step begins: the probes arm themselves as their schedules say."""
-        for probe in self._probes:
-            probe.begin_step(step, epoch=epoch)
+    def watch(self, model: Any, probes: list[Any]) -> None:
+        """Arm ``probes`` (``begin_step``, ``end_step``, ``await_step``) from now on, and no others of ``model``."""
+        for probe in [one for one in self.watching if one.watches(model)]:
+            probe.close()
+            self.watching.remove(probe)
+        for probe in probes:
+            self.watching.add(probe)
+            if self.step_now is not None:
+                probe.begin_step(self.step_now, epoch=self.epoch)
+            elif self.watching.awaiting:
+                probe.await_step(self.next_step, epoch=self.epoch)
 
     def begin(self, step: int | None, epoch: int | None) -> None:
         """A step that is not one of a walk begins, or none is going on."""
         self.step_now, self.epoch = step, epoch
-        if step is not None:
+        if step is None:
+            self.watching.end()
+        else:
             self.next_step = max(self.next_step, step + 1)
-            self.begin_probes(step, epoch)
-
-    def end_probes(self) -> None:
-        """The step is over: the probes record what they saw."""
-        for probe in self._probes:
-            probe.end_step()
+            self.watching.begin(step, epoch)
 
     def close(self) -> None:
         """The run ends: no step is going on any more."""
         self.step_now = None
-        self.end_probes()
+        self.watching.close()
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -212,6 +210,7 @@ class _Walk:
         self._number = stepper.next_step if start is None else start
         self._asked = 0.0
         self._got = 0.0
+        self._begun = False
         self.exhausted = False
         self._bar = Progress.over(iterable, total, epoch, progress)
         stepper.collecting = stepper.collecting or self._bar.shown
@@ -232,14 +231,16 @@ class _Walk:
     def ready(self) -> None:
         """The batch is there: compute begins."""
         self._got = time.perf_counter()
+        self._begun = True
         self._stepper.step_now = self._number
         self._stepper.next_step = self._number + 1
-        self._stepper.begin_probes(self._number, self._epoch)
+        self._stepper.watching.begin(self._number, self._epoch)
 
     def done(self) -> None:
         """The loop's body has run through."""
         end = time.perf_counter()
-        self._stepper.end_probes()
+        self._begun = False
+        self._stepper.watching.end()
         self._bar.update(self._stepper.metrics, self._stepper._session.alerts)
         self._stepper.measured(self._number, self._epoch, self._got - self._asked, end - self._got)
         self._stepper.step_now = self._outer
@@ -250,6 +251,8 @@ class _Walk:
         self._bar.close()
         if self._stepper.walk is not self:
             return
+        if self._begun:  # left in the middle of a step: what comes now is not of it
+            self._stepper.watching.end()
         self._stepper.walk = self._above
         self._stepper.step_now = self._outer
         if self.exhausted:

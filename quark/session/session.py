@@ -248,19 +248,23 @@ class TrainingSession(Reporting):
 
     def watch(
         self, model: Any, optimizer: Any = None, *, every: int = 25, config: HookEngineConfig | None = None,
-        grad_scale: Any = None,
+        grad_scale: Any = None, name: str | None = None,
     ) -> "HookEngine":  # fmt: skip
         """See inside a torch model while it trains: its layers, and with an ``optimizer`` its parameters.
 
-        In every ``every``-th step of ``steps`` (or of ``step``) summaries of activations and gradients are recorded,
-        and norms of weights, gradients and updates. The other steps run as if nothing watched.
+        In every ``every``-th step of ``steps`` summaries of activations and gradients are recorded, and norms of
+        weights, gradients and updates. The other steps run as if nothing watched. In a loop without ``steps`` the steps
+        are those that ``step`` or ``log(..., step=...)`` name, each time that all of them do. A model that is watched
+        again is watched anew, with the arguments of the last call.
 
         Args:
             model: a torch.nn.Module.
-            optimizer: the optimizer that trains it; without one the parameters are left out.
+            optimizer: the optimizer that trains it, or a list of several; without one the parameters are left out.
             every: the cadence in steps; a ``config`` brings its own schedule instead.
             config: which layers, when, and what of them.
             grad_scale: what the loss is multiplied by in mixed precision, such as a GradScaler.
+            name: what the records call this model, to tell several models of one run apart. The first one needs none;
+                a further one is named after its class.
 
         Raises:
             SchemaValidationError, WrongTypeError: an argument cannot be used; the message names the nearest that can.
@@ -269,12 +273,20 @@ class TrainingSession(Reporting):
         from ..producers.hooks import HookEngine, ParameterDiagnostics, ParameterDiagnosticsConfig
 
         chosen = config or HookEngineConfig(schedule=HookScheduleConfig(every_n_steps=every))
-        engine = HookEngine(self, model, optimizer, config=chosen, grad_scale=grad_scale)
-        self._stepper.watch(engine)
+        watchers: list[Any] = [HookEngine(self, model, optimizer, config=chosen, grad_scale=grad_scale, name=name)]
         if optimizer is not None:
             settings = ParameterDiagnosticsConfig(schedule=chosen.schedule, raise_on_error=chosen.raise_on_error)
-            self._stepper.watch(ParameterDiagnostics(self, model, optimizer, config=settings))
-        return engine
+            try:
+                watchers.append(
+                    ParameterDiagnostics(
+                        self, model, optimizer, config=settings, grad_scale=grad_scale, name=watchers[0].name
+                    )
+                )
+            except QuarkError:
+                watchers[0].close()
+                raise
+        self._stepper.watch(model, watchers)
+        return watchers[0]
 
     def add_tracker(self, tracker: Any, *, name: str | None = None) -> Any:
         """Attach a tracker or a sink, or a sink by its name; its ``on_start`` fires at once. Returns the tracker.

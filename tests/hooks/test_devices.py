@@ -51,8 +51,8 @@ class FakeCuda:
         self.log.append("side stream")
         yield
 
-    def empty(self, shape: Any, *, dtype: Any, pin_memory: bool) -> Any:
-        assert pin_memory
+    def empty(self, shape: Any, *, dtype: Any, device: str, pin_memory: bool) -> Any:
+        assert (device, pin_memory) == ("cpu", True)
         target = SimpleNamespace(values=None, tolist=lambda: target.values)
 
         def copy(vector: Vector, non_blocking: bool) -> None:

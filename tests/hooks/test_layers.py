@@ -183,6 +183,20 @@ def test_a_layer_that_is_called_in_several_regions(run: Run, reentrant: bool) ->
     assert len(of(run.records(LayerSummaryRecord), "(model)")) == 5
 
 
+def test_a_pass_without_gradient_between_checkpoint_and_backward(run: Run) -> None:
+    """It takes no gradient away from the checkpointed call: each has the index of its own."""
+    body = nn.Linear(4, 4)
+
+    def act() -> None:
+        y = checkpoint(body, torch.ones(1, 4, requires_grad=True), use_reentrant=True)
+        with torch.no_grad():
+            body(torch.ones(1, 4))
+        y.sum().backward()
+
+    records = probed(run, body, act)
+    assert [one.call_index for one in of(records, "(model)", "gradient")] == [0]
+
+
 def test_frozen_layers(run: Run) -> None:
     """A layer before which nothing is trained has activations and no gradient."""
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))

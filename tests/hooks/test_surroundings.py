@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,16 @@ import pytest
 import torch
 from torch import nn
 
-from quark import HookEngine, HookEngineConfig, HookScheduleConfig, LayerSummaryRecord
+from quark import (
+    HookEngine,
+    HookEngineConfig,
+    HookScheduleConfig,
+    LayerSummaryRecord,
+    ParameterDiagnostics,
+    ParameterSummaryRecord,
+    SchemaValidationError,
+    WrongTypeError,
+)
 from quark.testing import MemoryRunHandle
 
 from .watching import of, places, probed
@@ -227,3 +237,233 @@ def test_the_hooks_of_the_user_come_first(run: Run) -> None:
     model.register_forward_hook(lambda module, args, output: output * 0)
     records = probed(run, model, lambda: model(torch.randn(1, 2)))
     assert records[0].norm == 0.0
+
+
+def test_scripting_and_tracing_in_a_probed_step(run: Run, tmp_path: Path) -> None:
+    """A model can be scripted, traced and saved in the middle of a probe; nothing of that is a call of the training."""
+    model = network()
+    x = torch.randn(2, 3)
+    with HookEngine(run, model) as hooks, hooks.step(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, x, check_trace=False)
+        model(x).sum().backward()
+        scripted = torch.jit.script(model)
+        torch.jit.save(scripted, tmp_path / "scripted.pt")
+        assert torch.equal(scripted(x), traced(x))
+        torch.jit.script(copy.deepcopy(model))
+    assert not any("__prepare_scriptable__" in vars(module) for module in model.modules())
+    assert sorted(places(run.records(LayerSummaryRecord)))[::2] == [(name, "backward", 0) for name in "012"]
+    assert len(run.records(LayerSummaryRecord)) == 6
+
+
+def test_a_copy_of_a_probed_model_can_be_scripted_and_saved(run: Run, tmp_path: Path) -> None:
+    """A copy or a file made in a probe is a model like any other, that can be scripted too."""
+    model = network()
+    with HookEngine(run, model) as hooks, hooks.step(0):
+        copied = copy.deepcopy(model)
+        torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    for one in (copied, loaded):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scripted = torch.jit.script(one)
+        assert torch.equal(scripted(torch.ones(1, 3)), model(torch.ones(1, 3)))
+
+
+def test_a_model_prepares_itself_for_scripting_as_ever(run: Run) -> None:
+    """A module with a preparation of its own is prepared by it."""
+
+    class Prepared(nn.Linear):
+        def __prepare_scriptable__(self) -> nn.Module:
+            return nn.Identity()
+
+    with HookEngine(run, nn.Sequential(Prepared(3, 3))) as hooks, hooks.step(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(hooks.model)
+    assert torch.equal(scripted(torch.ones(1, 3)), torch.ones(1, 3))
+
+
+def test_function_transforms_in_a_probed_step(run: Run) -> None:
+    """What vmap, grad and jacrev make of a model is no value that could be measured: no fault and no record."""
+    model = network()
+    x = torch.randn(5, 3)
+    parameters = {name: one.detach() for name, one in model.named_parameters()}
+
+    def loss(weights: Any, one: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(model, weights, (one,)).sum()
+
+    with HookEngine(run, model) as hooks, hooks.step(0):
+        torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, x)
+        torch.func.jacrev(loss, argnums=1)(parameters, x[0])
+        model(x).sum().backward()
+    assert len(run.records(LayerSummaryRecord)) == 6
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch's prototype of nested tensors
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors(run: Run, layout: torch.layout) -> None:
+    """A nested output has the statistics of its packed values, and so has its gradient."""
+    parts = [torch.randn(2, 3), torch.randn(4, 3)]
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    x = torch.nested.nested_tensor(parts, layout=layout)
+
+    def act() -> None:
+        y = model(x)
+        (y.values() if layout is torch.jagged else torch.nested.to_padded_tensor(y, 0.0)).sum().backward()
+
+    records = probed(run, model, act)
+    hidden = model[0](torch.cat(parts)).detach()
+    first = of(records, "0")[0]
+    assert (first.element_count, first.norm) == (30, pytest.approx(float(hidden.norm()), rel=1e-5))
+    assert len(of(records, "1", "gradient")) == 1
+
+
+def test_an_encoder_with_a_padding_mask(run: Run) -> None:
+    """torch makes nested tensors of padded ones within an encoder in evaluation; its layers are seen all the same."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    mask = torch.tensor([[False, False, True], [False, False, False]])
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        records = probed(run, model, lambda: model(torch.randn(2, 3, 8), src_key_padding_mask=mask))
+    assert {"layers.0.linear1", "layers.1.norm2"} <= {one.module_name for one in records}
+
+
+def test_names_without_the_parts_of_wrappers(run: Run) -> None:
+    """Layers and parameters of a checkpointed and of a compiled network have the names of the bare one."""
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    bare = network()
+    wrapped = nn.Sequential(checkpoint_wrapper(bare[0]), bare[1], checkpoint_wrapper(bare[2]))
+    optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
+    expected = tuple(name for name, _ in bare.named_parameters())
+    assert HookEngine(run, wrapped).instrumented_module_names == ("0", "1", "2")
+    for model in (wrapped, torch.compile(bare, backend="eager")):
+        assert ParameterDiagnostics(run, model, optimizer).parameter_names == expected
+
+
+@pytest.mark.usefixtures("process_group")
+def test_names_in_sharded_wrappers(run: Run) -> None:
+    """Also where each layer is wrapped by FSDP and by checkpointing."""
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    from quark.producers.hooks.naming import named_parameters
+    from quark.producers.hooks.selection import named_layers
+
+    class FullyShardedDataParallel(nn.Module):
+        """Stands for torch's own, which needs a GPU; only its name and its child count."""
+
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self._fsdp_wrapped_module = module
+
+    bare = network()
+    wrapped = FullyShardedDataParallel(
+        nn.Sequential(FullyShardedDataParallel(checkpoint_wrapper(bare[0])), bare[1], checkpoint_wrapper(bare[2]))
+    )
+    assert list(named_layers(wrapped)) == ["(model)", "0", "1", "2"]
+    assert list(named_parameters(wrapped)) == [name for name, _ in bare.named_parameters()]
+    assert list(named_parameters(nn.parallel.DistributedDataParallel(bare))) == list(named_parameters(bare))
+
+
+@pytest.mark.usefixtures("process_group")
+def test_the_local_part_of_a_shard_is_flagged(run: Run) -> None:
+    """A sharded parameter has its whole shape and, beside it, that of the part whose norms are recorded."""
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    model = nn.Linear(3, 4)
+    model.weight = nn.Parameter(distribute_tensor(model.weight.detach(), mesh, [Shard(0)]))
+    model.bias = nn.Parameter(distribute_tensor(model.bias.detach(), mesh, [Shard(0)]))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ParameterDiagnostics(run, model, optimizer) as diagnostics, diagnostics.step(0):
+        pass
+    assert [one.metadata["local_shape"] for one in run.records(ParameterSummaryRecord)] == [[4, 3], [4]]
+
+
+@pytest.mark.parametrize("stepping", [False, True])
+def test_gradients_of_parameters_are_unscaled_where_no_optimizer_steps(run: Run, stepping: bool) -> None:
+    """With a GradScaler, in accumulation and at the step, gradient norms are those of the loss itself."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ParameterDiagnostics(run, model, optimizer, grad_scale=scaler) as diagnostics, diagnostics.step(0):
+        scaler.scale(model(torch.ones(4, 3)).sum()).backward()
+        if stepping:
+            scaler.step(optimizer)
+            scaler.update()
+    assert run.records(ParameterSummaryRecord)[1].gradient_norm == 4.0
+
+
+def test_gradients_that_are_unscaled_already_stay(run: Run) -> None:
+    """After scaler.unscale_ without a step, as for clipping in accumulation, nothing is taken out a second time."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ParameterDiagnostics(run, model, optimizer, grad_scale=scaler) as diagnostics, diagnostics.step(0):
+        scaler.scale(model(torch.ones(4, 3)).sum()).backward()
+        scaler.unscale_(optimizer)
+    assert run.records(ParameterSummaryRecord)[1].gradient_norm == 4.0
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("scale", [8, lambda: torch.tensor(8.0)])
+def test_gradients_that_are_scaled_by_a_number(run: Run, scale: Any, by_hand: bool) -> None:
+    """Whether the gradients are unscaled by hand before the step or not, their norms are those without the scale."""
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with ParameterDiagnostics(run, model, optimizer, grad_scale=scale) as diagnostics, diagnostics.step(0):
+        (model(torch.ones(4, 3)).sum() * 8).backward()
+        if by_hand:
+            for one in model.parameters():
+                assert one.grad is not None
+                one.grad /= 8
+        optimizer.step()
+    assert run.records(ParameterSummaryRecord)[1].gradient_norm == 4.0
+    assert all(not one._post_accumulate_grad_hooks for one in model.parameters())
+
+
+def test_another_default_device(run: Run) -> None:
+    """Both watchers work as ever while torch makes new tensors on another device."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooks, parameters = HookEngine(run, model), ParameterDiagnostics(run, model, optimizer)
+    with hooks.step(0), parameters.step(0):
+        model(torch.randn(2, 3)).sum().backward()
+        with torch.device("meta"):
+            optimizer.step()
+            model(torch.randn(2, 3, device="cpu"))
+    parameters.close()
+    assert all(one.update_norm for one in run.records(ParameterSummaryRecord) if one.gradient_norm)
+    assert len(run.records(LayerSummaryRecord)) == 9
+
+
+def test_networks_are_told_apart(run: Run) -> None:
+    """Each watcher has a name in its records and reads its own; without one a further network goes by its class."""
+    generator, discriminator, other = network(), nn.Linear(1, 1), network()
+    with (
+        HookEngine(run, generator, name="generator") as first,
+        HookEngine(run, discriminator) as second,
+        HookEngine(run, other) as third,
+        ParameterDiagnostics(run, generator, torch.optim.SGD(generator.parameters(), lr=0.1)) as parameters,
+    ):
+        assert (first.name, second.name, third.name, parameters.name) == (
+            "generator",
+            "Linear",
+            "Sequential",
+            "generator",
+        )
+        with first.step(0), second.step(0), third.step(0), parameters.step(0):
+            discriminator(generator(torch.randn(2, 3))).sum().backward()
+            other(torch.randn(2, 3))
+        for watcher, count in ((first, 6), (second, 2), (third, 3), (parameters, 4)):
+            records = watcher.read()
+            assert {one.watcher for one in records} == {watcher.name}
+            assert len(records) == count
+    with pytest.raises(SchemaValidationError, match="already that of another network"):
+        both = HookEngine(run, generator, name="net"), HookEngine(run, other, name="net")
+        del both
+    with pytest.raises(SchemaValidationError, match="name must be"):
+        HookEngine(run, generator, name="a/b")
+    with pytest.raises(WrongTypeError, match="name must be"):
+        HookEngine(run, generator, name=1)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import msgspec
 
 from ...records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ...records.grammar import dotted
-from ...records.layer import LayerSummaryRecord
+from ...records.layer import LayerSummaryRecord, qualified_name
 from ...records.literals import PHASE_NAMES
 from ...records.thresholds import PhaseAnalyzerConfig
 from ..phases.analyzer import phases_of
@@ -109,6 +109,7 @@ class LayerMeans(msgspec.Struct, gc=False):
     norm: float | None = None
     dead_unit_ratio: float | None = None
     saturation_ratio: float | None = None
+    watcher: str | None = None
 
 
 Rows = tuple[Any, Any]
@@ -127,7 +128,7 @@ def _layers(side: Side) -> dict[tuple[str, str], Rows]:
     steps: dict[tuple[str, str], list[int]] = {}
     values: dict[tuple[str, str], list[float | None]] = {}
     for _, _, _, _, step, _, one in side.run.items(LayerSummaryRecord.kind, LayerMeans):
-        key = (one.module_name, one.summary_type)
+        key = (qualified_name(one.watcher, one.module_name), one.summary_type)
         if key not in steps:
             steps[key], values[key] = [], []
         steps[key].append(-1 if step is None else step)

@@ -76,22 +76,41 @@ class Kernels:
                 infinity.
             asked: nothing but the moments if omitted.
         """
-        if not self.take(tensor):
+        address = self.address(tensor)
+        if address is None:
             return None
-        return _run(self.by_dtype[tensor.dtype], tensor.data_ptr(), tensor.numel(), asked or self._moments)
+        return _run(self.by_dtype[tensor.dtype], address, tensor.numel(), asked or self._moments)
+
+    def address(self, tensor: Any) -> int | None:
+        """Where a tensor's values lie that the kernels may read: dense, in main memory, of a type that they know.
+
+        None for any other, and for one whose memory is not there to its end: a shard that was given away, a storage
+        that was cut short.
+        """
+        kind = type(tensor)
+        if (
+            (kind is not self._tensor and kind is not self._parameter)
+            or not tensor.is_cpu
+            or tensor.layout is not self._strided
+            or tensor.dtype not in self.by_dtype
+            or not tensor.is_contiguous()
+            or tensor.is_neg()
+        ):
+            return None
+        try:
+            held = tensor.untyped_storage().nbytes()
+            address = tensor.data_ptr()
+        except (NotImplementedError, RuntimeError):  # wrapped by vmap or grad: there is no memory
+            return None
+        needed = tensor.nbytes
+        if address:
+            offset = tensor.storage_offset()
+            return address if needed + offset * tensor.element_size() <= held else None
+        return None if needed else 0
 
     def take(self, tensor: Any) -> bool:
-        """Whether the kernels may read a tensor: dense, in main memory and there, of a type that they know."""
-        kind = type(tensor)
-        return (
-            (kind is self._tensor or kind is self._parameter)
-            and tensor.is_cpu
-            and tensor.layout is self._strided
-            and tensor.dtype in self.by_dtype
-            and tensor.is_contiguous()
-            and not tensor.is_neg()
-            and (tensor.data_ptr() != 0 or not tensor.numel())  # a shard whose memory is given away has no address
-        )
+        """Whether the kernels may read a tensor."""
+        return not tensor.is_nested and self.address(tensor) is not None
 
     def measure(self, values: np.ndarray, units: tuple[int, int, int] | None, wanted: Wanted) -> Summary:
         """``host.measure``, by the kernels where they can."""

@@ -10,7 +10,7 @@ from .compiled import Kernels, Table
 from .host import row_squares
 from .llvm_squares import KEEP, MOVED
 from .norms import Norms, host_norm, summable
-from .tensors import on_host, plain
+from .tensors import on_host
 
 ROW = 1024
 """Elements after which a row of a shelf ends: each copy in main memory begins with a row of its own."""
@@ -38,7 +38,8 @@ class Shelf:
             return
         small = tensors[0].dtype is not torch.float64
         lengths = [max(1, -(-tensor.numel() // ROW)) for tensor in tensors]
-        room = torch.zeros((sum(lengths), ROW), dtype=torch.float32 if small else torch.float64)
+        kind = torch.float32 if small else torch.float64
+        room = torch.zeros((sum(lengths), ROW), dtype=kind, device="cpu")
         self._rows = room.numpy()
         self._starts = np.cumsum([0, *lengths[:-1]])
         self.copies = [
@@ -77,7 +78,7 @@ class TableShelf:
         torch = sys.modules["torch"]
         self._shapes = [tensor.shape for tensor in tensors]
         lengths = [-(-tensor.numel() // LINE) * LINE for tensor in tensors]
-        room = torch.empty(sum(lengths), dtype=tensors[0].dtype)
+        room = torch.empty(sum(lengths), dtype=tensors[0].dtype, device="cpu")
         self._copies = [
             part[: tensor.numel()].view(tensor.shape) for part, tensor in zip(room.split(lengths), tensors, strict=True)
         ]
@@ -120,28 +121,35 @@ class Copies:
     def keep(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
         """Copy the weights that an optimizer trains; their norms, None for a weight that has no values."""
         found: list[Any] = [None] * len(weights)
-        for key, places, tensors in self._groups(owner, weights):
-            shelf = self._shelves.get(key)
-            if shelf is None or not shelf.fits(tensors):
-                shelf = self._shelves[key] = self._shelf(key[1], tensors)
-            _enter(found, places, shelf.kept(tensors, norms))
+        for key, places, tensors in self._groups(owner, weights, norms):
+            try:
+                shelf = self._shelves.get(key)
+                if shelf is None or not shelf.fits(tensors):
+                    shelf = self._shelves[key] = self._shelf(key[1], tensors)
+                _enter(found, places, shelf.kept(tensors, norms))
+            except Exception as error:  # noqa: BLE001  a type without arithmetic leaves the weights of others alone
+                self._shelves.pop(key, None)
+                norms.failed(error)
         return found
 
     def changes(self, owner: int, weights: list[Any], norms: Norms) -> list[Any]:
         """The norms of the differences between weights and their copies, which are used up."""
         found: list[Any] = [None] * len(weights)
-        for key, places, tensors in self._groups(owner, weights):
+        for key, places, tensors in self._groups(owner, weights, norms):
             shelf = self._shelves.get(key)
-            if shelf is None or not shelf.fits(tensors):  # the sums would not say so: they broadcast, or go by address
-                raise RuntimeError("parameters changed their shape or type while the optimizer stepped")
-            _enter(found, places, shelf.changes(tensors, norms))
+            try:
+                if shelf is None or not shelf.fits(tensors):  # sums do not notice: they broadcast, or go by address
+                    raise RuntimeError("parameters changed their shape or type while the optimizer stepped")
+                _enter(found, places, shelf.changes(tensors, norms))
+            except Exception as error:  # noqa: BLE001  as above
+                norms.failed(error)
         return found
 
-    def _groups(self, owner: int, weights: list[Any]) -> list[Group]:
+    def _groups(self, owner: int, weights: list[Any], norms: Norms) -> list[Group]:
         groups: dict[Any, tuple[list[int], list[Any]]] = {}
         for place, weight in enumerate(weights):
             taken = self.kernels is not None and self.kernels.take(weight)
-            tensor = weight if taken else plain(weight)
+            tensor = weight if taken else norms.plain(weight)
             if tensor is not None:
                 places, tensors = groups.setdefault((owner, taken, tensor.device, tensor.dtype), ([], []))
                 places.append(place)

@@ -114,7 +114,7 @@ def _copy(torch: Any, vector: Any) -> Callable[[bool], list[float] | None]:
     stream = _stream(torch, device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
-        target = torch.empty(vector.shape, dtype=vector.dtype, pin_memory=True)
+        target = torch.empty(vector.shape, dtype=vector.dtype, device="cpu", pin_memory=True)
         target.copy_(vector, non_blocking=True)
         vector.record_stream(stream)
         event = torch.cuda.Event()

@@ -1,16 +1,27 @@
 """One probed step: the hooks that are on the model while it lasts, and what they saw."""
 
 import sys
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import host
 from .compiled import Asked, Kernels
-from .layers import UnitOrder, saturation_limits, spatial_dims
+from .layers import UnitOrder
 from .ondevice import DeviceProbe
 from .scale import LossScale
 from .summary import MOMENTS, Measured, Wanted
-from .tensors import flat, on_host, plain, tensors_in, unit_layout
+from .tensors import (
+    flat,
+    has_memory,
+    has_values,
+    local_shape,
+    on_host,
+    plain,
+    shape_of,
+    tensors_in,
+    unit_layout,
+    unnested,
+)
+from .watched import Layer, Plan, Repeat, Units, in_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,90 +30,25 @@ if TYPE_CHECKING:
 
 FORWARD, BACKWARD = 0, 1
 MOST_PLANS = 64
-Units = tuple[int, int, int]
-Plan = tuple[Wanted, Units | None, Asked | None]
-"""What is asked of the activations of a layer: in words, how their units lie, and as compiled kernels read both."""
 
-Sighting = tuple["Layer", int, int, str, tuple[int, ...], Measured, bool]
+MOST_CALLS = 100
+"""Calls of a layer that are recorded in one step, whatever they are; as many again are recorded of those that build a
+graph, so that passes without gradients, such as those of a rollout, do not use up the room of the training."""
+
+MOST_GRADIENTS = 4 * MOST_CALLS
+"""Gradients of a layer that are recorded in one step."""
+
+
+class Sharded(NamedTuple):
+    """The shape of a distributed tensor, and that of the part of it which was measured."""
+
+    whole: tuple[int, ...] | None
+    local: tuple[int, ...]
+
+
+Shape = tuple[int, ...] | Sharded | None
+Sighting = tuple[Layer, int, int, str, Shape, Measured, bool]
 """Layer, direction, call index, path of the tensor, its shape, its statistics, whether the layer was training."""
-
-
-def _nothing() -> Any:
-    """A hook for copies of a watched model: of the standard library, so that a pickled model needs no Quark."""
-    return nullcontext().__exit__
-
-
-class Repeat:
-    """A call that a checkpointed region makes again; which one it is tells the first gradient that comes after it."""
-
-    __slots__ = ("call",)
-
-    def __init__(self) -> None:
-        self.call: int | None = None
-
-
-class Layer:
-    """A watched module; while a probe lasts it is the module's own forward hook."""
-
-    __slots__ = (
-        "_hook_id", "calls", "limits", "module", "name", "plans", "probe", "repeats", "spatial", "unhooked",
-    )  # fmt: skip
-
-    def __init__(self, name: str, module: Any, config: "HookEngineConfig") -> None:
-        from torch.utils.hooks import RemovableHandle
-
-        self.name = name
-        self.module = module
-        self.spatial = spatial_dims(module)
-        self.limits = saturation_limits(module, config.saturation_module_types, config.saturation_threshold)
-        self.probe: Probe | None = None
-        self.calls = 0
-        self.unhooked: list[int] = []
-        self.repeats: list[Repeat] = []
-        self.plans: dict[Any, Plan] = {}
-        self._hook_id = RemovableHandle(module._forward_hooks).id
-
-    def arm(self, probe: "Probe") -> None:
-        """Put the hook on the module. Straight into its table: a handle for each of 40 layers costs 0.1 ms a step."""
-        self.probe = probe
-        self.calls = 0
-        self.unhooked.clear()
-        self.repeats.clear()
-        self.module._forward_hooks[self._hook_id] = self
-
-    def disarm(self) -> None:
-        """Take the hook off."""
-        self.module._forward_hooks.pop(self._hook_id, None)
-        self.probe = None
-
-    def __call__(self, module: Any, args: Any, output: Any) -> None:
-        probe = self.probe
-        if probe is None or probe.compiling() or module is not self.module:
-            return
-        try:
-            probe.forward(self, output)
-        except Exception as error:  # noqa: BLE001  whatever a foreign tensor raises must not reach the training
-            probe.failed("hook_forward", error)
-
-    def number(self, repeat: Repeat) -> int:
-        """Which call a repeated one is.
-
-        Regions run again from the last to the first, the calls within one in their own order: all that were repeated
-        before a gradient came are one region, and the last ones that still had none.
-        """
-        if repeat.call is None:
-            again = len(self.repeats)
-            for one, call in zip(self.repeats, self.unhooked[-again:], strict=False):
-                one.call = call
-            del self.unhooked[-again:]
-            self.repeats.clear()
-        return repeat.call or 0
-
-    def __reduce__(self) -> Any:
-        return _nothing().__reduce__()
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return _nothing()
 
 
 class Probe:
@@ -110,19 +56,33 @@ class Probe:
 
     Args:
         layers: the modules that are watched.
+        network: what they are parts of.
         config: what is captured.
         step, epoch: where the training is.
         scale: the factor by which the loss is multiplied before the backward pass.
         kernels: the compiled statistics, if there are any.
-        failed: told of a fault in a hook, as (cause, error); it raises where the policy says so.
+        failed: called with a fault in a hook, as (cause, error); it raises where the policy says so.
+        early: whether the step has not begun yet, because nobody says when it does: passes that are none of a training
+            are then left out.
+
+    Attributes:
+        left_out: calls and gradients beyond the most that are recorded.
+        silent: once it is closed, the layers that were trained during the probe without ever being called.
+        called: once it is closed, the names of the layers that were called.
     """
 
     def __init__(
-        self, layers: "list[Layer]", config: "HookEngineConfig", step: int, epoch: int | None, scale: LossScale,
-        kernels: Kernels | None, failed: "Callable[[str, Exception], None]",
+        self, layers: list[Layer], network: Any, config: "HookEngineConfig", step: int, epoch: int | None,
+        scale: LossScale, kernels: Kernels | None, failed: "Callable[[str, Exception], None]", *, early: bool = False,
     ) -> None:  # fmt: skip
         torch = sys.modules["torch"]
-        self._layers = layers
+        self.layers = layers
+        self._network = network
+        self._in_train_mode = network.training
+        self.early = early
+        self.left_out = 0
+        self.silent: list[Layer] = []
+        self.called: set[str] = set()
         self.step = step
         self.epoch = epoch
         self.failed = failed
@@ -132,6 +92,8 @@ class Probe:
         self.scale = scale
         self._scaled = scale.given
         self.compiling: Callable[[], bool] = torch.compiler.is_compiling
+        self.tracing: Callable[[], bool] = torch._C._is_tracing
+        self._with_gradients: Callable[[], bool] = torch.is_grad_enabled
         self._forward = config.capture_forward
         self._backward = config.capture_backward
         self._epsilon = config.dead_unit_epsilon
@@ -146,16 +108,25 @@ class Probe:
 
     def arm(self) -> None:
         """Put the hooks on the layers."""
-        for layer in self._layers:
+        for layer in self.layers:
             layer.arm(self)
+
+    @property
+    def saw_training(self) -> bool:
+        """Whether anything was seen."""
+        return bool(self.sightings)
 
     def forward(self, layer: Layer, output: Any) -> None:
         """A layer was called."""
         if self._task() != -1:
             self._recomputed(layer, output)
             return
+        if self.early and self._is_evaluation():
+            return
         call = layer.calls
         layer.calls = call + 1
+        if call >= MOST_CALLS and self._beyond(layer):
+            return
         training = layer.module.training
         if type(output) is self._tensor:
             if self._forward:
@@ -164,22 +135,57 @@ class Probe:
             if graph and self._backward:
                 self._watch_gradient(layer, call, "", output, training)
         else:
-            graph = False
-            for path, tensor in tensors_in(output):
-                if self._forward:
-                    self._saw(layer, call, path, tensor, training)
-                if tensor.requires_grad:
-                    graph = True
-                    if self._backward:
-                        self._watch_gradient(layer, call, path, tensor, training)
-        if training and not graph:
+            graph = self._saw_inside(layer, call, output, training)
+        if training and not graph and not self._with_gradients() and in_function():
             layer.unhooked.append(call)
 
+    def _is_evaluation(self) -> bool:
+        """Whether a pass is none of a training: it is without gradients, or the network trains in another mode."""
+        if not self._with_gradients():
+            return True
+        if not self._network.training:
+            return self._in_train_mode
+        if not self._in_train_mode:  # what came before in eval mode was an evaluation, then
+            self._in_train_mode = True
+            self.sightings.clear()
+            for layer in self.layers:
+                layer.forget()
+        return False
+
+    def _beyond(self, layer: Layer) -> bool:
+        """Whether a call is one too many."""
+        if self._with_gradients() and layer.graphs < MOST_CALLS:
+            layer.graphs += 1
+            return False
+        self.left_out += 1
+        return True
+
+    def _saw_inside(self, layer: Layer, call: int, output: Any, training: bool) -> bool:
+        """A layer made something other than a plain tensor; whether there is a graph behind it."""
+        graph = False
+        for path, tensor in tensors_in(output):
+            if self._forward and has_values(tensor):
+                try:
+                    self._saw(layer, call, path, unnested(tensor), training)
+                except Exception as error:  # noqa: BLE001  one tensor that cannot be measured leaves its neighbours alone
+                    self.failed("hook_forward", error)
+            if tensor.requires_grad:
+                graph = True
+                if self._backward:
+                    self._watch_gradient(layer, call, path, tensor, training)
+        return graph
+
     def _saw(self, layer: Layer, call: int, path: str, tensor: Any, training: bool) -> None:
-        shape = tensor.shape
+        try:
+            shape = tensor.shape
+        except RuntimeError:  # a nested tensor, which has none
+            tensor = unnested(tensor)
+            shape = tensor.shape
         wanted, units, asked = layer.plans.get(shape) or self._plan(layer, shape)
         measured = self._look(tensor, asked) or self._measure(tensor, wanted, units)
         if measured is not None:
+            if type(tensor) is not self._tensor:
+                shape = _shape(tensor)
             self.sightings.append((layer, FORWARD, call, path, shape, measured, training))
 
     def _plan(self, layer: Layer, shape: Any) -> Plan:
@@ -216,12 +222,7 @@ class Probe:
             if gradient is None or not self.open:
                 return
             try:
-                if self._scaled:
-                    self.scale.look(self)
-                measured = self._look(gradient) or self._measure(gradient, MOMENTS, None)
-                if measured is not None:
-                    number = layer.number(call) if isinstance(call, Repeat) else call
-                    self.sightings.append((layer, BACKWARD, number, path, gradient.shape, measured, training))
+                self._saw_gradient(layer, call, path, gradient, training)
             except Exception as error:  # noqa: BLE001  nor the backward pass
                 self.failed("hook_backward", error)
 
@@ -231,8 +232,27 @@ class Probe:
         else:  # a leaf outlives the step, as a parameter that a layer returns does
             self._leaves.append(tensor.register_hook(lambda gradient: on_gradients((gradient,))))
 
+    def _saw_gradient(self, layer: Layer, call: int | Repeat, path: str, gradient: Any, training: bool) -> None:
+        if layer.gradients >= MOST_GRADIENTS:
+            self.left_out += 1
+            return
+        layer.gradients += 1
+        if self._scaled:
+            self.scale.look(self)
+        try:
+            shape = gradient.shape if type(gradient) is self._tensor else _shape(gradient)
+        except RuntimeError:  # a nested tensor, which has none
+            shape = None
+        if shape is None:
+            gradient = unnested(gradient)
+            shape = tuple(gradient.shape)
+        measured = self._look(gradient) or self._measure(gradient, MOMENTS, None)
+        if measured is not None:
+            number = layer.number(call) if isinstance(call, Repeat) else call
+            self.sightings.append((layer, BACKWARD, number, path, shape, measured, training))
+
     def _measure(self, tensor: Any, wanted: Wanted, units: Units | None) -> Measured | None:
-        if tensor.dtype is self._float and tensor.is_cpu and type(tensor) is self._tensor and not tensor.is_sparse:
+        if tensor.dtype is self._float and tensor.is_cpu and type(tensor) is self._tensor and has_memory(tensor):
             array = tensor.numpy(force=True)
             if array.flags.c_contiguous:  # nearly always
                 return self._host(array.reshape(-1), units, wanted)
@@ -253,16 +273,28 @@ class Probe:
             self.device = DeviceProbe()
         return self.device
 
+    def unhook(self) -> None:
+        """Take the hooks off the layers before the step is over."""
+        for layer in self.layers:
+            layer.unhook()
+
     def close(self) -> None:
         """The step is over: take the hooks off; gradients that come later are not of it."""
         self.open = False
-        for layer in self._layers:
+        self.silent = [layer for layer in self.layers if layer.trained_unseen]
+        self.called = {layer.name for layer in self.layers if layer.calls}
+        for layer in self.layers:
             layer.disarm()
         for handle in self._leaves:
             handle.remove()
         self._leaves.clear()
         if self.device is not None:
             self.device.send()
+
+
+def _shape(tensor: Any) -> Shape:
+    local = local_shape(tensor)
+    return shape_of(tensor) if local is None else Sharded(shape_of(tensor), local)
 
 
 def _left_alone(tensor: Any, asked: Asked | None = None) -> None:

@@ -13,8 +13,10 @@ from ...records.configs import HookScheduleConfig
 from ...records.grammar import check_index
 from ...records.line import decode_line, records_of
 from ..attach import Attachment
+from .naming import unwrapped
 from .ondevice import DeviceProbe
 from .schedule import Schedule
+from .watchers import register, release
 
 MOST_WAITING = 8
 """Probes that may wait for a device; one that is further behind is waited for."""
@@ -25,7 +27,13 @@ class ProbeLike(Protocol):
 
     step: int
     epoch: int | None
+    early: bool
     device: DeviceProbe | None
+
+    @property
+    def saw_training(self) -> bool:
+        """Whether anything was seen so far."""
+        ...
 
     def arm(self) -> None:
         """Put the hooks where they belong."""
@@ -41,22 +49,48 @@ class Probing(Attachment):
 
     Args:
         session: a TrainingSession, or the RunContext of one.
+        model: the network.
+        name: of the watcher, checked.
         schedule: in which steps.
         raise_on_error: whether a fault of the producer raises; None: as the run's strict mode.
         batch_size: records that ``flush`` returns at most.
     """
 
     def __init__(
-        self, session: Any, schedule: HookScheduleConfig, raise_on_error: bool | None, batch_size: int
-    ) -> None:
+        self, session: Any, model: Any, name: str | None, schedule: HookScheduleConfig, raise_on_error: bool | None,
+        batch_size: int,
+    ) -> None:  # fmt: skip
         super().__init__(session)
+        self.model = model
+        self._given_name = name
+        self._name: str | None = None
         self._schedule = Schedule(schedule)
         self._raise = self._handle.strict if raise_on_error is None else raise_on_error
         self._recent: deque[bytes] = deque(maxlen=batch_size)
         self._probe: ProbeLike | None = None
         self._waiting: deque[tuple[ProbeLike, int]] = deque()
+        self._entered = False
 
-    def _new_probe(self, step: int, epoch: int | None) -> ProbeLike:
+    @property
+    def name(self) -> str | None:
+        """The name of the watcher, which its records carry; None if it has none."""
+        return self._name
+
+    def watches(self, model: Any) -> bool:
+        """Whether ``model``, bare or in wrappers, is the network that is watched."""
+        return unwrapped(model) is unwrapped(self.model)
+
+    def _enter(self) -> None:
+        """It is ready: it gets its name, and is closed with the run.
+
+        Raises:
+            SchemaValidationError: the name is that of another network.
+        """
+        self._name = register(self._handle, self._given_name, unwrapped(self.model))
+        self._entered = True
+        self._handle.attach(self)
+
+    def _new_probe(self, step: int, epoch: int | None, *, early: bool) -> ProbeLike:
         raise NotImplementedError
 
     def _lines(self, probe: Any, time_ns: int) -> Iterable[bytes]:
@@ -88,14 +122,48 @@ class Probing(Attachment):
             self._handle.refuse(error, what=f"probe of step {step!r}"[:200])
             return False
         if self._probe is not None:
-            if self._probe.step == number and not self._closed:
+            if self._probe.early:
+                self.discard()
+            elif self._probe.step == number and not self._closed:
                 return True
-            self.end_step()
-        if not self.should_probe(number):
+            else:
+                self.end_step()
+        return self._arm(number, epoch, early=False)
+
+    def await_step(self, step: int, *, epoch: int | None = None) -> None:
+        """Look at the model from now on for a coming step whose beginning nobody announces, if it is probed.
+
+        ``end_step`` records what belongs to a training by then; ``begin_step`` and ``discard`` forget it.
+        """
+        if self._probe is None:
+            self._arm(step, epoch, early=True)
+
+    def _arm(self, step: int, epoch: int | None, *, early: bool) -> bool:
+        if not self.should_probe(step):
             return False
-        self._probe = self._new_probe(number, epoch)
-        self._guarded("arm", self._probe.arm)
-        return True
+
+        def arm() -> None:
+            self._probe = self._new_probe(step, epoch, early=early)
+            self._probe.arm()
+
+        self._guarded("arm", arm)
+        return self._probe is not None
+
+    @property
+    def awaited(self) -> int | None:
+        """The step that is looked at before it began; None if there is none."""
+        return self._probe.step if self._probe is not None and self._probe.early else None
+
+    @property
+    def saw_training(self) -> bool:
+        """Whether the probe that is going on has seen anything."""
+        return self._probe is not None and self._probe.saw_training
+
+    def discard(self) -> None:
+        """Leave the model alone and forget what was seen."""
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self._guarded("close", probe.close)
 
     def end_step(self) -> None:
         """Leave the model alone and record what was seen; nothing if no step is probed.
@@ -157,7 +225,12 @@ class Probing(Attachment):
         return tuple(record for line in lines for record in records_of(decode_line(line), origin))
 
     def _on_close(self) -> None:
-        self.end_step()
+        if self.awaited is None:
+            self.end_step()
+        else:
+            self.discard()
+        if self._entered:
+            release(self._handle, self._name)
         self._settle()
         self._handle.offer()
 

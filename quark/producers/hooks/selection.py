@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 from ...errors import SchemaValidationError, WrongTypeError, require
 from ...records.configs import LayerFilterConfig
 from ...records.grammar import shown
+from .naming import ROOT, is_compiled, unwrapped
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-ROOT = "(model)"
-"""The name of the model itself, which has an empty name in ``named_modules()``."""
-
 WHOLE = ("MultiheadAttention",)
 """Layers that are looked at as one although they have children: the children's hooks never fire."""
 
-_WRAPPERS = {
-    "DistributedDataParallel": "module",
-    "DataParallel": "module",
-    "FullyShardedDataParallel": "module",
-    "OptimizedModule": "_orig_mod",
-}
+_NO_LAYERS = ("parametrizations", "_packed_params")
+"""Children that hold what a module computes with, its parameters in another form, and are never called."""
+
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Module")
 
 
@@ -41,24 +36,13 @@ def checked_model(model: Any) -> "Module":
     return model  # type: ignore[return-value]
 
 
-def unwrapped(model: "Module") -> "Module":
-    """The network inside wrappers for distribution (DDP, FSDP); names are those of the network itself."""
-    while type(model).__name__ in _WRAPPERS and not is_compiled(model):
-        model = getattr(model, _WRAPPERS[type(model).__name__])
-    return model
-
-
-def is_compiled(module: Any) -> bool:
-    """Whether a module runs as one compiled function, in which no hook of a layer fires."""
-    return type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
-
-
 def named_layers(model: "Module") -> dict[str, "Module"]:
     """All modules by name, each once, without parametrizations and what is inside a module that runs as a whole."""
     found: dict[str, Any] = {}
     seen: set[int] = set()
 
     def enter(name: str, module: Any) -> None:
+        module = unwrapped(module)
         if id(module) in seen:
             return
         seen.add(id(module))
@@ -66,10 +50,10 @@ def named_layers(model: "Module") -> dict[str, "Module"]:
         if _is_whole(module):
             return
         for child_name, child in module.named_children():
-            if child_name != "parametrizations":
+            if child_name not in _NO_LAYERS:
                 enter(f"{name}.{child_name}" if name else child_name, child)
 
-    enter("", unwrapped(model))
+    enter("", model)
     return found
 
 
@@ -87,7 +71,7 @@ def is_leaf(module: Any) -> bool:
     if type(module).__name__ in _CONTAINERS:
         return False
     held = ("ParameterDict", "ParameterList")  # parameters of its own that it keeps by name or number
-    return all(name == "parametrizations" or type(child).__name__ in held for name, child in module.named_children())
+    return all(name in _NO_LAYERS or type(child).__name__ in held for name, child in module.named_children())
 
 
 def type_names(module: Any) -> set[str]:
@@ -118,13 +102,22 @@ def select_layers(model: "Module", filters: LayerFilterConfig) -> dict[str, "Mod
             "it was built"
         )
     _check_filters(layers, filters)
-    chosen = {name: module for name, module in layers.items() if _passes(name, module, filters)}
+    chosen = _passing(layers, filters)
     if not chosen:
         raise SchemaValidationError(
             f"LayerFilterConfig fits no module of {type(unwrapped(model)).__name__}: {_given(filters)}; "
             f"{_having(layers)}, of the types {', '.join(sorted({type(m).__name__ for m in layers.values()}))}"
         )
     return chosen
+
+
+def select_again(model: "Module", filters: LayerFilterConfig) -> dict[str, "Module"]:
+    """The same of a model that has changed since: filters that fit nothing any more are no error now."""
+    return _passing(named_layers(model), filters)
+
+
+def _passing(layers: dict[str, "Module"], filters: LayerFilterConfig) -> dict[str, "Module"]:
+    return {name: module for name, module in layers.items() if _passes(name, module, filters)}
 
 
 def _passes(name: str, module: Any, filters: LayerFilterConfig) -> bool:

@@ -57,35 +57,95 @@ def _parts(value: Any) -> Any:
 
 
 def plain(tensor: Any) -> Any:
-    """A dense tensor without gradient for any tensor: the values of a sparse or nested one, the part of this process
-    of a distributed one, the modulus of a complex one. None for one that has no values, such as a meta tensor.
+    """A dense tensor of torch's own class, without gradient, that holds the values of any tensor.
+
+    The values of a sparse or nested one, the part of this process of a distributed one, the modulus of a complex one.
+    None for one whose values cannot be read: a meta tensor, one that a transformation such as ``vmap`` wraps, one
+    whose memory was given away, a class of tensor that keeps no values in memory of its own.
     """
     torch = sys.modules["torch"]
     kind = type(tensor)
-    tensor = tensor.detach()
     if (
-        tensor.is_cpu
+        (kind is torch.Tensor or kind is torch.nn.Parameter)
+        and tensor.is_cpu
         and tensor.dtype is torch.float32
         and tensor.layout is torch.strided
         and not tensor.is_nested
-        and (kind is torch.Tensor or kind is torch.nn.Parameter)
     ):  # nearly always, and the questions below add up
-        return tensor
+        return tensor.detach() if has_memory(tensor) else None
+    if not has_values(tensor):
+        return None
+    if kind.dequantize is not torch.Tensor.dequantize and not has_memory(tensor):
+        tensor = tensor.dequantize()  # a class that holds compressed values elsewhere
+    tensor = _dense(torch, tensor.detach())
+    if tensor is None or not has_memory(tensor):
+        return None
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    return tensor.abs() if tensor.is_complex() else tensor
+
+
+def _dense(torch: Any, tensor: Any) -> Any:
+    """The values of a tensor as a dense one of torch's own class; None where there is none."""
     if hasattr(tensor, "to_local"):
         tensor = tensor.to_local()
     if tensor.is_nested:
         tensor = tensor.values()
     if tensor.layout is torch.sparse_coo:
+        if not (has_memory(tensor._indices()) and has_memory(tensor._values())):
+            return None
         tensor = tensor.coalesce()
+    if tensor.layout is torch._mkldnn:
+        tensor = tensor.to_dense()
     if tensor.layout is not torch.strided:
         tensor = tensor.values()
-    if tensor.is_quantized:
-        tensor = tensor.dequantize()
-    if tensor.is_complex():
-        tensor = tensor.abs()
-    if tensor.device.type == "meta" or type(tensor).__name__ == "FakeTensor":
+    if type(tensor) is torch.Tensor:
+        return tensor
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(torch.Tensor)
+
+
+def has_values(tensor: Any) -> bool:
+    """Whether a tensor has values: meta and fake ones have none, those that ``vmap`` and ``grad`` wrap hide them."""
+    wrapped = sys.modules["torch"]._C._functorch.is_functorch_wrapped_tensor
+    return not (tensor.is_meta or type(tensor).__name__ == "FakeTensor" or wrapped(tensor))
+
+
+def unnested(tensor: Any) -> Any:
+    """The packed values of a nested tensor; any other one as it is."""
+    return tensor.values() if tensor.is_nested else tensor
+
+
+def has_memory(tensor: Any) -> bool:
+    """Whether the memory of a strided tensor is there to its end; to read one that was given away ends the process."""
+    torch = sys.modules["torch"]
+    if not (tensor.is_cpu or tensor.is_cuda):
+        return not tensor.is_meta
+    count = tensor.numel()
+    if not count:
+        return True
+    if not torch._C._has_storage(tensor) or torch._is_functional_tensor(tensor) or not tensor.data_ptr():
+        return False
+    last = count - 1
+    if not tensor.is_contiguous():
+        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    end = (tensor.storage_offset() + last + 1) * tensor.element_size()
+    return end <= tensor.untyped_storage().nbytes()
+
+
+def shape_of(tensor: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor as whole numbers; None where it has no single one, as the nested ones."""
+    if tensor.is_nested:
         return None
-    return tensor
+    return tuple(map(int, tensor.shape))
+
+
+def local_shape(tensor: Any) -> tuple[int, ...] | None:
+    """The shape of this process's part of a distributed tensor; None for any other."""
+    if not hasattr(tensor, "to_local"):
+        return None
+    local = getattr(tensor, "_local_tensor", None)
+    return shape_of(tensor.to_local() if local is None else local)
 
 
 def on_host(tensor: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ...core.handle import JournalLike
+from .probe import Sharded, Sighting
 from .summary import Summary
 
 
@@ -20,9 +21,10 @@ class Details(msgspec.Struct, omit_defaults=True, gc=False):
     path: str = ""
     loss_scale: float | None = None
     backward_call: int = 0
+    local_shape: tuple[int, ...] | None = None
 
 
-class Body(msgspec.Struct, gc=False):
+class Body(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of a LayerSummaryRecord, in its order."""
 
     module_name: str
@@ -31,7 +33,7 @@ class Body(msgspec.Struct, gc=False):
     hook_direction: str
     call_index: int
     element_count: int
-    tensor_shape: tuple[int, ...]
+    tensor_shape: tuple[int, ...] | None
     mean: float | None
     std: float | None
     norm: float | None
@@ -39,6 +41,7 @@ class Body(msgspec.Struct, gc=False):
     dead_unit_ratio: float | None
     saturation_ratio: float | None
     metadata: Details
+    watcher: str | None = None
 
 
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):
@@ -57,28 +60,42 @@ _encode = msgspec.json.Encoder().encode
 _KINDS = (("activation", "forward"), ("gradient", "backward"))
 
 
-def bodies(probe: Any) -> Iterator[Body]:
-    """What a probe saw, as bodies of records; its scalars have arrived."""
-    device = probe.device
-    scale = probe.scale.value(device)
+def bodies(probe: Any, watcher: str | None) -> Iterator[Body]:
+    """What a probe saw, as bodies of records; its scalars have arrived. One that cannot be had leaves the others alone.
+
+    Args:
+        probe: the closed Probe.
+        watcher: the name of who saw it.
+    """
+    scale = probe.scale.value(probe.device)
     seen: dict[Any, int] = {}
-    for layer, direction, call, path, shape, measured, training in probe.sightings:
-        summary: Summary = measured if type(measured) is Summary else device.summary(measured)
-        details = Details(training, summary.nonfinite, summary.max_abs, summary.dead_units, path)
-        if direction:
-            key = (layer, call, path)  # a graph that is kept can be walked twice
-            details.backward_call = seen[key] = seen.get(key, -1) + 1
-            if scale is not None:
-                details.loss_scale = scale
-                summary = _unscaled(summary, 1.0 / scale)
-                details.max_abs = summary.max_abs
-        size, mean, variance, norm, _, _, dead, saturated, _ = summary
-        summary_type, hook_direction = _KINDS[direction]
-        yield Body(
-            layer.name, type(layer.module).__name__, summary_type, hook_direction, call, size, tuple(shape), mean,
-            None if variance is None else math.sqrt(variance), norm, variance,
-            dead if not dead else dead / size, saturated if not saturated else saturated / size, details,
-        )  # fmt: skip
+    for sighting in probe.sightings:
+        try:
+            yield _body(sighting, probe.device, scale, seen, watcher)
+        except Exception as error:  # noqa: BLE001  a foreign tensor may have odd shapes and numbers
+            probe.failed("hook_record", error)
+
+
+def _body(sighting: Sighting, device: Any, scale: float | None, seen: dict[Any, int], watcher: str | None) -> Body:
+    layer, direction, call, path, shape, measured, training = sighting
+    summary: Summary = measured if type(measured) is Summary else device.summary(measured)
+    details = Details(training, summary.nonfinite, summary.max_abs, summary.dead_units, path)
+    if direction:
+        key = (layer, call, path)  # a graph that is kept can be walked twice
+        details.backward_call = seen[key] = seen.get(key, -1) + 1
+        if scale is not None:
+            details.loss_scale = scale
+            summary = _unscaled(summary, 1.0 / scale)
+            details.max_abs = summary.max_abs
+    if type(shape) is Sharded:
+        shape, details.local_shape = shape
+    size, mean, variance, norm, _, _, dead, saturated, _ = summary
+    summary_type, hook_direction = _KINDS[direction]
+    return Body(
+        layer.name, type(layer.module).__name__, summary_type, hook_direction, call, size,
+        None if shape is None else tuple(shape), mean, None if variance is None else math.sqrt(variance), norm,
+        variance, dead if not dead else dead / size, saturated if not saturated else saturated / size, details, watcher,
+    )  # fmt: skip
 
 
 def _unscaled(summary: Summary, factor: float) -> Summary:
@@ -109,15 +126,16 @@ def put(
             return encoded
 
 
-class ParameterBody(msgspec.Struct, gc=False):
+class ParameterBody(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of a ParameterSummaryRecord, in its order."""
 
     parameter_name: str
     call_index: int
     element_count: int
-    parameter_shape: tuple[int, ...]
+    parameter_shape: tuple[int, ...] | None
     weight_norm: float | None
     gradient_norm: float | None
     update_norm: float | None
     update_ratio: float | None
     metadata: dict[str, Any]
+    watcher: str | None = None

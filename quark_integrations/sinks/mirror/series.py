@@ -78,6 +78,7 @@ _DRAWN = (LayerSummaryRecord, ParameterSummaryRecord)
 
 def _statistics(record: Any, prefix: str, layers: LayerSeries) -> Iterator[Point]:
     call = f"#{record.call_index}" if record.call_index else ""
+    prefix = f"{prefix}{record.watcher}/" if record.watcher else prefix
     if isinstance(record, LayerSummaryRecord):
         stem, fields = f"quark/layers/{record.module_name}{call}/{record.summary_type}", layers.layer_fields
     else:
