@@ -54,7 +54,7 @@ class Feed:
         most = self.tail.written if self._given is None else self._given
         if told is not None and most is not None and told > most:
             raise SessionStoreError(
-                f"{self._sink_name} says that it holds {told} records of a process that has given it {most}; "
+                f"{self._sink_name} says that it holds {told} records of a process that has written {most} for it; "
                 "is it the right one? The records wait in the journal"
             )
         if told is not None and self._given is None:
