@@ -42,11 +42,17 @@ def check_schema(schema: object) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise WrongTypeError(f"a blueprint is a JSON Schema, an object; got {shown(schema)}")
     made = _copied(dict(schema))
+    if not isinstance(made.get("$schema", ""), str):
+        raise SchemaValidationError(f"the blueprint's $schema must be text, got {shown(made['$schema'])}")
     try:
         _check_keywords(made)
         _check_references(made)
+    except SchemaValidationError:
+        raise
     except RecursionError:
         raise SchemaValidationError("the blueprint is nested too deeply; flatten it") from None
+    except Exception as error:
+        raise SchemaValidationError(f"the blueprint is no JSON Schema ({type(error).__name__}: {error})") from error
     return made
 
 

@@ -8,6 +8,8 @@ from litestar import Request, get
 
 from ..records.run import ProjectRecord, RunRecord
 from ..storage.belonging import Reach, RunRow
+from ..storage.lifecycle import UNKNOWN
+from .keys import ServiceKey
 from .parameters import Limit, RunId, Sort, Text
 from .problems import ProblemError, not_there
 
@@ -106,7 +108,7 @@ def list_runs(
             project=project, status=status, tag=tag, name=name, config=wanted, started_after=started_after,
             started_before=started_before, sort=sort, limit=limit - len(found), after=after,
         )  # fmt: skip
-        found += [run for run in page.items if key.reaches(run.project_name)]
+        found += [run for run in page.items if _is_listed(key, run.project_id, run.project_name)]
         after = page.next
         if after is None or len(found) >= limit:
             return RunPage(found, after)
@@ -131,4 +133,9 @@ def overview(request: Request[Any, Any, Any], run_id: RunId) -> Overview:
 def list_projects(request: Request[Any, Any, Any]) -> Projects:
     """The projects that have runs, by name."""
     key = request.state.key
-    return Projects([project for project in store_of(request).projects() if key.reaches(project.name)])
+    return Projects([each for each in store_of(request).projects() if _is_listed(key, each.id, each.name)])
+
+
+def _is_listed(key: ServiceKey, identity: str, project: str) -> bool:
+    """Runs that have not said which project they are of are listed for those who reach all."""
+    return key.projects is None or (identity != UNKNOWN and key.reaches(project))

@@ -64,6 +64,9 @@ UNUSABLE = {
     "very deep": nested(5000),
     "large": {"description": "x" * MOST_BYTES},
     "long list": {"enum": list(range(MOST_ITEMS + 1))},
+    "a draft that is no text": {"$schema": True, "$ref": "#"},
+    "a draft that is a list": {"$schema": ["x"]},
+    "a type that is none": {"type": {"$ref": 1}},
     "no draft that we know, no schema": {"$schema": "urn:mine", "properties": 3},
 }
 SLOW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

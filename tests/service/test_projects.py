@@ -234,6 +234,8 @@ def test_a_literal_unknown_project_is_no_way_in(both: Served) -> None:
     assert send(both, Origin("run-1", "w"), metric_lines(2)).status_code == 200
     key = both.new_key(["write"], ["unknown"])
     assert both.ask("GET", "/api/v1/runs/run-1", key=key).status_code == 404
+    assert both.ask("GET", "/api/v1/runs", key=key).json()["runs"] == []
+    assert both.ask("GET", "/api/v1/projects", key=key).json()["projects"] == []
     assert send(both, Origin("run-1", "w"), metric_lines(1), first=2, key=key).status_code == 403
 
 
