@@ -37,15 +37,13 @@ def earlier_of(placement: Placement, home: Home, run_id: str, project: str) -> E
     Raises:
         InvalidRunStateError: a session of this machine records the run now.
     """
-    journals = placement.journals(run_id)
     if is_open(run_id) or any(place.alive() for place in owners(placement, run_id)):
         raise InvalidRunStateError(
             f"run {run_id} is recorded by another session now; end it first, or give this run another run_id"
         )
-    left = 0
+    left = max((_attempt(place) for place in owners(placement, run_id)), default=0)
     try:
-        left = max((attempt for place in writer_places(journals) if (attempt := _attempt(place))), default=0)
-        if left:
+        if left:  # journals of other ranks wait for the rank that owns the run
             sync_run(placement, run_id)
         run = stored_run(home, run_id, project)
     except (QuarkError, OSError, msgspec.MsgspecError):  # a run starts without its store; the sink tells
