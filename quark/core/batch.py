@@ -16,8 +16,9 @@ class RunMark:
 
     Attributes:
         action: ``start`` (``content`` holds the ProjectRecord as ``project`` and the RunRecord as ``run``), ``resume``
-            (``attempt``), ``join`` (``rank``, ``host``), ``tag`` (``tag``), ``end`` (``status``, ``reason``,
-            ``ended_at``) or ``discard`` (``kind``: an analyzer replaces its earlier records of that kind).
+            (``attempt``), ``join`` (``rank``, ``host``), ``tag`` (``tag``), ``config`` (``values`` of the
+            configuration that were learned after the start, ``step``), ``end`` (``status``, ``reason``, ``ended_at``)
+            or ``discard`` (``kind``: an analyzer replaces its earlier records of that kind).
         time_ns: when, in nanoseconds since 1970 UTC.
         content: what belongs to it, as JSON values.
     """

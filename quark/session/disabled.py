@@ -35,7 +35,7 @@ class DisabledSession(TrainingSession):
 
     disabled = True
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, config: Mapping[str, Any] | None = None) -> None:
         now = format_timestamp(time.time_ns())
         identity = project_id(project)
         self._context = RunContext(
@@ -61,6 +61,7 @@ class DisabledSession(TrainingSession):
         self._reader = None
         self._forked = False
         enter(self)
+        self.config.update(config or {})  # the program may read its settings from here
 
     def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Nothing."""

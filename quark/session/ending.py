@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import CriterionManifest, RunManifest, StepState, TaskManifest, status_of
 from ..delivery import exits
@@ -132,6 +132,18 @@ class Ending(Recorder):
         """What a tracked loop consists of; trackers that are attached from now on see it in their manifest."""
         self._manifest = replace(self._manifest, tasks=tasks, criterion=criterion, workers=workers)
         self._delivery.manifest = self._manifest
+
+    def configured(self, config: dict[str, Any]) -> None:
+        """The configuration has changed; trackers that are attached from now on see it in their manifest."""
+        self._context = replace(self._context, run=replace(self._context.run, config=config))
+        self._manifest = replace(self._manifest, params=config)
+        if not self.disabled:
+            self._delivery.manifest = self._manifest
+
+    @property
+    def current_step(self) -> int | None:
+        """The step of the loop that is under way; None between steps."""
+        return self._stepper.step_now
 
     def begin_step(self, step: int | None, epoch: int | None = None) -> None:
         """A step of a loop begins: ``log`` without a step means this one. None: no step is going on."""
@@ -258,7 +270,7 @@ class Ending(Recorder):
         if self._reason is not None or error is self._told_of:
             return
         self._told_of = error  # a shared run is left by several
-        record_failure(self, error, self._stepper.step_now)
+        record_failure(self, error, self.current_step)
 
     # Ways out of the process
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.reader import RecordFilter
 from ..errors import ClosedError, QuarkError, SchemaValidationError
@@ -21,7 +21,11 @@ from ..producers.reports import (
     report_summary,
 )
 from ..records.artifact import ArtifactRecord
+from .configuration import RunConfig
 from .ending import Ending
+
+if TYPE_CHECKING:
+    from .session import TrainingSession
 
 PROGRESS_EVERY_S = 1.0
 _REFUSED = (SchemaValidationError, TypeError, ClosedError)
@@ -32,6 +36,7 @@ class Reporting(Ending):
 
     _progress: "_Progress | None" = None
     _summary: "Summary | None" = None
+    _config: RunConfig | None = None
 
     def set_progress(
         self, value: float, final_value: float | None = None, *, operation: str = "training", units: str = "steps"
@@ -74,7 +79,7 @@ class Reporting(Ending):
             artifact: an artifact of this run, or its id, instead of a path; complete at once if it is a record.
         """
         if step is None:
-            step = self._stepper.step_now
+            step = self.current_step
         identity = artifact.id if isinstance(artifact, ArtifactRecord) else artifact
         writer = CheckpointWriter(self, None if path is None else os.fspath(path), identity, step)
         if isinstance(artifact, ArtifactRecord):
@@ -102,6 +107,17 @@ class Reporting(Ending):
             report_note(self, text)
         except _REFUSED as error:
             self.refuse(error, what="note")
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration: that of the start, and what is learned later: ``run.config["classes"] = 10``.
+
+        A mapping: assign and ``update``; nothing can be deleted. The values are those that are recorded, so secrets
+        read ``[redacted]``.
+        """
+        if self._config is None:
+            self._config = RunConfig(cast("TrainingSession", self))
+        return self._config
 
     @property
     def summary(self) -> "Summary":

@@ -54,7 +54,7 @@ def begin(
     to be there; the store may not have heard of it yet.
     """
     if setting("QUARK_DISABLE"):
-        return DisabledSession(check_project(project or "disabled"))
+        return DisabledSession(check_project(project or "disabled"), config)
     host = current_run()
     if host is not None and host.shared and run_id in (None, host.run_id):
         return _joined(host, config, tags, trackers)
@@ -176,11 +176,10 @@ def _joined(
     host: TrainingSession, config: Mapping[str, Any] | None, tags: Iterable[str] | None, trackers: Iterable[Any] | str
 ) -> TrainingSession:
     """A run that is shared, with what was to be known of the one that would have been started."""
-    params = redact(check_json(config, "config"))
+    params = check_json(config, "config")
     for tag in check_tags(tags):
         host.add_tag(tag)
-    if params:
-        log_event(host, "hyperparameters", payload=params)
+    host.config.update(params)
     for tracker in check_trackers(trackers):
         host.add_tracker(tracker)
     return host

@@ -1,4 +1,4 @@
-"""What the lifecycle lines of a journal (start, resume, join, tag, end, exit, discard) do to a run's row."""
+"""What the lifecycle lines of a journal (start, resume, join, tag, config, end, exit, discard) do to a run's row."""
 
 import time
 from collections.abc import Callable
@@ -77,6 +77,7 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
     connection.execute("UPDATE runs SET deleted_at = NULL WHERE pk = ?", (run_pk,))
     if not placeholder:
         return
+    config = {**run.config, **_updates(connection, run_pk)}
     identity = project_id(project.name)  # whatever the line says: who could choose it could take over a project
     connection.execute(
         "INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
@@ -92,7 +93,7 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
         " updated_at = greatest(updated_at, ?), schema_version = ?, placeholder = FALSE WHERE pk = ?",
         (
             run.name, identity, run.parent_run_id, run.lineage_root_run_id, run.run_path, run.git_commit,
-            run.strict_mode, _text(run.config), _text(run.environment), parse_timestamp(run.started_at),
+            run.strict_mode, _text(config), _text(run.environment), parse_timestamp(run.started_at),
             parse_timestamp(run.updated_at), run.schema_version, run_pk,
         ),
     )  # fmt: skip
@@ -128,6 +129,34 @@ def _tag(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
         raise TypeError(f"a tag must be a string, got {type(tag).__name__}")
     _add_tag(connection, run_pk, tag)
     connection.execute("UPDATE runs SET updated_at = greatest(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
+
+
+def _config(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    """What was learned of the configuration after the start."""
+    values = body["values"]
+    if not isinstance(values, dict):
+        raise TypeError(f"the values of a configuration must be a JSON object, got {type(values).__name__}")
+    (known,) = connection.execute("SELECT config FROM runs WHERE pk = ?", (run_pk,)).fetchone()
+    merged = {**msgspec.json.decode(known), **values, **_updates(connection, run_pk, line.time)}
+    connection.execute(
+        "UPDATE runs SET config = ?, updated_at = greatest(updated_at, ?) WHERE pk = ?",
+        (_text(merged), line.time, run_pk),
+    )
+
+
+def _updates(connection: Connection, run_pk: int, after: int = -(2**63)) -> dict[str, Any]:
+    """The updates of the configuration that are later than ``after``: journals arrive in any order."""
+    found = connection.execute(
+        "SELECT body FROM records WHERE run_pk = ? AND kind = 'run' AND label = 'config' AND time_ns > ?"
+        " ORDER BY time_ns, pk",
+        (run_pk, after),
+    ).fetchall()
+    made: dict[str, Any] = {}
+    for (text,) in found:
+        body = msgspec.json.decode(text)  # of a line that was refused too
+        values = body.get("values") if isinstance(body, dict) else None
+        made.update(values if isinstance(values, dict) else {})
+    return made
 
 
 def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
@@ -186,7 +215,7 @@ def _text(value: Any) -> str:
 
 
 _ACTIONS: dict[str, Action] = {
-    "start": _start, "resume": _resume, "tag": _tag, "end": _end, "exit": _exit,
+    "start": _start, "resume": _resume, "tag": _tag, "config": _config, "end": _end, "exit": _exit,
     "discard": _discard,
 }  # fmt: skip
 """``join`` says nothing of the run itself; its line is kept among the records like all of these."""

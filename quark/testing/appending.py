@@ -129,6 +129,23 @@ class AppendContract(OpenedStore):
         store.append(batch_of([run_line("tag", {"tag": tag}) for tag in ("b", "a_%", "b")]))
         assert store.run(RUN).tags == ("b", "a_%")
 
+    def test_the_configuration_grows(self, store: WritableStore) -> None:
+        """What is learned later is configuration: it replaces what its name held, and runs are found by it."""
+        store.append(batch_of([run_line("config", {"values": {"lr": 0.2, "net": {"depth": 3}}, "step": 5})]))
+        assert store.run(RUN).config == {"lr": 0.2, "net": {"depth": 3}}
+        found = (store.runs(config={"net.depth": 3}), store.runs(config={"lr": 0.1}))
+        assert [[run.id for run in page.items] for page in found] == [[RUN], []]
+
+    def test_the_latest_update_of_the_configuration_stays(self, store: WritableStore) -> None:
+        """Journals arrive in any order; a run's start, too, may come last."""
+        late = Origin("run-late", "w")
+        updates = [run_line("config", {"values": {"lr": value}}) for value in (3, 2)]
+        updates[1].time -= 1
+        store.append(make_batch(Origin("run-late", "v"), updates))
+        assert store.run("run-late").config == {"lr": 3}
+        store.append(make_batch(late, [start_line(late, name="late")]))
+        assert (store.run("run-late").name, store.run("run-late").config) == ("late", {"lr": 3})
+
     def test_a_join_changes_nothing(self, store: WritableStore) -> None:
         """Another rank that joins is no change of the run."""
         before = store.run(RUN)
@@ -154,8 +171,10 @@ class AppendContract(OpenedStore):
     def test_a_lifecycle_line_that_cannot_be_applied(self, store: WritableStore) -> None:
         """A broken lifecycle line is put aside; what stands beside it is stored."""
         broken = [run_line("end", {}), run_line("tag", {"tag": 3}), run_line("end", {"status": "great"}),
-                  run_line("discard", {"kind": "metric"}), run_line("unheard_of", {"x": 1})]  # fmt: skip
-        batch = batch_of([*broken, event_line("e")])
-        assert store.append(batch) == 7
-        assert (len(batch.rejected), store.run(RUN).status) == (4, "running")
+                  run_line("discard", {"kind": "metric"}), run_line("config", {"values": 3}),
+                  run_line("config", []), run_line("unheard_of", {"x": 1})]  # type: ignore[arg-type]  # fmt: skip
+        batch = batch_of([*broken, run_line("config", {"values": {"a": 1}}), event_line("e")])
+        assert store.append(batch) == 10
+        assert (len(batch.rejected), store.run(RUN).status) == (6, "running")
+        assert store.run(RUN).config == {"lr": 0.1, "a": 1}
         assert len(list(store.records(RUN, "event"))) == 1

@@ -181,7 +181,7 @@ def test_a_run_that_the_job_starts_joins_that_of_the_callback(tmp_path):
     good, bad = app(tmp_path, body, "-m", "lr=1,0", code=1)
     assert (good.status, good.all) == ("completed", {"loss": [1.0], "objective": [7.0]})
     assert {"swept", "mine"} <= set(good.tags)
-    assert [event.payload for event in good.event_list if event.event_type == "hyperparameters"] == [{"depth": 3}]
+    assert good.config["depth"] == 3
     assert bad.status == "failed"
     assert [event.event_type for event in bad.event_list].count("runtime_error") == 1
 

@@ -21,7 +21,7 @@ def test_a_start_inside_of_a_shared_run_joins_it(tmp_path):
     with quark.open(tmp_path) as store:
         (view,) = store.runs()
         assert (view.tags, view.status, view.project) == (("a", "b"), "completed", "host")
-        assert view.events("hyperparameters")[0].payload == {"lr": 1, "token": "[redacted]"}
+        assert view.config == {"lr": 1, "token": "[redacted]"}
     assert told.batches
 
 

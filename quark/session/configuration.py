@@ -1,0 +1,82 @@
+"""The configuration of a run as it grows: what is learned of it after the start is configuration too."""
+
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import QuarkError
+from ..producers.events import log_event
+from ..records.grammar import check_json
+from ..redaction import redact
+
+if TYPE_CHECKING:
+    from .session import TrainingSession
+
+UPDATED = "config_updated"
+"""The event of an update: ``values`` holds what is new, ``previous`` what these names held before."""
+
+
+class RunConfig(MutableMapping[str, Any]):
+    """The configuration of a run, as this process knows it; what is set is recorded at once."""
+
+    __module__ = "quark"
+
+    def __init__(self, session: "TrainingSession") -> None:
+        self._session = session
+        self._lock = threading.Lock()
+
+    def update(self, *given: Any, **named: Any) -> None:
+        """Set several values with one record; a value that is refused leaves its neighbours alone.
+
+        As with a dictionary, a nested mapping replaces what its name held before. Values that do not change anything
+        are not recorded again.
+        """
+        session = self._session
+        values: dict[str, Any] = {}
+        try:
+            for name, value in dict(*given, **named).items():
+                try:
+                    values |= redact(check_json({name: value}, "config"))
+                except (QuarkError, TypeError, ValueError) as error:
+                    session.refuse(error, what="config")
+            with self._lock:
+                self._record(values)
+        except Exception as error:  # noqa: BLE001  a mapping of any make may raise anything, which is not the training's fault
+            session.refuse(error, what="config")
+
+    def _record(self, values: Mapping[str, Any]) -> None:
+        session, known = self._session, self._values
+        news = {name: value for name, value in values.items() if name not in known or _differs(known[name], value)}
+        if not news:
+            return
+        step = session.current_step
+        session.lifecycle("config", {"values": news, "step": step})
+        session.configured({**known, **news})
+        previous = {name: known[name] for name in news if name in known}
+        log_event(session, UPDATED, step=step, payload={"values": news, "previous": previous})
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return self._session.context.run.config
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"the configuration of a run cannot shrink; set {name!r} to None instead")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"RunConfig({self._values!r})"
+
+
+def _differs(before: Any, now: Any) -> bool:
+    return type(before) is not type(now) or before != now
