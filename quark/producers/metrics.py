@@ -15,6 +15,7 @@ from ..errors import ClosedError, SchemaValidationError
 from ..records.base import Origin, parse_timestamp
 from ..records.event import EventRecord
 from ..records.grammar import check_json, check_key, check_position, clean_text, shown, to_float
+from ..records.limits import check_annotations
 from ..records.line import WIDE, Line, encode, metric_record
 from ..records.metric import MetricRecord
 from ..redaction import redact, redact_text
@@ -111,6 +112,8 @@ class MetricsLogger(Attachment):
             extra = check_json(metadata, "metadata") or None
             extra = redact(extra) if extra else None
             text = None if description is None else redact_text(clean_text(str(description)))
+            if extra is not None or text is not None:
+                check_annotations(text, extra)
             if is_on_device(value):
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
                 return None  # type: ignore[return-value]  # there is no value to return before the device has made it

@@ -12,16 +12,22 @@ from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError
 from ..records.base import Origin
 from ..records.grammar import check_key
+from ..records.limits import check_annotations, check_size, check_sizes
 from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
 from ..records.validation import validate_record
 from ..storage.append import RefusedLineError
 from .bodies import read_body, unpacked
+from .costs import decoded_bytes
 from .parameters import Number, RunId, WriterId
 from .problems import ProblemError
 from .runs import reach_of, store_of
 
 _LIMIT = 2**63
 _FAULTS = (ValueError, TypeError, msgspec.MsgspecError, RecursionError)
+
+
+MOST_ACTIONS = 1000
+"""Lines of the kind run, such as starts and tags, in one batch: each is some statements of its own."""
 
 
 class Taken(msgspec.Struct):
@@ -62,6 +68,7 @@ def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     state = request.app.state
     encoding = request.headers.get("content-encoding", "identity")
     batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
+    _take_room(request, batch)
     batch._lines = lines = checked_lines(batch)
     store = store_of(request)
     if not lines:
@@ -99,6 +106,27 @@ def _position(request: Request[Any, Any, Any], store: Any, run_id: str, writer_i
     return 0 if row is None else store.position(row.id, writer_id)
 
 
+def _take_room(request: Request[Any, Any, Any], batch: RecordBatch) -> None:
+    """Take the memory that a batch needs when it is decoded, which may be fifty times its size.
+
+    Raises:
+        ProblemError: 413 too much for one batch, 422 a record is too large, 503 no room for it now.
+    """
+    try:
+        check_sizes(batch.data)
+    except SchemaValidationError:
+        raise _fault_of(batch) from None
+    size, limit = decoded_bytes(batch.data), request.app.state.config.max_memory // 4
+    is_single = batch.data.find(b"\n") in (-1, len(batch.data) - 1)
+    if size > limit and is_single:
+        size = limit  # its separators stand in strings, or its size would have been refused
+    elif size > limit:
+        raise ProblemError(
+            413, f"the batch takes {size} bytes when decoded, of {limit}; send less at once", limit=limit
+        )
+    request.app.state.room.take(request.scope, size)
+
+
 def checked_lines(batch: RecordBatch) -> list[Line]:
     """The decoded lines of a batch, each held against the class of its kind.
 
@@ -109,10 +137,14 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
     try:
         lines = decode_lines(batch.data)
         least = batch.first
+        actions = 0
         for line in lines:
             least = _check(line, batch, least)
+            actions += line.kind == "run"
     except _FAULTS:
         raise _fault_of(batch) from None
+    if actions > MOST_ACTIONS:
+        raise ProblemError(413, f"the batch has {actions} lines of the kind run, of {MOST_ACTIONS}; send less at once")
     _check_stop(batch, lines)
     return lines
 
@@ -122,6 +154,7 @@ def _fault_of(batch: RecordBatch) -> ProblemError:
     least = batch.first
     for index, raw in _numbered(batch.data):
         try:
+            check_size(raw)
             least = _check(decode_line(raw), batch, least)
         except _FAULTS as error:
             return ProblemError(422, f"line {index}: {error}", index=index)
@@ -145,6 +178,8 @@ def _check(line: Line, batch: RecordBatch, least: int) -> int:
         if line.metric_key is None or line.value is None:
             raise SchemaValidationError("a metric line has metric_key and value")
         _check_metric_key(line.metric_key)
+        if line.metadata is not None or line.description is not None:
+            check_annotations(line.description, line.metadata)
     elif line.kind == WIDE:
         if not line.values:
             raise SchemaValidationError("a wide line has values by metric key")

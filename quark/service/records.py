@@ -13,6 +13,7 @@ from ..records.base import Record
 from ..storage.samples import Place
 from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
+from .room import page_budget
 from .runs import found_run, json_object
 
 PLACE = ("attempts", "ranks", "sequences", "timestamps")
@@ -66,7 +67,8 @@ def read_records(
 ) -> RecordPage:  # fmt: skip
     """A page of the records of a kind, in the order of arrival; bounds are inclusive.
 
-    ``where`` is a JSON object of a kind's own fields; a list as value means any of them.
+    ``where`` is a JSON object of a kind's own fields; a list as value means any of them. A page holds about 2 MiB at
+    most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
     store, row = found_run(request, run_id)
     fields = json_object(where, "where")
@@ -75,7 +77,7 @@ def read_records(
         step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
         where=chosen, after=_cursor(kind, after),
     )  # fmt: skip
-    found, cursor = store.records_page(row.id, kind, wanted, limit)
+    found, cursor = store.records_page(row.id, kind, wanted, limit, budget=page_budget(request))
     return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
 
 

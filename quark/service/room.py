@@ -3,7 +3,12 @@
 import threading
 from typing import Any
 
+from ..storage.budget import PageBudget
+from .costs import decoded_text
 from .problems import ProblemError
+
+PAGE_BYTES = 2 << 20
+"""JSON text of the runs or records on one page: it ends there, and ``next`` leads on."""
 
 
 class Room:
@@ -34,3 +39,9 @@ class Room:
         """The request has ended."""
         with self._lock:
             self.free += self._taken.pop(id(scope), 0)
+
+
+def page_budget(request: Any) -> PageBudget:
+    """What one answer may hold; what it becomes when it is decoded is taken from the room of all requests."""
+    room, scope = request.app.state.room, request.scope
+    return PageBudget(PAGE_BYTES, lambda text: room.take(scope, decoded_text(text)))

@@ -8,13 +8,15 @@ from litestar import Request, get
 
 from ..records.run import ProjectRecord, RunRecord
 from ..storage.belonging import Reach, RunRow
-from ..storage.lifecycle import UNKNOWN
-from .keys import ServiceKey
 from .parameters import Limit, RunId, Sort, Text
 from .problems import ProblemError, not_there
+from .room import page_budget
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
+
+_KEY_BYTES = 500
+"""A key with its last point, as objects and in the answer."""
 
 
 class RunPage(msgspec.Struct):
@@ -99,26 +101,23 @@ def list_runs(
     config: Text = None, started_after: Text = None, started_before: Text = None, sort: Sort = "-started_at",
     limit: Limit = 100, after: Text = None,
 ) -> RunPage:  # fmt: skip
-    """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive."""
-    key = request.state.key
-    wanted = json_object(config, "config") or None
-    found: list[RunRecord] = []
-    while True:
-        page = store_of(request).runs(
-            project=project, status=status, tag=tag, name=name, config=wanted, started_after=started_after,
-            started_before=started_before, sort=sort, limit=limit - len(found), after=after,
-        )  # fmt: skip
-        found += [run for run in page.items if _is_listed(key, run.project_id, run.project_name)]
-        after = page.next
-        if after is None or len(found) >= limit:
-            return RunPage(found, after)
+    """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive.
+
+    A page holds about 2 MiB at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
+    """
+    page = store_of(request).runs(
+        project=project, status=status, tag=tag, name=name, config=json_object(config, "config") or None,
+        started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
+        projects_only=request.state.key.projects, budget=page_budget(request),
+    )  # fmt: skip
+    return RunPage(list(page.items), page.next)
 
 
 @get("/api/v1/runs/{run_id:str}", opt={"scope": "read"}, sync_to_thread=True)
 def read_run(request: Request[Any, Any, Any], run_id: RunId) -> RunRecord:
     """One run."""
     store, row = found_run(request, run_id)
-    return store.run(row.id)
+    return store.run(row.id, budget=page_budget(request))
 
 
 @get("/api/v1/runs/{run_id:str}/overview", opt={"scope": "read"}, sync_to_thread=True)
@@ -126,16 +125,12 @@ def overview(request: Request[Any, Any, Any], run_id: RunId) -> Overview:
     """What the run holds, in one answer."""
     store, row = found_run(request, run_id)
     writers = [Writer(origin.writer_id, origin.rank, origin.attempt, mark) for origin, mark in store.writers(row.id)]
-    return Overview(store.keys(row.id), store.latest(row.id), store.count(row.id), writers)
+    keys = store.keys(row.id)
+    request.app.state.room.take(request.scope, _KEY_BYTES * (len(keys) + len(writers)))
+    return Overview(keys, store.latest(row.id), store.count(row.id), writers)
 
 
 @get("/api/v1/projects", opt={"scope": "read"}, sync_to_thread=True)
 def list_projects(request: Request[Any, Any, Any]) -> Projects:
     """The projects that have runs, by name."""
-    key = request.state.key
-    return Projects([each for each in store_of(request).projects() if _is_listed(key, each.id, each.name)])
-
-
-def _is_listed(key: ServiceKey, identity: str, project: str) -> bool:
-    """Runs that have not said which project they are of are listed for those who reach all."""
-    return key.projects is None or (identity != UNKNOWN and key.reaches(project))
+    return Projects(store_of(request).projects(request.state.key.projects))

@@ -17,6 +17,7 @@ from ..records.artifact import ARTIFACT_STORAGE_LAYOUT
 from ..records.base import Document, Record, body_names, format_timestamp, parse_timestamp
 from ..records.grammar import check_json, check_key, shown
 from ..records.identifiers import check_id
+from ..records.limits import check_size
 from ..records.line import Line, build, encode, line_of
 from ..records.run import RunRecord, project_id
 from ..redaction import redact, redact_fields
@@ -116,12 +117,12 @@ def _plain(value: Any) -> Any:
 
 
 def _draft(record: Record, wanted: int | None) -> Draft:
-    return wanted, lambda number: line_of(record, number)
+    return wanted, lambda number: check_size(line_of(record, number))
 
 
 def _mark(action: str, content: Mapping[str, Any]) -> Draft:
     body = msgspec.Raw(encode(content))
-    return None, lambda number: encode(Line("run", number, time.time_ns(), label=action, body=body))
+    return None, lambda number: check_size(encode(Line("run", number, time.time_ns(), label=action, body=body)))
 
 
 def filter_of(cls: type[Record], filters: Mapping[str, Any]) -> RecordFilter:

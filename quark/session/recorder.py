@@ -14,6 +14,7 @@ from ..errors import ClosedError
 from ..producers.device import DeviceValues
 from ..producers.metrics import log_values
 from ..records.base import Record, parse_timestamp
+from ..records.limits import check_size
 from ..records.line import Line, body_of, build, encode
 from ..records.run import RunContext
 from ..redaction import redact_fields
@@ -61,7 +62,7 @@ class Recorder:
         """Journal a record of ``cls`` with its own ``fields`` and return it, frozen.
 
         Raises:
-            SchemaValidationError: a field is missing, of a wrong type or out of its range.
+            SchemaValidationError: a field is missing, of a wrong type or out of its range, or the record is too large.
             ClosedError: the run has ended.
         """
         now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
@@ -70,8 +71,9 @@ class Recorder:
         record = build(cls, self._origin, 0, now, given)
         label = getattr(record, cls.label_field) if cls.label_field else None
         body = msgspec.Raw(body_of(record))
+        what = f"the {cls.kind} record"
         number = self.journal.append(
-            lambda n: encode(Line(cls.kind, n, now, step, epoch, label=label, body=body)) + b"\n"
+            lambda n: check_size(encode(Line(cls.kind, n, now, step, epoch, label=label, body=body)), what) + b"\n"
         )
         object.__setattr__(record, "sequence", number)
         self.alerts += cls.kind == "alert"
@@ -82,7 +84,7 @@ class Recorder:
         """Journal a step of the run's own life; stores apply it to the run."""
         now = time.time_ns()
         raw = msgspec.Raw(encode(body))
-        self.journal.append(lambda n: encode(Line("run", n, now, label=action, body=raw)) + b"\n")
+        self.journal.append(lambda n: check_size(encode(Line("run", n, now, label=action, body=raw))) + b"\n")
 
     def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Journal many metrics of one step as one wide record."""

@@ -19,6 +19,8 @@ from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
 from ..records.grammar import check_json
 from ..records.identifiers import check_id
+from ..records.limits import MAX_RECORD_BYTES, check_size
+from ..records.line import encode
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from ..redaction import redact
 from ..settings import setting
@@ -38,6 +40,9 @@ from .leftovers import Leftovers
 from .lineage import remember_root, root_of
 from .placement import Placement, chosen_placement, resolve_storage_dir, writable
 from .session import TrainingSession
+
+START_BYTES = 64 << 10
+"""What a run's first line may hold beside its config and environment: names, tags, paths."""
 
 _started: Counter[str] = Counter()
 
@@ -122,14 +127,15 @@ def _begun(
     given: "_Given", run_id: str, job: Job, wanted: Placement, storage_dir: object, *, root: str | None,
     attempt: int = 1,
 ) -> TrainingSession:  # fmt: skip
+    config, environment = redact(given.config), capture_environment()
+    check_size(encode((config, environment)), "the config with its environment", MAX_RECORD_BYTES - START_BYTES)
     placement = writable(wanted, run_id)
-    environment = capture_environment()
     now = format_timestamp(time.time_ns())
     run = RunRecord(
         id=run_id, name=given.name, project_id=project_id(given.project), project_name=given.project,
         status="running", parent_run_id=given.parent_run_id, lineage_root_run_id=root or run_id,
         run_path=str(placement.run_path(run_id)), git_commit=(environment["git"] or {}).get("commit"),
-        strict_mode=given.strict, tags=given.tags, config=redact(given.config), environment=environment,
+        strict_mode=given.strict, tags=given.tags, config=config, environment=environment,
         started_at=now, updated_at=now,
     )  # fmt: skip
     home = home_of(placement, storage_dir)

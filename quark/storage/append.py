@@ -117,7 +117,7 @@ class Appender:
             lines = batch.lines()
             if mark > batch.first:
                 lines = [line for line in lines if line.sequence >= mark]
-            _store(connection, work, writer_pk, batch, mark, lines)
+            _store(connection, work, writer_pk, batch, mark, lines, strict=strict)
             if strict and work.rejected:
                 raise min((RefusedLineError(*refused) for refused in work.rejected), key=lambda error: error.sequence)
             connection.execute(
@@ -165,8 +165,9 @@ class Appender:
 
 
 def _store(
-    connection: Connection, work: Appended, writer_pk: int, batch: RecordBatch, first: int, lines: list[Line]
-) -> None:
+    connection: Connection, work: Appended, writer_pk: int, batch: RecordBatch, first: int, lines: list[Line], *,
+    strict: bool,
+) -> None:  # fmt: skip
     rejected = work.rejected
     metrics = [line for line in lines if line.kind in _METRIC_KINDS]
     if metrics:
@@ -189,6 +190,8 @@ def _store(
             _insert_rows(connection, rows)  # before it is applied: a discard takes only what came earlier
             rows = []
             _apply(connection, work, batch.origin, line)
+            if strict and rejected:
+                return
     _insert_rows(connection, rows)
 
 

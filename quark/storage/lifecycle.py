@@ -19,6 +19,7 @@ LOST = "lost"
 UNKNOWN = "unknown"
 """Id and name of the project of runs that have not said which project they are of. No name gives this id."""
 
+MAX_TAGS = 1000
 SERIES_KINDS = ("metric", "metrics")
 
 Action = Callable[[Connection, int, Origin, Line, dict[str, Any]], None]
@@ -202,6 +203,9 @@ def _set_state(
 
 
 def _add_tag(connection: Connection, run_pk: int, tag: str) -> None:
+    (held,) = connection.execute("SELECT count(*) FROM run_tags WHERE run_pk = ?", (run_pk,)).fetchone()
+    if held >= MAX_TAGS:
+        raise ValueError(f"a run has {MAX_TAGS} tags at most")
     connection.execute(
         "INSERT INTO run_tags (run_pk, position, tag)"
         " SELECT ?, (SELECT count(*) FROM run_tags WHERE run_pk = ?), ?"

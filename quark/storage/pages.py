@@ -7,6 +7,7 @@ from ..core.reader import Body, RecordFilter
 from ..errors import SchemaValidationError
 from ..records.base import KINDS, Record
 from .arrays import run_number
+from .budget import PageBudget
 from .database import Database
 from .ids import no_run, public_id
 from .rows import read_rows
@@ -17,7 +18,7 @@ BODIES = 5000
 
 
 def pages(
-    database: Database, run_id: str, kind: str, wanted: RecordFilter, limit: int
+    database: Database, run_id: str, kind: str, wanted: RecordFilter, limit: int, budget: PageBudget | None = None
 ) -> Iterator[tuple[list[Record], int | None]]:
     """Pages of ``limit`` records, each with the cursor behind it; the last one has None.
 
@@ -26,8 +27,8 @@ def pages(
     """
     run_pk = _run_that_has(database, run_id, kind)
     if kind == "metric":
-        return _metric_pages(database, SampleReader(public_id(run_id), run_pk, wanted), limit)
-    return _row_pages(database, public_id(run_id), run_pk, kind, wanted, limit)
+        return _metric_pages(database, SampleReader(public_id(run_id), run_pk, wanted, budget), limit)
+    return _row_pages(database, public_id(run_id), run_pk, kind, wanted, limit, budget)
 
 
 def bodies(database: Database, run_id: str, kind: str) -> Iterator[Body]:
@@ -67,11 +68,17 @@ def _bodies(database: Database, run_pk: int, kind: str) -> Iterator[Body]:
 
 
 def _row_pages(
-    database: Database, run_id: str, run_pk: int, kind: str, wanted: RecordFilter, limit: int
+    database: Database,
+    run_id: str,
+    run_pk: int,
+    kind: str,
+    wanted: RecordFilter,
+    limit: int,
+    budget: PageBudget | None,
 ) -> Iterator[tuple[list[Record], int | None]]:
     while True:
         with database.reading() as connection:
-            found, cursor = read_rows(connection, run_id, run_pk, kind, wanted, limit)
+            found, cursor = read_rows(connection, run_id, run_pk, kind, wanted, limit, budget)
         yield found, cursor
         if cursor is None:
             return

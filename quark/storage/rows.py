@@ -12,6 +12,7 @@ from ..records import analysis, artifact, batch, event, layer, telemetry  # noqa
 from ..records.base import KINDS, Origin, Record, body_names
 from ..records.line import record_of_body
 from .bodies import BODIES
+from .budget import PageBudget, bytes_of, groups
 from .schema import records, writers
 
 logger = logging.getLogger("quark")
@@ -21,8 +22,9 @@ ENVELOPE = ("id", "sequence", "writer_id", "rank", "attempt")
 
 
 def read_rows(
-    connection: sa.Connection, run_id: str, run_pk: int, kind: str, wanted: RecordFilter, limit: int
-) -> tuple[list[Record], int | None]:
+    connection: sa.Connection, run_id: str, run_pk: int, kind: str, wanted: RecordFilter, limit: int,
+    budget: PageBudget | None = None,
+) -> tuple[list[Record], int | None]:  # fmt: skip
     """The first ``limit`` records behind the filter's cursor, and the cursor behind them; None if there are no more."""
     query = (
         sa.select(
@@ -32,14 +34,20 @@ def read_rows(
         .join(writers, writers.c.pk == records.c.writer_pk)
         .where(records.c.run_pk == run_pk, records.c.kind == kind)
         .order_by(records.c.pk)
-        .limit(limit + 1)
     )  # fmt: skip
     if wanted.after is not None:
         query = query.where(records.c.pk > wanted.after)
     query = _bounded(query, wanted)
     for name, value in wanted.where.items():
         query = query.where(_condition(BODIES[connection.dialect.name], kind, name, value))
-    rows = connection.execute(query).all()
+    if budget is not None:
+        sizes = query.with_only_columns(records.c.pk, bytes_of(connection, records.c.body).label("size"))
+        first = next(groups(connection.execute(sizes.limit(limit)), budget.size), [])
+        limit = max(len(first), 1)
+    rows = connection.execute(query.limit(limit + 1)).all()
+    if budget is not None:
+        for row in rows[:limit]:
+            budget.take(row.body)
     found = [record for row in rows[:limit] if (record := _record(run_id, kind, row)) is not None]
     return found, rows[limit - 1].pk if len(rows) > limit else None
 

@@ -1,7 +1,7 @@
 """Answers questions about runs and projects: one of them, or page after page of those that match."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,9 @@ from ..records.base import format_timestamp, parse_timestamp
 from ..records.grammar import check_index, one_of
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord
+from .budget import PageBudget, bytes_of, groups
 from .ids import no_run, public_id
+from .lifecycle import UNKNOWN
 from .schema import projects, run_tags, runs
 
 _SORTS: dict[str, Any] = {
@@ -30,14 +32,16 @@ SORT_FIELDS = tuple(_SORTS)
 _PAGE = 200
 _MISSING = object()
 
-_everything = (
-    sa.select(runs, projects.c.name.label("project_name"))
-    .join(projects, projects.c.id == runs.c.project_id)
-    .where(runs.c.deleted_at.is_(None))
+_shown = sa.and_(projects.c.id == runs.c.project_id, runs.c.deleted_at.is_(None))
+_everything = sa.select(runs, projects.c.name.label("project_name")).where(_shown)
+_tag_bytes = (
+    sa.select(sa.func.coalesce(sa.func.sum(sa.func.length(run_tags.c.tag)), 0))
+    .where(run_tags.c.run_pk == runs.c.pk)
+    .scalar_subquery()
 )
 
 
-def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
+def read_run(connection: sa.Connection, run_id: str, budget: PageBudget | None = None) -> RunRecord:
     """The run.
 
     Raises:
@@ -46,14 +50,17 @@ def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
     row = connection.execute(_everything.where(runs.c.id == run_id)).one_or_none()
     if row is None:
         raise no_run(run_id)
+    _pay(budget, row)
     return _records(connection, [row])[0]
 
 
-def read_projects(connection: sa.Connection) -> list[ProjectRecord]:
-    """All projects that have runs, by name."""
+def read_projects(connection: sa.Connection, only: Collection[str] | None = None) -> list[ProjectRecord]:
+    """All projects that have runs, or those of them with these names, by name."""
     query = sa.select(projects).where(
         sa.exists().where(runs.c.project_id == projects.c.id, runs.c.deleted_at.is_(None))
     )
+    if only is not None:
+        query = query.where(projects.c.name.in_(only), projects.c.id != UNKNOWN)
     return [
         ProjectRecord(
             id=row.id, name=row.name, root_path=row.root_path, created_at=format_timestamp(row.created_at),
@@ -66,9 +73,9 @@ def read_projects(connection: sa.Connection) -> list[ProjectRecord]:
 def read_runs(
     connection: sa.Connection, *, project: str | None, status: str | None, tag: str | None, name: str | None,
     config: Mapping[str, Any] | None, started_after: str | None, started_before: str | None, sort: str,
-    limit: int | None, after: str | None,
+    limit: int | None, after: str | None, projects_only: Collection[str] | None, budget: PageBudget | None,
 ) -> Page:  # fmt: skip
-    """A page of the runs that match everything given; see ``RecordReader.runs``.
+    """A page of the runs that match everything given; see ``SqlStore.runs``.
 
     Raises:
         SchemaValidationError: a status, sort field, limit, time or cursor that cannot be used.
@@ -82,6 +89,8 @@ def read_runs(
     query = _everything
     if project is not None:
         query = query.where(projects.c.name == project)
+    if projects_only is not None:
+        query = query.where(projects.c.name.in_(projects_only), projects.c.id != UNKNOWN)
     if status is not None:
         query = query.where(runs.c.status == one_of(status, RUN_STATUSES, "status"))
     if tag is not None:
@@ -92,35 +101,75 @@ def read_runs(
         query = query.where(runs.c.started_at >= parse_timestamp(started_after))
     if started_before is not None:
         query = query.where(runs.c.started_at <= parse_timestamp(started_before))
-    return _page(connection, query, field, descending, dict(config or {}), limit, after)
+    page = _Page(connection, query, field, descending, dict(config or {}), budget)
+    return page.read(limit, None if after is None else _place(after, field, descending))
 
 
-def _page(
-    connection: sa.Connection, query: Any, field: str, descending: bool, config: dict[str, Any], limit: int | None,
-    after: str | None,
-) -> Page:  # fmt: skip
-    """Pages of the query until ``limit`` runs also match ``config``, whose values only Python can compare."""
-    column = _SORTS[field]
-    order = (sa.desc, sa.asc)[not descending]
-    query = query.add_columns(column.label("sort_value")).order_by(order(column), order(runs.c.pk))
-    place = None if after is None else _place(after, field, descending)
-    found: list[Any] = []
-    while limit is None or len(found) <= limit:
-        here = query.limit(_PAGE)
+class _Page:
+    """Reads runs in an order, until so many also match ``config``, whose values only Python can compare."""
+
+    def __init__(
+        self, connection: sa.Connection, query: Any, field: str, descending: bool, config: dict[str, Any],
+        budget: PageBudget | None,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._query = query
+        self._field = field
+        self._descending = descending
+        self._config = config
+        self._budget = budget
+
+    def read(self, limit: int | None, place: tuple[Any, int] | None) -> Page:
+        """The runs behind ``place``, and the cursor behind them."""
+        found: list[Any] = []
+        cursor, last = None, None
+        left = 0 if self._budget is None else self._budget.size
+        for key, row in self._matching(_PAGE if self._config or limit is None else min(_PAGE, limit + 1), place):
+            if len(found) == limit or (found and self._budget is not None and key.size > left):
+                cursor = None if last is None else _cursor(self._field, self._descending, last.sort_value, last.pk)
+                break
+            _pay(self._budget, row)
+            left -= key.size
+            last = key
+            found.append(row)
+        return Page(tuple(_records(self._connection, found)), cursor)
+
+    def _matching(self, batch: int, place: tuple[Any, int] | None) -> Iterator[tuple[Any, Any]]:
+        """Order and size of each run that matches, with its row: only so many rows are held as the budget allows."""
+        while True:
+            keys = self._keys(batch, place)
+            for group in groups(keys, None if self._budget is None else self._budget.size):
+                query = self._query.where(runs.c.pk.in_([key.pk for key in group]))
+                rows = {row.pk: row for row in self._connection.execute(query)}
+                for key in group:
+                    row = rows.get(key.pk)
+                    if row is not None and (not self._config or _matches(row.config, self._config)):
+                        yield key, row
+            if len(keys) < batch:
+                return
+            place = (keys[-1].sort_value, keys[-1].pk)
+
+    def _keys(self, batch: int, place: tuple[Any, int] | None) -> Sequence[Any]:
+        column = _SORTS[self._field]
+        order = sa.desc if self._descending else sa.asc
+        size = (
+            sum((bytes_of(self._connection, text) for text in (runs.c.config, runs.c.environment)), _tag_bytes)
+            if self._budget
+            else sa.literal(0)
+        )
+        query = self._query.with_only_columns(runs.c.pk, column.label("sort_value"), size.label("size"))
         if place is not None:
             pair = sa.tuple_(column, runs.c.pk)
             bound = sa.tuple_(sa.literal(place[0], column.type), sa.literal(place[1], sa.BigInteger))
-            here = here.where(pair < bound if descending else pair > bound)
-        rows = connection.execute(here).all()
-        found += [row for row in rows if not config or _matches(row.config, config)]
-        if len(rows) < _PAGE:
-            break
-        place = (rows[-1].sort_value, rows[-1].pk)
-    more = limit is not None and len(found) > limit
-    found = found[:limit]
-    last = found[-1] if found else None
-    cursor = _cursor(field, descending, last.sort_value, last.pk) if more and last is not None else None
-    return Page(tuple(_records(connection, found)), cursor)
+            query = query.where(pair < bound if self._descending else pair > bound)
+        return self._connection.execute(query.order_by(order(column), order(runs.c.pk)).limit(batch)).all()
+
+
+def _pay(budget: PageBudget | None, row: Any) -> None:
+    """Count what decoding a run will take, before it is done."""
+    if budget is not None:
+        budget.take(row.config)
+        budget.take(row.environment)
 
 
 def _cursor(field: str, descending: bool, value: Any, pk: int) -> str:

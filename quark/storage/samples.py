@@ -13,6 +13,7 @@ from ..errors import SchemaValidationError
 from ..records.base import Origin
 from ..records.line import metric_record
 from ..records.metric import MetricRecord
+from .budget import PageBudget, bytes_of
 from .chunk import Extra, columns_of
 from .points import POINT, unpack_fragments
 from .schema import chunk_data, chunks, fragments, series, writers
@@ -53,13 +54,14 @@ class SampleReader:
         SchemaValidationError: the filter names a field that metrics cannot be filtered by.
     """
 
-    def __init__(self, run_id: str, run_pk: int, wanted: RecordFilter) -> None:
+    def __init__(self, run_id: str, run_pk: int, wanted: RecordFilter, budget: PageBudget | None = None) -> None:
         for name in wanted.where:
             if name not in FIELDS:
                 raise SchemaValidationError(f"metrics cannot be filtered by {name!r}; use one of {', '.join(FIELDS)}")
         self._run_id = run_id
         self._run_pk = run_pk
         self._wanted = wanted
+        self._budget = budget
         start = Place.of(wanted.after) if wanted.after is not None else Place(0, -1, 0)
         self._after = start
         self._window = WINDOWS[0]
@@ -72,6 +74,8 @@ class SampleReader:
             start = self._first_stored(connection, writer, max(first, 0))
             if start is None:
                 continue
+            while self._window > 1 and self._is_too_much(connection, writer, start, start + self._window):
+                self._window //= 2
             stop = start + self._window
             self._window = min(self._window * 2, WINDOWS[1])
             points, extras = self._stored(connection, writer, start, stop, keys)
@@ -83,6 +87,20 @@ class SampleReader:
             self._after = Place(writer, stop - 1, (1 << _SERIES_BITS) - 1)
             return list(_records(points, keys, extras, origin, writer))
         return None
+
+    def _is_too_much(self, connection: sa.Connection, writer: int, start: int, stop: int) -> bool:
+        """Whether descriptions and metadata within a window pass the budget."""
+        if self._budget is None:
+            return False
+        query = sa.select(sa.func.sum(bytes_of(connection, fragments.c.extras)))
+        return (connection.execute(query.where(*self._within(writer, start, stop))).scalar() or 0) > self._budget.size
+
+    def _within(self, writer: int, start: int, stop: int) -> tuple[Any, ...]:
+        """The fragments of a writer with numbers in [start, stop)."""
+        return (
+            fragments.c.run_pk == self._run_pk, fragments.c.writer_pk == writer, fragments.c.first_sequence < stop,
+            fragments.c.last_sequence >= start,
+        )  # fmt: skip
 
     def _writers(self, connection: sa.Connection) -> Iterator[tuple[Origin, int]]:
         query = sa.select(writers).where(writers.c.run_pk == self._run_pk, writers.c.pk >= self._after.writer)
@@ -123,18 +141,20 @@ class SampleReader:
     ) -> tuple[np.ndarray, dict[tuple[int, int], Extra]]:
         """The points of a writer with numbers in [start, stop) that the filter lets through, in order."""
         parts, extras = [], {}
+        take = self._budget.take if self._budget is not None else None
         for number, count, row in _chunks_of(connection, writer, start, stop):
             if number in keys:
+                if take is not None and row[-1] is not None:
+                    take(row[-1])
                 columns = columns_of(count, row)
                 parts.append(_as_points(number, columns))
                 extras.update({(number, sequence): extra for sequence, extra in columns.extras.items()})
-        query = sa.select(fragments.c.points, fragments.c.extras).where(
-            fragments.c.run_pk == self._run_pk, fragments.c.writer_pk == writer, fragments.c.first_sequence < stop,
-            fragments.c.last_sequence >= start,
-        )  # fmt: skip
+        query = sa.select(fragments.c.points, fragments.c.extras).where(*self._within(writer, start, stop))
         for blob, text in connection.execute(query):
             parts.append(unpack_fragments([blob]))
             if text is not None:
+                if take is not None:
+                    take(text)
                 extras.update({(row[0], row[1]): (row[2], row[3]) for row in msgspec.json.decode(text)})
         points = np.concatenate(parts) if parts else np.empty(0, POINT)
         points = points[self._admitted(points, keys) & (points["sequence"] >= start) & (points["sequence"] < stop)]

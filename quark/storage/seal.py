@@ -14,6 +14,9 @@ from .points import unpack_fragments
 PASS_POINTS = 262_144
 """Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
 
+PASS_EXTRAS = 8 << 20
+"""Bytes of descriptions and metadata that one pass decodes, in whole fragments."""
+
 OPEN_ROWS = 1024
 """Appends of a run after which its points are packed, however few they are."""
 
@@ -58,6 +61,7 @@ class _OvertakenError(Exception):
 def _prepare(connection: Connection, run_pk: int) -> _Pass:
     work = _Pass()
     by_writer: dict[int, tuple[list[bytes], list[str]]] = {}
+    described = 0
     cursor = connection.execute(
         "SELECT pk, writer_pk, count, points, extras FROM fragments WHERE run_pk = ? ORDER BY pk", (run_pk,)
     )
@@ -66,10 +70,11 @@ def _prepare(connection: Connection, run_pk: int) -> _Pass:
         blobs.append(points)
         if extras is not None:
             texts.append(extras)
+            described += len(extras)
         work.last_fragment = pk
         work.fragments += 1
         work.points += count
-        if work.points >= PASS_POINTS:
+        if work.points >= PASS_POINTS or described >= PASS_EXTRAS:
             break
     for writer_pk, (blobs, texts) in by_writer.items():
         for series_pk, columns in _by_series(blobs, texts):

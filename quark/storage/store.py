@@ -1,7 +1,7 @@
 """The store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from ..records.run import ProjectRecord, RunRecord
+    from .budget import PageBudget
 
 PAGE_RECORDS = 1000
 
@@ -189,17 +190,18 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
 
     # Reading
 
-    def run(self, run_id: str) -> "RunRecord":
+    def run(self, run_id: str, *, budget: "PageBudget | None" = None) -> "RunRecord":
         """The run; RunNotFoundError if there is none."""
         from .runs import read_run
 
         with self._database.reading() as connection:
-            return read_run(connection, run_id)
+            return read_run(connection, run_id, budget)
 
     def runs(
         self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
         config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
         sort: str = "-started_at", limit: int | None = None, after: str | None = None,
+        projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None,
     ) -> Page:  # fmt: skip
         """A page of runs; ``config`` compares values by dotted path, bounds of time are inclusive.
 
@@ -207,6 +209,8 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
             sort: started_at, updated_at, name, project, status or id, with ``-`` before it for descending.
             limit: runs on a page; None for all.
             after: the ``next`` of the page before.
+            projects_only: leave out the runs of all other projects; None leaves out none.
+            budget: what a page may hold in bytes; it may then be shorter than ``limit`` and not be the last one.
         """
         from .runs import read_runs
 
@@ -214,14 +218,15 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
             return read_runs(
                 connection, project=project, status=status, tag=tag, name=name, config=config,
                 started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
+                projects_only=projects_only, budget=budget,
             )  # fmt: skip
 
-    def projects(self) -> "list[ProjectRecord]":
-        """All projects that have runs, by name."""
+    def projects(self, only: Collection[str] | None = None) -> "list[ProjectRecord]":
+        """All projects that have runs, or those of them with these names, by name."""
         from .runs import read_projects
 
         with self._database.reading() as connection:
-            return read_projects(connection)
+            return read_projects(connection, only)
 
     def records(self, run_id: str, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
         """The records of a kind in the order of arrival, metrics writer by writer; read page by page, never cut short.
@@ -235,23 +240,27 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         return _first(left, (record for page, _ in pages for record in page))
 
     def records_page(
-        self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = PAGE_RECORDS
-    ) -> tuple[list[Record], int | None]:
-        """Up to ``limit`` records, and what to pass as ``RecordFilter.after`` for those behind; None at the end."""
+        self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = PAGE_RECORDS, *,
+        budget: "PageBudget | None" = None,
+    ) -> tuple[list[Record], int | None]:  # fmt: skip
+        """Up to ``limit`` records, and what to pass as ``RecordFilter.after`` for those behind; None at the end.
+
+        With a ``budget`` of bytes a page may be shorter than ``limit`` and not be the last one.
+        """
         wanted = where or RecordFilter()
         limit = limit if wanted.limit is None else min(limit, wanted.limit)
         if limit < 1:
             raise SchemaValidationError(f"limit must be at least 1, got {limit}")
-        for page, cursor in self._pages(run_id, kind, wanted, limit):
+        for page, cursor in self._pages(run_id, kind, wanted, limit, budget):
             return page, cursor
         return [], None
 
     def _pages(
-        self, run_id: str, kind: str, wanted: RecordFilter, limit: int
+        self, run_id: str, kind: str, wanted: RecordFilter, limit: int, budget: "PageBudget | None" = None
     ) -> Iterator[tuple[list[Record], int | None]]:
         from .pages import pages
 
-        return pages(self._database, run_id, kind, wanted, limit)
+        return pages(self._database, run_id, kind, wanted, limit, budget)
 
     def bodies(self, run_id: str, kind: str) -> Iterator[Body]:
         """The records of a kind in the order of arrival as they are stored, neither built nor checked; not metrics.

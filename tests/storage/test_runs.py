@@ -1,14 +1,17 @@
 """Runs are found by what they were configured with, and shown as they are."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from msgspec.json import decode
 
 from quark import RecordFilter, SchemaValidationError
 from quark.records.base import Origin
 from quark.records.line import Line
 from quark.storage import SqlStore
+from quark.storage.budget import PageBudget
 from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 
@@ -116,3 +119,54 @@ def test_text_that_is_hard_to_store(store: SqlStore, text: str) -> None:
     assert store.append(batch) == 4
     assert "good" in [record.event_type for record in store.records("r", "event")]  # type: ignore[attr-defined]
     assert [record.id for record in store.records("r", "event", RecordFilter(where={"event_type": "good"}))] == ["w-3"]
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What the databases are asked, from now on."""
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    yield asked
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_a_few_projects_cost_no_more_than_all(store: SqlStore, statements: list[str]) -> None:
+    """Runs of other projects are left out by the database: a page takes as many statements as without the choice."""
+    for number in range(500):
+        origin = Origin(f"run-{number:03}", "w")
+        store.append(make_batch(origin, [start_line(origin, project="mine" if number == 7 else "theirs")]))
+    counts = {}
+    for only, expected in ((None, "run-000"), (("mine",), "run-007"), (("mine", "none"), "run-007"), ((), None)):
+        statements.clear()
+        page = store.runs(projects_only=only, limit=1, sort="id")
+        assert ([run.id for run in page.items] or [None]) == [expected]
+        counts[only] = len(statements)
+    assert max(counts.values()) == counts[None]
+    assert [project.name for project in store.projects(("mine", "none"))] == ["mine"]
+    assert store.runs(projects_only=("mine",), limit=1).next is None
+
+
+def test_pages_within_a_budget(store: SqlStore) -> None:
+    """A page ends before it passes its bytes but holds one run at least; each text is told before it is decoded."""
+    texts: list[str] = []
+    for number in range(6):
+        start(store, f"run-{number}", {"text": "x" * (100 if number != 3 else 10_000)})
+    budget = PageBudget(300, texts.append)
+    sizes, after = [], None
+    while True:
+        page = store.runs(sort="id", limit=100, after=after, budget=budget)
+        sizes.append(len(page.items))
+        if (after := page.next) is None:
+            break
+    assert sizes == [2, 1, 1, 2]
+    assert len(texts) == 12
+    origin = Origin("run-1", "w")
+    store.append(make_batch(origin, [event_line("e", payload={"m": "x" * 100}) for _ in range(5)], 1))
+    page, cursor = store.records_page("run-1", "event", limit=100, budget=budget)
+    assert (len(page), cursor is None) == (1, False)
+    rest, cursor = store.records_page("run-1", "event", RecordFilter(after=cursor), limit=100)
+    assert (len(rest), cursor) == (4, None)
