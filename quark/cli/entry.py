@@ -11,7 +11,23 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import QuarkError, printable
-from . import analyze, blueprint, compare, demo, doctor, export, keys, runs, serve, show, stop, sync, tail, version
+from . import (
+    analyze,
+    blueprint,
+    compare,
+    demo,
+    doctor,
+    export,
+    keys,
+    namespaces,
+    runs,
+    serve,
+    show,
+    stop,
+    sync,
+    tail,
+    version,
+)  # fmt: skip
 from .delete import delete, restore
 from .output import print_json
 from .purge import purge
@@ -35,6 +51,7 @@ for command, name in (
     app.command(name)(command)
 app.command("run", context_settings={"allow_interspersed_args": False})(launch)
 app.add_typer(keys.app, name="keys")
+app.add_typer(namespaces.app, name="namespaces")
 app.add_typer(blueprint.app, name="blueprint")
 
 

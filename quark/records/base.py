@@ -181,5 +181,11 @@ def parse_timestamp(text: str) -> int:
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    delta = moment - _EPOCH
-    return ((delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1000
+    try:
+        delta = moment - _EPOCH
+    except OverflowError as error:
+        raise SchemaValidationError(f"timestamp must lie within the years 1678 to 2261, got {text!r}") from error
+    time_ns = ((delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1000
+    if not -(2**63) <= time_ns < 2**63:
+        raise SchemaValidationError(f"timestamp must lie within the years 1678 to 2261, got {text!r}")
+    return time_ns

@@ -87,7 +87,7 @@ def check_index(value: object, field: str) -> int | None:
     except Exception as error:
         raise WrongTypeError(f"{field} must be a whole number, got {shown(value)} ({type(error).__name__})") from error
     if not 0 <= number <= MAX_INT:
-        raise SchemaValidationError(f"{field} must be between 0 and 2**63 - 1, got {number}")
+        raise SchemaValidationError(f"{field} must be between 0 and 2**63 - 1, got {shown(number)}")
     return number
 
 
@@ -182,15 +182,24 @@ def _clean_scalar(value: Any, field: str) -> Any:
     if isinstance(value, str):
         return clean_text(str.__str__(value))
     if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else float(value)
+        return int(value) if -(2**63) <= value < 2**64 else _finite(value, field)
     if hasattr(value, "tolist") and hasattr(value, "shape"):
         return clean_json(value.tolist(), field, 1)
     if isinstance(value, (float, Decimal, Fraction, Real)):
-        number = float(value)
-        if not math.isfinite(number):
-            raise SchemaValidationError(f"{field} must be finite, got {number}; JSON has no such number, use a string")
-        return number
+        return _finite(value, field)
     raise WrongTypeError(f"{field} must be JSON-serializable, got {shown(value)}; convert it to text or numbers")
+
+
+def _finite(value: Any, field: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SchemaValidationError(
+            f"{field} must be finite, got {shown(value)}; JSON has no such number, use a string"
+        )
+    return number
 
 
 def clean_text(text: str) -> str:

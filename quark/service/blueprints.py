@@ -29,5 +29,5 @@ def read_blueprint(request: Request[Any, Any, Any], project: Project) -> Bluepri
 def set_blueprint(request: Request[Any, Any, Any], project: Project, data: JSONBody[Blueprint]) -> Blueprint:
     """Set the blueprint of a project, or remove it with null; 422 if it is no JSON Schema that stands by itself."""
     check_project(request.state.key, project)
-    store_of(request).set_blueprint(project, data.blueprint)
+    store_of(request, make=True).set_blueprint(project, data.blueprint)
     return data

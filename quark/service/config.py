@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..redaction import shown_url
 from ..settings import setting
 
 MIB = 1 << 20
@@ -26,6 +25,7 @@ class ServiceConfig:
         body_timeout_s: a request's body must have arrived after so long.
         max_memory: what the bodies and answers of all requests of a process may take together.
         max_namespaces: storage namespaces that clients may make.
+        max_namespaces_per_key: storage namespaces that one key may make.
         failed_keys_per_minute: refused keys from one address, after which further wrong ones are answered with 429.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed, such as ``10.0.0.0/8``.
         notice_s: how long a stopping service says so (503 to all new requests) before it stops listening.
@@ -41,6 +41,7 @@ class ServiceConfig:
     body_timeout_s: float = 30.0
     max_memory: int = 256 * MIB
     max_namespaces: int = 1000
+    max_namespaces_per_key: int = 100
     failed_keys_per_minute: int = 10
     trusted_proxies: tuple[str, ...] = ()
     notice_s: float = 1.0
@@ -73,7 +74,9 @@ class ServiceConfig:
                     "a service over PostgreSQL keeps artifacts in files; name their directory: data_dir"
                 )
             return cls(f"postgresql://{rest}", data_dir, **limits)
-        raise ConfigurationError(f"db must be sqlite:///path or postgresql://..., got {shown_url(db)}")
+        # Whatever else it is may hold a password: it is not shown.
+        shape = f"a URL of {scheme}" if mark and scheme.isalnum() else "a text without '://'"
+        raise ConfigurationError(f"db must be sqlite:///path or postgresql://user@host/database, got {shape}")
 
     @property
     def keys_url(self) -> str:

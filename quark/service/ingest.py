@@ -23,7 +23,7 @@ from .problems import ProblemError
 from .runs import reach_of, store_of
 
 _LIMIT = 2**63
-_FAULTS = (ValueError, TypeError, msgspec.MsgspecError, RecursionError)
+_FAULTS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError, RecursionError)
 
 
 MOST_ACTIONS = 1000
@@ -70,7 +70,7 @@ def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
     _take_room(request, batch)
     batch._lines = lines = checked_lines(batch)
-    store = store_of(request)
+    store = store_of(request, make=bool(lines))
     if not lines:
         return _unmoved(request, store, batch)
     try:

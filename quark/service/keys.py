@@ -1,5 +1,6 @@
 """The keys of a service: made once, shown once, kept as digests, limited in what they may do."""
 
+import errno
 import hmac
 import secrets
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from sqlalchemy.schema import CreateTable
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import format_timestamp
 from ..records.grammar import shown
+from ..storage.filesystem import make_private
 
 SCOPES = ("read", "write", "admin")
 REMEMBERED_S = 5.0
@@ -80,6 +83,9 @@ class KeyStore:
     """
 
     def __init__(self, url: str) -> None:
+        scheme, _, path = url.partition(":///")
+        if scheme == "sqlite":
+            _make_private(Path(path))
         self._engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
         with _faults_named():
             self._make_table()
@@ -208,7 +214,12 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise SessionStoreError(f"the database of the keys cannot be used: {error}", code="unavailable") from error
+        cause = getattr(error, "orig", None) or type(error).__name__  # never the statement: it holds the key's digest
+        full = "is full" in str(cause) or getattr(cause, "sqlstate", None) == "53100"
+        raise SessionStoreError(
+            f"the database of the keys cannot be used: {str(cause).strip()}",
+            code="disk_full" if full else "unavailable",
+        ) from None
 
 
 def _checked_projects(projects: Iterable[str]) -> tuple[str, ...]:
@@ -219,6 +230,14 @@ def _checked_projects(projects: Iterable[str]) -> tuple[str, ...]:
             "leave it out for a key for all projects"
         )
     return names
+
+
+def _make_private(path: Path) -> None:
+    try:
+        make_private(path)
+    except OSError as error:
+        code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot_open"
+        raise SessionStoreError(f"the database of the keys {path} cannot be used: {error}", code=code) from error
 
 
 def _id_of(text: str) -> str:

@@ -1,13 +1,14 @@
 """The stores of a service: one for each storage namespace, which a client names and never places."""
 
 import os
+import shutil
 import threading
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SessionStoreError
+from ..errors import ConfigurationError, SessionStoreError
 from ..storage.database import digest
 from .config import ServiceConfig
 from .payloads import assign_owners
@@ -27,6 +28,9 @@ LONGEST = 1024
 BLOBS = "blobs"
 NAME = "name"
 """The file in the directory of a namespace that says which one it is: the directory's own name is a digest."""
+
+MAKER = "maker"
+"""The file beside it with the id of the key that first stored something there."""
 
 
 def namespace_label(text: str | None) -> str:
@@ -65,8 +69,11 @@ class Namespaces:
         self._open: dict[str, SqlStore] = {}
         self._lock = threading.Lock()
 
-    def store(self, text: str | None, *, make: bool = True) -> "SqlStore":
-        """The store of a namespace, which is made if it is new; with ``make=False`` an empty one stands in for it.
+    def store(self, text: str | None, *, maker: str | None = None) -> "SqlStore":
+        """The store of a namespace. One that is new is made for ``maker``; without it an empty one stands in.
+
+        Args:
+            maker: the id of the key for which something is to be stored.
 
         Raises:
             ProblemError: 400 no name of a namespace; 403 there are as many namespaces as there may be.
@@ -77,8 +84,8 @@ class Namespaces:
             with self._lock:
                 store = self._open.get(name)
                 if store is None:
-                    name = self._to_open(name, make)
-                    store = self._open.get(name) or self._make(name)
+                    name = self._to_open(name, maker)
+                    store = self._open.get(name) or self._make(name, maker)
                     self._open[name] = store
         return store
 
@@ -97,7 +104,7 @@ class Namespaces:
             try:
                 name = path.read_text("utf-8")
             except (OSError, UnicodeDecodeError):
-                continue  # it is read when it is written anew, with the next use of the namespace
+                continue  # it is read when it is written again, with the next use of the namespace
             if name not in self._open and name and digest(name) == path.parent.name:
                 names.append(name)
         return names
@@ -122,25 +129,37 @@ class Namespaces:
                 store.close()
             self._open.clear()
 
-    def _to_open(self, name: str, make: bool) -> str:
+    def _to_open(self, name: str, maker: str | None) -> str:
         known = self._directory / digest(name)
         if name == DEFAULT or (known.is_dir() and not known.is_symlink()):
             return name
-        if not make:
+        if maker is None:
             return EMPTY
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if sum(1 for _ in self._directory.iterdir()) >= self._config.max_namespaces:
-            raise ProblemError(403, f"the service has {self._config.max_namespaces} namespaces, the most that it may")
+        made = list(self._directory.iterdir())
+        if len(made) >= self._config.max_namespaces:
+            raise ProblemError(
+                403, f"the service has {self._config.max_namespaces} namespaces, the most that it may; "
+                "remove one with: quark namespaces remove",
+            )  # fmt: skip
+        most = self._config.max_namespaces_per_key
+        if sum(_text_of(directory / MAKER) == maker for directory in made) >= most:
+            raise ProblemError(403, f"this key has made {most} namespaces, the most that one may")
         return name
 
-    def _make(self, name: str) -> "SqlStore":
+    def _make(self, name: str, maker: str | None = None) -> "SqlStore":
         from ..storage import SqlStore
 
         directory = self._directory / digest(name)
         if directory.is_symlink():
             raise SessionStoreError(f"{directory} is a link; a namespace is a directory", code="damaged")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _keep_name(directory / NAME, name)
+        for file in directory.glob("*"):
+            if file.is_symlink():
+                raise SessionStoreError(f"{file} is a link; a namespace holds files and directories", code="damaged")
+        _keep(directory / NAME, name)
+        if maker is not None:
+            _keep(directory / MAKER, maker)
         if self._config.is_sqlite:
             store = SqlStore(directory / "quark.db")
         else:
@@ -153,9 +172,38 @@ class Namespaces:
         return store
 
 
-def _keep_name(path: Path, name: str) -> None:
-    """Written whole or not at all; two processes write the same."""
+def _keep(path: Path, text: str) -> None:
+    """Written whole or not at all, and once: of two processes that make a namespace each writes what it knows."""
     if not path.exists():
-        made = path.with_name(f"{NAME}.{os.getpid()}")
-        made.write_text(name, "utf-8")
+        made = path.with_name(f"{path.name}.{os.getpid()}")
+        made.write_text(text, "utf-8")
         made.replace(path)
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def kept_namespaces(config: ServiceConfig) -> list[str]:
+    """The names of all namespaces of a service, sorted."""
+    found = ((path.parent.name, _text_of(path)) for path in (config.data_dir / "namespaces").glob(f"*/{NAME}"))
+    return sorted(name for label, name in found if name and name != EMPTY and digest(name) == label)
+
+
+def remove_namespace(config: ServiceConfig, text: str) -> None:
+    """Remove a namespace with its runs, records and payloads, for good.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    name = canonical_name(text)
+    if name not in kept_namespaces(config):
+        raise ConfigurationError(f"there is no namespace {name!r}; list them with: quark namespaces list")
+    if not config.is_sqlite:
+        from ..storage.postgres import drop_namespace
+
+        drop_namespace(config.db, name)
+    shutil.rmtree(config.data_dir / "namespaces" / digest(name))

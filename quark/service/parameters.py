@@ -30,7 +30,7 @@ SeriesPlace = Annotated[
     QueryParameter(pattern=r"^[0-9]{1,19}(-[0-9]{1,19}){4}\Z", description="the ``next`` of the page before"),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
-Text = Annotated[str | None, QueryParameter(max_length=4096)]
+Text = Annotated[str | None, QueryParameter(max_length=4096, pattern=r"^[^\x00]*\Z")]
 MetricKey = Annotated[str, QueryParameter(min_length=1, max_length=1024, description="key of the metric")]
 Flag = Annotated[bool, QueryParameter()]
 Sort = Annotated[str, QueryParameter(max_length=30, description="a field of the run; with - before it descending")]

@@ -1,5 +1,6 @@
 """The one shape of every error: ``{"error": {"code", "message", "field"?, "index"?}}``."""
 
+import errno
 import logging
 from typing import Any
 
@@ -21,6 +22,13 @@ _STORE_STATUS = {
     "sequence_gap": 409, "disk_full": 507, "busy": 503, "unavailable": 503, "read_only": 503, "disk_error": 503,
     "cannot_open": 503, "damaged": 500, "database": 500,
 }  # fmt: skip
+
+_DISK = {
+    errno.ENOSPC: (507, "disk_full"), errno.EDQUOT: (507, "disk_full"), errno.EROFS: (503, "read_only"),
+    errno.EACCES: (503, "read_only"), errno.EIO: (503, "disk_error"), errno.EMFILE: (503, "busy"),
+    errno.ENFILE: (503, "busy"), errno.ELOOP: (503, "linked"), errno.ENOTDIR: (503, "linked"),
+}  # fmt: skip
+"""What files of the service may run into. A link or a file in the place of a directory is not followed."""
 
 
 NOT_THERE = "there is no such run or project, or this key does not reach it"
@@ -67,6 +75,13 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(status, told, code=error.code, headers=waits)
     if isinstance(error, (SchemaValidationError, WrongTypeError)):
         return ProblemError(422, str(error))
+    if isinstance(error, OverflowError):
+        return ProblemError(400, "a number of the request is out of range")
+    if isinstance(error, OSError) and error.errno in _DISK:
+        logger.error("the disk failed: %s", error)
+        status, code = _DISK[error.errno]
+        return ProblemError(status, f"the service could not store it ({code}); try again", code=code,
+                            headers={"Retry-After": "1"})  # fmt: skip
     if isinstance(error, RecursionError):  # only decoders go as deep as what they are given
         return ProblemError(400, "the JSON is nested too deeply")
     if isinstance(error, ValidationException):

@@ -50,9 +50,10 @@ class Projects(msgspec.Struct):
     projects: list[ProjectRecord]
 
 
-def store_of(request: Request[Any, Any, Any]) -> Any:
-    """The store of the namespace that a request names; only one that writes makes a new namespace."""
-    return request.app.state.namespaces.store(namespace_of(request), make=request.method != "GET")
+def store_of(request: Request[Any, Any, Any], *, make: bool = False) -> Any:
+    """The store of the namespace that a request names; only what is about to store something makes a new one."""
+    maker = request.state.key.id if make else None
+    return request.app.state.namespaces.store(namespace_of(request), maker=maker)
 
 
 def namespace_of(request: Request[Any, Any, Any]) -> str | None:

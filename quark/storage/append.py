@@ -286,7 +286,7 @@ def _row(
                 body = encode(msgspec.json.decode(body))  # refuses half of a pair, which no database could search
             text = body.decode() or "{}"
             return run_pk, writer_pk, line.sequence, line.kind, line.time, line.step, line.epoch, line.label, text
-        except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        except (UnicodeDecodeError, msgspec.DecodeError, OverflowError) as error:
             reason = str(error)
     rejected.append((encode(line), reason))
     return None

@@ -17,20 +17,31 @@ def _as_json(value: Any) -> str:
     return encode(value).decode().replace(_NUL, _STAND_IN)
 
 
+def _types_of(value: Any) -> tuple[str, ...]:
+    """The types that SQLite gives to JSON values that may equal this one."""
+    if isinstance(value, bool):
+        return ("true",) if value else ("false",)
+    if isinstance(value, (int, float)):
+        return ("integer", "real")
+    return ("text",) if isinstance(value, str) else ("object",) if isinstance(value, dict) else ("null",)
+
+
 class SqliteBodies:
-    """Values compare as SQLite reads them out of JSON: true is 1."""
+    """Values compare as JSON does: SQLite reads true as 1, so the types are compared as well."""
 
     @classmethod
     def field_is(cls, name: str, value: Any) -> Any:
         """Whether a field has a value; None for one that is null or missing."""
         field = sa.func.json_extract(_body, f"$.{name}")
-        return field.is_(None) if value is None else field == cls._wanted(value)
+        if value is None:
+            return field.is_(None)
+        return sa.and_(sa.func.json_type(_body, f"$.{name}").in_(_types_of(value)), field == cls._wanted(value))
 
     @classmethod
     def field_holds(cls, name: str, value: Any) -> Any:
         """Whether a field is a list that has the value."""
-        items = sa.func.json_each(_body, f"$.{name}").table_valued("value")
-        return sa.exists().where(items.c.value == cls._wanted(value))
+        items = sa.func.json_each(_body, f"$.{name}").table_valued("value", "type")
+        return sa.exists().where(items.c.value == cls._wanted(value), items.c.type.in_(_types_of(value)))
 
     @staticmethod
     def _wanted(value: Any) -> Any:

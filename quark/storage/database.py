@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -163,7 +164,17 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+_NO_PATH = re.compile(
+    r"(?:postgres(?:ql)?(?:\+\w+)?|sqlite|mysql|http|https):|(?:host|hostaddr|dbname|user|password|service)\s*="
+)
+
+
 def _path(text: str) -> Path:
+    if "://" not in text and _NO_PATH.match(text):
+        raise ConfigurationError(  # it may hold a password, so it is not shown
+            "a store lives in a file or in PostgreSQL, got what is neither a path nor a URL; "
+            "pass the file's path, sqlite:///path, or postgresql://user@host/database"
+        )
     if "://" in text:
         scheme, _, rest = text.partition("://")
         if scheme != "sqlite" or not rest.startswith("/"):

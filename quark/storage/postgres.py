@@ -164,3 +164,17 @@ class PostgresDatabase:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the store {self.name} is closed; open it again with SqlStore")
+
+
+def drop_namespace(url: str, namespace: str) -> None:
+    """Remove the schema of a namespace with everything in it; one that is not there is none to remove.
+
+    Raises:
+        SessionStoreError: the database cannot be used.
+    """
+    pool = take_pool(url)
+    try:
+        with faults_named(pool.name), pool.engine.begin() as connection:
+            connection.execute(sa.schema.DropSchema(f"{SCHEMA}_{digest(namespace)}", cascade=True, if_exists=True))
+    finally:
+        leave_pool(pool)

@@ -7,7 +7,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ..errors import SessionStoreError
+from ..errors import QuarkError, SchemaValidationError, SessionStoreError
 
 _CAUSES = {
     "53100": ("disk_full", "free some space on the server; what was not stored comes again"),
@@ -45,8 +45,10 @@ def faults_named(where: str) -> Iterator[None]:
         ) from error
 
 
-def _named(where: str, error: psycopg.Error) -> SessionStoreError:
+def _named(where: str, error: psycopg.Error) -> QuarkError:
     state = error.sqlstate or ""
+    if isinstance(error, psycopg.DataError):  # a value that PostgreSQL has no place for, such as text with a NUL
+        return SchemaValidationError(f"the database takes no such value: {str(error).strip().splitlines()[0]}")
     cause = max((known for known in _CAUSES if state.startswith(known)), key=len, default=None)
     if cause is not None:
         code, remedy = _CAUSES[cause]

@@ -10,11 +10,13 @@ from ..core.reader import RecordFilter
 from ..errors import SchemaValidationError
 from ..records import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
 from ..records.base import KINDS, Origin, Record, body_names
-from ..records.line import record_of_body
+from ..records.grammar import shown
+from ..records.line import encode, record_of_body
 from .bodies import BODIES
 from .budget import PageBudget, bytes_of, groups
 from .schema import records, writers
 
+_LISTS = (tuple, list, set, frozenset)
 logger = logging.getLogger("quark")
 
 ENVELOPE = ("id", "sequence", "writer_id", "rank", "attempt")
@@ -71,7 +73,7 @@ def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
     if kind == "batch" and name == "sample_id":
         return _among(value, lambda one: bodies.field_holds("sample_ids", one))
     if name == "id":
-        return _among(value, _has_id)
+        return _among(value, lambda one: _has_id(one) if isinstance(one, str) else sa.false())
     if name in ENVELOPE:
         column: Any = {
             "sequence": records.c.sequence, "writer_id": writers.c.id, "rank": writers.c.rank,
@@ -88,27 +90,45 @@ def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
         raise SchemaValidationError(
             f"records of the kind {kind!r} have no field {name!r} to filter by; use one of {known}"
         )
-    return _among(value, lambda one: column.is_(None) if one is None else column == one)
+    return _among(value, lambda one: _is_text(column, one))
 
 
 def _among(value: Any, condition: Any) -> Any:
-    """Equality, or membership for a tuple of values; a value that cannot be stored is one that no record has."""
-    values = value if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+    """Equality, or membership for a tuple of values; a value that cannot be stored is one that no record has.
+
+    Raises:
+        SchemaValidationError: a list within the list: no field can be compared with one.
+    """
+    values = value if isinstance(value, _LISTS) else (value,)
+    for one in values:
+        if isinstance(one, _LISTS):
+            raise SchemaValidationError(f"where compares with single values, or any of a list, got {shown(value)}")
     return sa.or_(sa.false(), *(condition(one) for one in values if _storable(one)))
 
 
 def _storable(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(2**63) <= value < 2**63
+    try:
+        encode(value)
+    except (UnicodeEncodeError, OverflowError, RecursionError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _is_number(column: Any, value: Any) -> Any:
-    """Equality with a whole number; any other value is no fault, and no record has it."""
-    return sa.type_coerce(column, sa.BigInteger) == value if isinstance(value, int) else sa.false()
+    """Equality with a whole number, 1.0 being 1; any other value is no fault, and no record has it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return sa.type_coerce(column, sa.BigInteger) == value if is_number else sa.false()
+
+
+def _is_text(column: Any, value: Any) -> Any:
+    """Equality with a text, or that there is none; any other value is no fault, and no record has it."""
+    if value is None:
+        return column.is_(None)
+    return column == value if isinstance(value, str) else sa.false()
 
 
 def _has_id(record_id: Any) -> Any:
@@ -122,7 +142,7 @@ def _record(run_id: str, kind: str, row: Any) -> Record | None:
     origin = Origin(run_id, row.id, row.rank, row.attempt)
     try:
         return record_of_body(kind, row.body, origin, row.sequence, row.time_ns, row.step, row.epoch)
-    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
         # One damaged record must not hide the others; it stays in the store as it came.
         logger.warning("quark: record %s-%d of run %s cannot be read: %s", row.id, row.sequence, run_id, error)
         return None

@@ -30,6 +30,7 @@ SORT_FIELDS = tuple(_SORTS)
 """What runs can be sorted by; a minus sign before it turns the order round."""
 
 _PAGE = 200
+_LIMIT = 2**63
 _MISSING = object()
 
 _shown = sa.and_(projects.c.id == runs.c.project_id, runs.c.deleted_at.is_(None))
@@ -186,6 +187,9 @@ def _place(cursor: str, field: str, descending: bool) -> tuple[Any, int]:
         ) from error
     if (known, direction) != (field, descending):
         raise SchemaValidationError("after is the cursor of a list in another order; keep `sort` from page to page")
+    kind = str if isinstance(_SORTS[field].type, sa.Text) else int
+    if not isinstance(value, kind) or not all(-_LIMIT <= n < _LIMIT for n in (value, pk) if isinstance(n, int)):
+        raise SchemaValidationError("after is no cursor of this list; pass the `next` of the page before")
     return value, pk
 
 

@@ -183,7 +183,8 @@ def _admits(where: Any, name: str, value: Any) -> bool:
     if name not in where:
         return True
     wanted = where[name]
-    return value in wanted if isinstance(wanted, (tuple, list, set, frozenset)) else value == wanted
+    values = wanted if isinstance(wanted, (tuple, list, set, frozenset)) else (wanted,)
+    return any(value == one and not isinstance(one, bool) for one in values)
 
 
 def _chunks_of(

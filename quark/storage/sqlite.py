@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClosedError
+from ..errors import ClosedError, SessionStoreError
 from .faults import faults_named
 from .filesystem import make_private, network_file_system
 from .lock import StoreLock
@@ -79,6 +79,7 @@ class SqliteDatabase:
             self._writer = self._connect()
             try:
                 self._prepare()
+                self._identity = _identity_of(path)
             except BaseException:
                 self._writer.close()
                 self.lock.close()
@@ -227,3 +228,17 @@ class SqliteDatabase:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the store {self.path} is closed; open it again with SqlStore({str(self.path)!r})")
+        if _identity_of(self.path) != self._identity:
+            raise SessionStoreError(
+                f"the store {self.path} was deleted or replaced while it was open, and what is written would be lost; "
+                "put the file back and open it again", code="unavailable",
+            )  # fmt: skip
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file a path names; None for none. About a microsecond."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,6 +1,7 @@
 """What nobody should send: refused with a 4xx, nothing stored, nothing reached outside."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ from urllib.parse import quote
 
 import pytest
 import zstandard
+from litestar.testing import TestClient
+from typer.testing import CliRunner
 
+from quark.cli.entry import app
 from quark.records.base import Origin
 from quark.records.run import project_id
+from quark.service import ServiceConfig, create_app
 from quark.service.namespaces import Namespaces, namespace_label
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
@@ -87,19 +92,66 @@ def test_one_name_however_it_is_written() -> None:
     assert namespace_label(None) == namespace_label("") == namespace_label("default")
 
 
+WRITES = [
+    ("POST", "/api/v1/runs/run-1/heartbeat", {"interval_s": 1}), ("POST", "/api/v1/runs/run-1/stop", {}),
+    ("DELETE", "/api/v1/runs/run-1", None), ("POST", "/api/v1/runs/run-1/restore", None), ("POST", "/api/v1/purge", {}),
+    ("POST", "/api/v1/runs/run-1/writers/w/records?first=0&stop=0", None),
+    ("PUT", "/api/v1/runs/run-1/blobs/" + "0" * 64, None), ("POST", "/api/v1/runs/run-1/restart", {}),
+]  # fmt: skip
+
+
 def test_who_only_reads_makes_no_namespace(served: Served) -> None:
-    """A namespace that is not there answers like an empty one, and is not there afterwards; they are limited."""
+    """A namespace that is not there answers like an empty one and is not there afterwards, whatever is asked of it."""
     before = files_of(served)
     for number in range(5):
         headers = {"X-Quark-Storage-Dir": f"new-{number}"}
         assert served.ask("GET", "/api/v1/runs", headers=headers).json() == {"runs": [], "next": None}
         assert served.ask("GET", "/api/v1/runs/run-1", headers=headers).json()["error"]["code"] == "run_not_found"
+        for method, path, body in WRITES:
+            answer = served.ask(method, path, headers=headers, json=body)
+            assert answer.status_code in (200, 404, 422), (path, answer.text)
     assert len(files_of(served) - before) <= 3  # the one that stands in for all of them
-    object.__setattr__(served.app.state.config, "max_namespaces", 2)
-    answers = [
-        send(served, batch_of([]), headers={"X-Quark-Storage-Dir": f"n-{number}"}).status_code for number in range(4)
-    ]
-    assert answers[-1] == 403
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [("max_namespaces", "quark namespaces remove"), ("max_namespaces_per_key", "this key")]
+)
+def test_namespaces_are_limited(served: Served, limit: str, told: str) -> None:
+    """The service has so many, and a key so many of them: no key uses up those of the others."""
+    object.__setattr__(served.app.state.config, limit, 2)
+    other = served.new_key(["write"])
+
+    def made(name: str, key: str | None = None) -> Any:
+        return send(served, batch_of([]), headers={"X-Quark-Storage-Dir": name}, key=key)
+
+    answers = [made(f"n-{number}") for number in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 403]
+    assert told in answers[-1].json()["error"]["message"]
+    assert made("n-0").status_code == 200
+    assert made("another", other).status_code == (403 if limit == "max_namespaces" else 200)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_namespace_is_removed(tmp_path: Path, database: str, request: pytest.FixtureRequest) -> None:
+    """The command lists and removes namespaces; one that is removed is empty when it is used again."""
+    url = f"sqlite:///{tmp_path}/quark.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    options = ["--db", url, "--data", str(tmp_path)]
+
+    def use() -> list[str]:
+        with TestClient(create_app(ServiceConfig.of(url, tmp_path))) as client:
+            served = Served(client)
+            headers = {"X-Quark-Storage-Dir": "team/a"}
+            before = [run["id"] for run in served.ask("GET", "/api/v1/runs", headers=headers).json()["runs"]]
+            assert send(served, batch_of([]), headers=headers).status_code == 200
+            return before
+
+    assert use() == []
+    assert use() == ["run-1"]
+    run = CliRunner().invoke(app, ["namespaces", "list", "--json", *options])
+    assert "team/a" in json.loads(run.output)["namespaces"]
+    assert CliRunner().invoke(app, ["namespaces", "remove", "team/a", "--yes", *options]).exit_code == 0
+    assert "team/a" not in CliRunner().invoke(app, ["namespaces", "list", *options]).output
+    assert use() == []
 
 
 def test_links_in_the_data_directory_are_not_followed(served: Served, tmp_path: Path) -> None:
@@ -112,6 +164,10 @@ def test_links_in_the_data_directory_are_not_followed(served: Served, tmp_path: 
     (namespaces / namespace_label("linked")).parent.mkdir(parents=True, exist_ok=True)
     (namespaces / namespace_label("linked")).symlink_to(outside)
     assert send(served, batch_of([]), headers={"X-Quark-Storage-Dir": "linked"}).status_code >= 400
+    linked = namespaces / namespace_label("half")
+    linked.mkdir()
+    (linked / "quark.db").symlink_to(outside / "new.db")
+    assert send(served, batch_of([]), headers={"X-Quark-Storage-Dir": "half"}).status_code >= 500
     send(served, batch_of([]))
     files = served.app.state.namespaces.files(None)
     (files / "partial").mkdir(parents=True)
@@ -222,4 +278,4 @@ def test_no_header_is_made_of_what_was_sent(served: Served) -> None:
 def test_a_namespace_is_opened_once(served: Served) -> None:
     """Asked for again it is the same store."""
     namespaces: Namespaces = served.app.state.namespaces
-    assert namespaces.store("x") is namespaces.store(" x/")
+    assert namespaces.store("x", maker="k") is namespaces.store(" x/")
