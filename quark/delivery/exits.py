@@ -80,6 +80,8 @@ def cell_ended(error: BaseException | None) -> None:
 def _note_exit(error: SystemExit) -> None:
     error.__context__ = sys.exception()
     caller = sys._getframe(3)  # behind the wrapper and the function that it calls
+    if caller.f_globals.get("__name__") == "multiprocessing.spawn":
+        return  # the function of the child process has ended before, and this only passes on how
     _exits[threading.get_ident()] = verdict_of_exit(error, caller)
 
 
