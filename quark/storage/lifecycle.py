@@ -67,11 +67,12 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
     run = msgspec.convert(body["run"], RunRecord)
     if run.id != origin.run_id:
         raise ValueError(f"the start of run {run.id!r} came in the journal of run {origin.run_id!r}")
-    placeholder, attempt, known = connection.execute(
-        "SELECT placeholder, attempt, projects.name FROM runs JOIN projects ON projects.id = project_id WHERE pk = ?",
+    placeholder, attempt, identity, known = connection.execute(
+        "SELECT placeholder, attempt, project_id, projects.name"
+        " FROM runs JOIN projects ON projects.id = project_id WHERE pk = ?",
         (run_pk,),
     ).fetchone()
-    if not placeholder and known != project.name:
+    if identity != UNKNOWN and known != project.name:
         raise ValueError(
             f"run {run.id!r} is of the project {known!r} and cannot begin in {project.name!r}; give it another run id"
         )

@@ -229,6 +229,19 @@ def test_a_rank_before_the_start_names_its_project(both: Served) -> None:
     assert send(both, Origin("run-2", "w"), metric_lines(1), **foreign).status_code == 403
 
 
+def test_a_start_cannot_leave_the_project_that_its_request_named(both: Served) -> None:
+    """However a start is written, the project that let its batch in is the one that it has to name."""
+    key, origin = both.new_key(["write"], [EVIL]), Origin("run-1", "w")
+    named = {"key": key, "headers": {"X-Quark-Project": EVIL}}
+    hidden = encode(start_line(origin, project=SECRET)).replace(b'"run"', b'"r\\u0075n"', 1)
+    assert b"r\\u0075n" in hidden
+    for items in ([hidden], [*metric_lines(1), start_line(origin, project=SECRET)]):
+        assert send(both, origin, items, **named).status_code in (403, 422)
+    assert send(both, origin, metric_lines(1), **named).status_code == 200
+    assert send(both, origin, [hidden.replace(b'"sequence":0', b'"sequence":1')], first=1, **named).status_code == 403
+    assert both.ask("GET", "/api/v1/projects").json()["projects"][0]["name"] == EVIL
+
+
 def test_a_literal_unknown_project_is_no_way_in(both: Served) -> None:
     """The stand-in for a project that nobody has named yet is no project that a key can be limited to."""
     assert send(both, Origin("run-1", "w"), metric_lines(2)).status_code == 200
