@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidRunStateError, SchemaValidationError
+from ..errors import InvalidRunStateError, SchemaValidationError, SessionStoreError
 from .ids import no_run, public_id
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ _PURGES = (
     " git_commit = NULL, config = '{}', environment = '{}', deleted_at = 9223372036854775807 WHERE pk = ?",
 )  # fmt: skip
 """The number of a run stays taken, for other processes may remember which series belong to it."""
+
+PACKING_S = 30.0
+"""How long a purge waits for a run whose points are being packed, which takes some ten milliseconds."""
 
 
 class Deletion:
@@ -66,15 +69,29 @@ class Deletion:
             query = "SELECT id FROM runs WHERE deleted_at <= ? ORDER BY pk"
             due = [run_id for (run_id,) in connection.execute(query, (before,)).fetchall()]
         for run_id in due:
-            with self._database.writing() as connection:
-                pk = connection.lock_run(run_id)
-                check = "SELECT 1 FROM runs WHERE pk = ? AND deleted_at <= ?"
-                if pk is None or connection.execute(check, (pk, before)).fetchone() is None:
-                    continue  # somebody purged or restored it
-                for statement in _PURGES:
-                    connection.execute(statement, (pk,))
-            purged.append(run_id)
+            end = time.monotonic() + PACKING_S
+            while (done := self._purge(run_id, before)) is None:
+                if time.monotonic() > end:
+                    raise SessionStoreError(
+                        f"the points of run {public_id(run_id)} are being packed; purge again", code="busy"
+                    )
+                time.sleep(0.05)
+            if done:
+                purged.append(run_id)
         return purged
+
+    def _purge(self, run_id: str, before: int) -> bool | None:
+        """Whether a run was removed; None: another process packs its points just now."""
+        with self._database.writing() as connection:
+            pk = connection.lock_run(run_id)
+            check = "SELECT 1 FROM runs WHERE pk = ? AND deleted_at <= ?"
+            if pk is None or connection.execute(check, (pk, before)).fetchone() is None:
+                return False  # somebody purged or restored it
+            if not connection.claim_packing(pk):
+                return None
+            for statement in _PURGES:
+                connection.execute(statement, (pk,))
+        return True
 
 
 def _found(connection: "Connection", run_id: str) -> tuple[int, str, int | None]:

@@ -19,7 +19,7 @@ from quark.records.base import Origin
 from quark.storage import SqlStore, postgres, postgres_pool
 from quark.storage.postgres_connection import escaped, unescaped
 from quark.storage.schema import metadata
-from quark.testing import event_line, make_batch, metric_lines, start_line
+from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 from ..postgres import Server, database_url, own_server
 
@@ -292,3 +292,21 @@ def test_text_without_nul(text: str) -> None:
     assert "\0" not in escaped(text)
     assert unescaped(escaped(text)) == text
     assert escaped(text) == text or "\0" in text or "\ue000" in text
+
+
+def test_a_purge_waits_for_the_packing_of_its_run(postgres_url: str) -> None:
+    """A run whose points are just being packed is purged behind that, and no key of the database breaks."""
+    origin = Origin("run-1", "w")
+    with SqlStore(postgres_url) as store, SqlStore(postgres_url) as other:
+        end = run_line("end", {"status": "completed"})
+        store.append(make_batch(origin, [start_line(origin), *metric_lines(3), end]))
+        store.delete_run("run-1")
+        purged: list[str] = []
+        thread = threading.Thread(target=lambda: purged.extend(other.purge(0)))
+        with store._database.writing() as connection:
+            assert connection.claim_packing(1)
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive() and purged == []
+        thread.join(30)
+        assert purged == ["run-1"]
