@@ -205,6 +205,17 @@ def test_layers_are_watched_as_scheduled(tmp_path):
     }
 
 
+def test_an_evaluation_within_an_iteration_is_none_of_its_calls(tmp_path):
+    """An evaluator that runs in a handler of the iteration's end adds nothing to a probed step."""
+    training = Training()
+    training.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: training.evaluator.run(data()))
+    hooks = quark.HookEngineConfig(schedule=quark.HookScheduleConfig(every_n_steps=5))
+    with QuarkLogger(storage_dir=tmp_path) as logger:
+        logger.attach_trainer(training.trainer, model=training.model, hooks=hooks)
+        training.trainer.run(data(), max_epochs=1)
+    assert {record.call_index for record in only(tmp_path).layer_list} == {0}
+
+
 def test_checkpoints_are_recorded_and_their_handlers_left_as_they_were(tmp_path):
     """Those of trainer and evaluator, on disk and by a function, and Ignite still sees its own kind of handler."""
     training, told = Training(), []

@@ -87,8 +87,8 @@ def _body(sighting: Sighting, device: Any, scale: float | None, seen: dict[Any, 
             details.loss_scale = scale
             summary = _unscaled(summary, 1.0 / scale)
             details.max_abs = summary.max_abs
-    if type(shape) is Sharded:
-        shape, details.local_shape = shape
+    if isinstance(shape, Sharded):
+        details.local_shape, shape = shape.local, shape.whole
     size, mean, variance, norm, _, _, dead, saturated, _ = summary
     summary_type, hook_direction = _KINDS[direction]
     return Body(

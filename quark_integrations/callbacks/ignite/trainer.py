@@ -84,6 +84,9 @@ class TrainerEvents:
             Events.TERMINATE: self._done, Events.COMPLETED: self._done,
         }  # fmt: skip
         self._of_the_run = [trainer.add_event_handler(event, act) for event, act in wanted.items()]
+        self._of_the_run.append(trainer.add_event_handler(Events.ITERATION_COMPLETED, self._computed))
+        handlers = trainer._event_handlers[Events.ITERATION_COMPLETED]
+        handlers.insert(0, handlers.pop())  # before evaluators, which others run in handlers of the same event
         for name, evaluator in self._evaluators.items():
             self._of_the_run.append(evaluator.add_event_handler(Events.COMPLETED, self._evaluated, name))
 
@@ -102,14 +105,17 @@ class TrainerEvents:
             self._engine.begin_step(state.iteration, epoch=state.epoch)
         pace.begins(samples_in(state.batch))
 
+    def _computed(self) -> None:
+        """The model has done what belongs to the iteration."""
+        if self._engine is not None:
+            self._engine.end_step()
+
     def _ends(self) -> None:
         state, logger, pace = self._trainer.state, self._logger, self._pace
         if pace is None:
             return
         row, self._row = self._row, {}
         pace.ends(row, state.iteration, state.epoch)
-        if self._engine is not None:
-            self._engine.end_step()
         logger.last_step, logger.last_epoch = state.iteration, state.epoch
         run = logger.run
         if run.rank == 0 and self._every is not None and state.iteration % self._every == 0:

@@ -329,9 +329,8 @@ class QuarkCallback(TrainerCallback):
 def _probes(run: Any, model: Any, optimizer: Any, config: quark.HookEngineConfig, trainer: Any) -> list[Any]:
     """What looks into layers and parameters in the steps of its schedule."""
     scaler = getattr(getattr(trainer, "accelerator", None), "scaler", None)
-    optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper has none of torch's hooks
     probes: list[Any] = [quark.HookEngine(run, model, optimizer, config=config, grad_scale=scaler)]
     if optimizer is not None:
         settings = quark.ParameterDiagnosticsConfig(schedule=config.schedule, raise_on_error=config.raise_on_error)
-        probes.append(quark.ParameterDiagnostics(run, model, optimizer, config=settings))
+        probes.append(quark.ParameterDiagnostics(run, model, optimizer, config=settings, grad_scale=scaler))
     return probes
