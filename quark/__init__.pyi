@@ -52,6 +52,7 @@ from .producers.hooks import ParameterDiagnosticsConfig as ParameterDiagnosticsC
 from .producers.metrics import MetricsLogger as MetricsLogger
 from .producers.reports import Checkpoint as Checkpoint
 from .producers.reports import ProgressReport as ProgressReport
+from .producers.reports import UnrecordedValues as UnrecordedValues
 from .producers.telemetry import StepTelemetryScope as StepTelemetryScope
 from .producers.telemetry import SystemTelemetry as SystemTelemetry
 from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig
@@ -75,6 +76,7 @@ from .records.configs import HookScheduleConfig as HookScheduleConfig
 from .records.configs import LayerFilterConfig as LayerFilterConfig
 from .records.configs import MetricTargetSpec as MetricTargetSpec
 from .records.event import EventRecord as EventRecord
+from .records.jsonable import jsonable as jsonable
 from .records.layer import LayerSummaryRecord as LayerSummaryRecord
 from .records.literals import LogIdentifier as LogIdentifier
 from .records.metric import MetricRecord as MetricRecord

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ..records.layer import qualified_name
-from ..records.line import WIDE, Line
+from ..records.line import WIDE, Line, value_of
 
 MOST_ITEMS = 20_000
 """A frame that never ends, because nothing in it has a step, is closed at so many records."""
@@ -168,7 +168,7 @@ class Framer:
         if kind == WIDE:
             return self.metrics(line.values or {}, line.step, line.epoch, line.time)
         if kind == "metric":
-            return self.metrics({line.metric_key or "": line.value or 0.0}, line.step, line.epoch, line.time)
+            return self.metrics({line.metric_key or "": value_of(line)}, line.step, line.epoch, line.time)
         decoder = _DECODERS.get(kind)
         if decoder is None:
             return None

@@ -5,9 +5,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from ..delivery.disk import PAGE, Disk
 from ..delivery.place import writer_places
@@ -15,30 +13,19 @@ from ..errors import QuarkError
 from ..session.placement import Placement
 from ..session.sync import leftover_runs
 from ..storage.filesystem import network_file_system
+from .check import Check
+from .content import artifacts, unrecorded
 
 LOW_SPACE = 1 << 30
 NO_SPACE = 64 << 20
 SLOW_SYNC_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: ``ok``, ``warning`` (works, but) or ``problem``, with what to do about it."""
-
-    name: str
-    status: Literal["ok", "warning", "problem"]
-    detail: str
-    remedy: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The finding as JSON values."""
-        return asdict(self)
-
-
 def all_checks(placement: Placement) -> Iterator[Check]:
     """Every finding about a storage directory and this machine, one by one. Nothing is left behind."""
     for check in (
-        _writable, _mappings, _sync_time, _space, _file_system, _sqlite, _store, _journals, _quarantine, _torch, _gpus,
+        _writable, _mappings, _sync_time, _space, _file_system, _sqlite, _store, artifacts, unrecorded, _journals,
+        _quarantine, _torch, _gpus,
     ):  # fmt: skip
         try:
             yield check(placement)

@@ -54,24 +54,31 @@ def runs(
             started_after=moment(since, "--since"), started_before=moment(until, "--until"), sort=sort, limit=limit,
             after=after,
         )  # fmt: skip
+        unrecorded = {view.id: view.unrecorded().total for view in page.runs}
     if as_json:
-        print_json({"runs": [view.record.to_dict() for view in page.runs], "next": page.next})
+        print_json({
+            "runs": [{**view.record.to_dict(), "unrecorded": unrecorded[view.id]} for view in page.runs],
+            "next": page.next,
+        })  # fmt: skip
     else:
-        _show(page)
+        _show(page, unrecorded)
 
 
-def _show(page: "RunPage") -> None:
+def _show(page: "RunPage", unrecorded: dict[str, int]) -> None:
     out = console()
     if not page.runs:
         out.print("no runs match")
         return
     wide = out.width >= 100
-    columns = ["run", "status", "project", "name", "started", "took", *(["tags"] if wide else [])]
-    made = table(*columns, right=("took",), flexible=("project", "name", "tags"))
+    lossy = any(unrecorded.values())
+    columns = ["run", "status", "project", "name", "started", "took"]
+    columns += [*(["not recorded"] if lossy else []), *(["tags"] if wide else [])]
+    made = table(*columns, right=("took", "not recorded"), flexible=("project", "name", "tags"))
     for view in page.runs:
         made.add_row(
             text(short(view)), status_text(view.status, view.reason), cut(view.project, limit=24),
             cut(view.name or "", limit=24), text(ago(view.started_at)), text(took(view)),
+            *([text(f"{unrecorded[view.id]:,}" if unrecorded[view.id] else "", "yellow")] if lossy else []),
             *([cut(", ".join(view.tags), "dim", 40)] if wide else []),
         )  # fmt: skip
     out.print(made)

@@ -1,6 +1,7 @@
 """`quark show`: everything about one run on one screen."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,10 +12,12 @@ from .output import SEVERITIES, console, counted, cut, print_json, status_text, 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..producers.reports import UnrecordedValues
     from ..reading import RunView
     from ..records.event import EventRecord
 
 SHOWN_METRICS = 30
+SHOWN_KEYS = 5
 ENVIRONMENT = ("host", "platform", "python", "cpu_count", "gpus", "command")
 
 
@@ -44,6 +47,7 @@ def _document(view: "RunView", events: int) -> dict[str, Any]:
         "run": view.record.to_dict(),
         "counts": view.counts(),
         "metrics": {summary.key: summary.to_dict() for summary in summarise(view, width=1)},
+        "unrecorded": asdict(view.unrecorded()),
         "events": [event.to_dict() for event in latest_events(view, events)],
         "alerts": [alert.to_dict() for alert in view.alerts()],
         "artifacts": [artifact.to_dict() for artifact in view.artifacts()],
@@ -54,7 +58,8 @@ def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
     """The last ``count`` events, in their order."""
     from collections import deque
 
-    return list(deque(view.records("event"), maxlen=count))  # type: ignore[arg-type]
+    happened = (event for event in view.records("event") if event.event_type != "run_unrecorded")  # type: ignore[attr-defined]
+    return list(deque(happened, maxlen=count))  # type: ignore[arg-type]
 
 
 def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> None:
@@ -74,6 +79,10 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
     _pairs(out, {name: value for name, value in pairs.items() if value})
     _section(out, "configuration", dict(dotted(view.config)))
     _section(out, "environment", {n: view.environment[n] for n in ENVIRONMENT if view.environment.get(n)})
+    unrecorded = view.unrecorded()
+    if unrecorded.total:
+        out.print()
+        out.print(text(f"not recorded: {wording_of(unrecorded)}", "yellow"), soft_wrap=True)
     _print_metrics(view, out, all_metrics)
     _print_records(view, out, events)
 
@@ -117,6 +126,21 @@ def _print_records(view: "RunView", out: "Console", events: int) -> None:
         out.print(made)
     out.print()
     out.print(text(f"recorded: {counted(counts)}", "dim"))
+
+
+def wording_of(unrecorded: "UnrecordedValues") -> str:
+    """What a run did not record, in words: how much of it for which reason, and the keys that were hit most."""
+    refused = f"{unrecorded.refused:,} values refused"
+    if unrecorded.keys:
+        named = [f"{key} {count:,}" for key, count in list(unrecorded.keys.items())[:SHOWN_KEYS]]
+        more = ["..."] if len(unrecorded.keys) > SHOWN_KEYS else []
+        refused += f" ({', '.join([*named, *more])})"
+    parts = (
+        (unrecorded.refused, refused),
+        (unrecorded.dropped, f"{unrecorded.dropped:,} records dropped"),
+        (unrecorded.set_aside, f"{unrecorded.set_aside:,} records set aside in the journal's directory"),
+    )
+    return ", ".join(words for count, words in parts if count)
 
 
 def _place(step: int | None, epoch: int | None) -> str:

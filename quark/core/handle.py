@@ -80,8 +80,11 @@ class RunHandle(Protocol):
         """Close ``producer`` when the run ends, before the trackers are told."""
         ...
 
-    def refuse(self, error: Exception, *, what: str) -> None:
-        """A bad argument: raise it in strict mode, else count it and warn once per cause."""
+    def refuse(self, error: BaseException, *, what: str, subject: str | None = None) -> None:
+        """A bad argument: raise it in strict mode, else count it and warn once, of each ``subject`` if there is one.
+
+        Interrupts, exits and what a signal handler raised are raised again in any case.
+        """
         ...
 
     def report(self, cause: str, error: BaseException | None = None) -> None:

@@ -63,6 +63,7 @@ class Dispatcher:
         )
         self.journal.on_roll = self._hurry
         self._cache = BatchCache(0)
+        self._dropped_by_quota = 0
         self._closing = False
         self._stopped = threading.Event()
         self._wake = threading.Event()
@@ -108,6 +109,11 @@ class Dispatcher:
     def pending(self, worker: SinkWorker) -> int:
         """How many of this process's records a sink has still to take."""
         return max(0, self.journal.next - worker.own.position)
+
+    @property
+    def dropped(self) -> int:
+        """Records that were given up: the disk took none and the memory was full, or the quota was reached."""
+        return self.journal.dropped + self._dropped_by_quota
 
     def close(self, final_state: StepState | None, reason: str, deadline: float) -> bool:
         """Deliver what is left until ``deadline`` (monotonic); True if every sink has everything.
@@ -173,7 +179,9 @@ class Dispatcher:
                 self._start_workers()
                 if self.journal.memory:
                     self._leave_memory()
-                enforce_quota(self.place.directory, self._quota, self._delivered(), self._disk, self.health.report)
+                self._dropped_by_quota += enforce_quota(
+                    self.place.directory, self._quota, self._delivered(), self._disk, self.health.report
+                )
                 if self.tick is not None:
                     self.tick()
             except Exception as error:  # noqa: BLE001  the keeper must live as long as the run does

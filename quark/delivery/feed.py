@@ -21,6 +21,7 @@ class Feed:
         self._held: RecordBatch | None = None
         self._unsure = True
         self._keeps_cursor = True
+        self.set_aside = 0
         self._aside: set[bytes] = set()
         self._given: int | None = None
 
@@ -82,6 +83,7 @@ class Feed:
             if line not in self._aside:
                 self.place.quarantine("journal", line, reason)
                 self._aside.add(line)
+                self.set_aside += 1
             batch.rejected.pop(0)
 
     def quarantine(self, line: bytes, reason: str) -> None:

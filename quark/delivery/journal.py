@@ -1,5 +1,7 @@
 """The journal of one writer: a log call stores its line into mapped memory, and no process death takes it back."""
 
+import logging
+import os
 import sys
 import threading
 import time
@@ -12,6 +14,9 @@ from ..errors import ClosedError
 from ..records.base import Origin
 from ..records.line import sequence_of
 from .disk import PAGE, Disk
+
+logger = logging.getLogger("quark")
+_trace_function = sys.gettrace
 
 SEGMENT_SIZES = (256 << 10, 1 << 20, 4 << 20, 8 << 20)
 """Sizes of the first segments; the last one repeats. A short run costs little, a fast one rolls seldom."""
@@ -53,15 +58,37 @@ class Journal:
     A caller encodes its line with ``next`` in it and calls ``put``; on False another thread took the number, and the
     caller encodes again. In ``put``, from the comparison to the store there is no call, and CPython gives the GIL to
     another thread (or runs a signal handler) only at calls and loops: number and place are claimed together, without
-    a lock that a preempted thread could hold. Where that does not hold (no GIL, a Python tracer) ``LockedJournal``
-    takes its place.
+    a lock that a preempted thread could hold. It does not hold in a thread with a trace function (a debugger), which
+    is called between any two lines: the first ``put`` of such a thread guards the journal, before its own claim begins,
+    and from then on every claim is made under the lock. Without a GIL ``LockedJournal`` takes the journal's place.
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_disk", "_full_until", "_lock", "_monotonic", "_numbers", "_report", "_rescuing",
+        "__weakref__",
+        "_closed",
+        "_disk",
+        "_full_until",
+        "_guarded",
+        "_lock",
+        "_monotonic",
+        "_numbers",
+        "_report",
+        "_rescuing",
         "_retired",
-        "_spare", "buffer", "current", "directory", "dropped", "foreign", "limit", "memory", "next", "on_roll",
-        "origin", "pos",
+        "_room",
+        "_spare",
+        "_warned",
+        "buffer",
+        "current",
+        "directory",
+        "dropped",
+        "foreign",
+        "limit",
+        "memory",
+        "next",
+        "on_roll",
+        "origin",
+        "pos",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +108,9 @@ class Journal:
         self._monotonic = monotonic
         self._full_until = 0.0
         self._closed = False
+        self._guarded = False
+        self._room = -1
+        self._warned = False
         self._lock = threading.RLock()
         self._rescuing = threading.Lock()
         self._numbers = 0
@@ -90,6 +120,8 @@ class Journal:
 
     def put(self, number: int, line: bytes) -> bool:
         """Store a line that ends with a newline under ``number``; False if the number is taken by now."""
+        if _trace_function() is not None:
+            self.guard()
         size = len(line)
         buffer = self.buffer
         pos = self.pos
@@ -99,7 +131,7 @@ class Journal:
             self.pos = end
             buffer[pos:end] = line
             return True
-        return self._put_slowly(number, size)
+        return self._put_slowly(number, line)
 
     def append(self, encode: Callable[[int], bytes]) -> int:
         """Store ``encode(number)`` and return the number that it got."""
@@ -108,18 +140,46 @@ class Journal:
             if self.put(number, encode(number)):
                 return number
 
-    def _put_slowly(self, number: int, size: int) -> bool:
-        """Off the common path: a full segment, a taken number, a closed or a forked journal."""
-        if self.foreign:
-            return True
-        if self._closed:
-            raise ClosedError("this run has ended and takes no more records; start or resume a run first")
+    def guard(self) -> None:
+        """Make every claim from now on under the lock: threads may be switched between any two lines of ``put``."""
+        if self._guarded or self.foreign:
+            return
         with self._lock:
-            if number == self.next and self.pos + size > self.limit and not self._roll(size) and number == self.next:
+            if not self._guarded:
+                self._guarded = True
+                self._room, self.limit = self.limit, -1
+
+    def _put_slowly(self, number: int, line: bytes) -> bool:
+        """Off the common path: a full segment, a taken number, a guarded, a closed or a forked journal."""
+        if self.foreign:
+            self._warn_in_child()
+            return True
+        size = len(line)
+        with self._lock:
+            if self._closed:
+                raise ClosedError("this run has ended and takes no more records; start or resume a run first")
+            if number != self.next:
+                return False
+            room = self._room if self._guarded else self.limit
+            if self._guarded and self.pos + size <= room:
+                self.buffer[self.pos : self.pos + size] = line
+                self.pos += size
+                self.next = number + 1
+                return True
+            if self.pos + size > room and not self._roll(size) and number == self.next:
                 self.next = number + 1
                 self.dropped += 1
                 return True
         return False
+
+    def _warn_in_child(self) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "quark: process %d was forked from the one that records run %s and records nothing itself; log in the "
+                "parent, or start a run of its own here with quark.start_run(parent_run_id=%r)",
+                os.getpid(), self.origin.run_id, self.origin.run_id,
+            )  # fmt: skip
 
     def _roll(self, size: int) -> bool:
         """Go on in a fresh segment with room for ``size`` bytes; False when nothing takes records any more."""
@@ -144,6 +204,7 @@ class Journal:
             fresh = Segment(-1, None, b"", 0)
         old = getattr(self, "current", None)
         size = fresh.size
+        limit = -1 if self._guarded else size
         buffer = fresh.buffer
         # No call from here on: other threads see the old segment or the new one, never half of each.
         if old is not None:
@@ -151,7 +212,8 @@ class Journal:
         self.current = fresh
         self.buffer = buffer
         self.pos = 0
-        self.limit = size
+        self._room = size
+        self.limit = limit
         return old
 
     def _make(self, at_least: int) -> Segment | None:
@@ -190,6 +252,8 @@ class Journal:
 
     def prepare(self) -> None:
         """Have the next segment ready, away from the training thread."""
+        if _is_debugged():
+            self.guard()
         if self._spare is not None or self._closed or self.foreign:
             return
         fresh = self._make(0)
@@ -242,7 +306,7 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
-            self.limit = -1
+            self.limit = self._room = -1
             self.current.end = self.pos
             self._retired.append(self.current)
             spare, self._spare = self._spare, None
@@ -282,7 +346,13 @@ class LockedJournal(Journal):
 def journal_class() -> type[Journal]:
     """Journal where the GIL makes its claim atomic, LockedJournal elsewhere."""
     with_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return Journal if with_gil and sys.gettrace() is None and sys.implementation.name == "cpython" else LockedJournal
+    return Journal if with_gil and sys.implementation.name == "cpython" else LockedJournal
+
+
+def _is_debugged() -> bool:
+    """Whether a debugger watches through ``sys.monitoring`` (Python 3.12), which no thread's trace function tells."""
+    monitoring = getattr(sys, "monitoring", None)
+    return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
 
 
 def _nothing() -> None:

@@ -165,17 +165,21 @@ class SinkWorker:
             holes = feed.tail.holes
             batch = feed.read(self.sink)
             self.missing += feed.tail.holes - holes
+            aside = feed.set_aside
             if batch is None:
                 return
             try:
                 self.sink.write(batch)
             except BaseException as error:
                 feed.back(batch)
+                self.quarantined += feed.set_aside - aside
+                aside = feed.set_aside
                 faulty = isinstance(error, (OSError, MemoryError)) or not isinstance(error, Exception)
                 blames_records = not faulty and not getattr(self.sink, "isolates", False)
                 if not blames_records or self._failures < 2 or not self._set_poison_aside(feed, batch):
                     raise
             feed.took(batch)
+            self.quarantined += feed.set_aside - aside
             self._failures = 0
             self._unflushed = True
             with self._progress:

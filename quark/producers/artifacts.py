@@ -11,7 +11,10 @@ from typing import Any
 from ..core.reader import RecordFilter
 from ..errors import ClosedError, RunNotFoundError, SchemaValidationError, WrongTypeError
 from ..records.artifact import ArtifactRecord
-from ..records.grammar import check_index, check_json, check_key, clean_json, one_of, shown, to_float
+from ..records.base import REFUSED, parse_timestamp, unrecorded
+from ..records.foreign import described, shown
+from ..records.grammar import check_index, check_key, clean_json, index_or_none, one_of, to_float
+from ..records.jsonable import json_object
 from ..records.literals import PAYLOAD_FORMATS
 from ..redaction import redact
 from .attach import Attachment
@@ -65,27 +68,43 @@ class ArtifactStore(Attachment):
 
         Raises:
             SchemaValidationError, WrongTypeError: strict mode, and the name breaks the grammar or the payload does
-                not fit its format; otherwise it is refused, counted and warned about, and None is returned.
+                not fit its format; otherwise it is refused, counted and warned about, and a record is returned whose
+                ``refused`` is True, as if the disk did not take the file. Values that JSON cannot hold are converted
+                outside strict mode, see ``jsonable``.
         """
         try:
             self._check_open()
             kind = check_key(artifact_type, what="artifact_type")
             key = check_key(name, namespace, what="artifact name")
             step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
-            extra = redact(check_json(metadata, "metadata"))
-            chosen, content = encode_payload(payload, payload_format)
-        except (SchemaValidationError, TypeError, ClosedError) as error:
+            extra = redact(json_object(metadata, "metadata", strict=self._handle.strict))
+            chosen, content = encode_payload(payload, payload_format, strict=self._handle.strict)
+            if timestamp is not None:
+                parse_timestamp(timestamp)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._handle.refuse(error, what=f"artifact {shown(name)}")
-            return None  # type: ignore[return-value]  # outside strict mode a refused artifact has no record
+            return self._refused(artifact_type, name, step, epoch)
         try:
             record = self._write(kind, key, content, chosen, step, epoch, extra, timestamp)
+        except ClosedError as error:
+            self._handle.refuse(error, what=f"artifact {shown(name)}")
+            return self._refused(artifact_type, name, step, epoch)
         except OSError as error:
             self._handle.report("artifact", error)
             if self._handle.strict:
                 raise
-            return None  # type: ignore[return-value]  # the disk did not take it; that is counted and warned about
+            return self._refused(artifact_type, name, step, epoch)
         self._retain(record)
         return record
+
+    def _refused(self, artifact_type: object, name: object, step: object, epoch: object) -> ArtifactRecord:
+        key = described(name)
+        fields = {
+            "artifact_type": described(artifact_type), "artifact_name": key.rpartition("/")[2], "artifact_key": key,
+            "payload_format": "bytes", "payload_relative_path": "", "metadata_relative_path": "", "size_bytes": 0,
+            "sha256": "", "step": index_or_none(step), "epoch": index_or_none(epoch), "metadata": {},
+        }  # fmt: skip
+        return unrecorded(ArtifactRecord, self._handle.journal.origin, REFUSED, fields)
 
     def _write(
         self, kind: str, key: str, content: bytes, payload_format: str, step: int | None, epoch: int | None,
@@ -135,9 +154,9 @@ class ArtifactStore(Attachment):
         """Store a histogram: ``n + 1`` strictly rising bin edges and ``n`` counts of at least 0."""
         try:
             payload = _histogram(bins, counts)
-        except (SchemaValidationError, TypeError) as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._handle.refuse(error, what=f"histogram {shown(name)}")
-            return None  # type: ignore[return-value]  # as in store
+            return self._refused("histogram", name, step, epoch)
         return self.store(
             "histogram", name, payload, step=step, epoch=epoch, namespace=namespace, payload_format="json",
             metadata=metadata, timestamp=timestamp,

@@ -7,9 +7,12 @@ from typing import Any
 
 from ..core.handle import RunHandle
 from ..core.reader import RecordFilter
-from ..errors import ClosedError, SchemaValidationError
+from ..errors import SchemaValidationError
+from ..records.base import REFUSED, unrecorded
 from ..records.event import EventRecord
-from ..records.grammar import check_event_type, check_index, check_json, check_severity, clean_text, one_of, shown
+from ..records.foreign import clean_text, described, shown
+from ..records.grammar import check_event_type, check_index, check_severity, index_or_none, one_of
+from ..records.jsonable import json_object
 from ..records.literals import LOG_IDENTIFIERS
 from .attach import Attachment, check_batch_size
 
@@ -45,7 +48,7 @@ def log_event(
         "event_type": name,
         "severity": default_severity(name) if severity is None else check_severity(severity),
         "status": None if status is None else clean_text(str(status)),
-        "payload": check_json(payload, "payload"),
+        "payload": json_object(payload, "payload", strict=handle.strict),
     }
     return handle.emit(
         EventRecord, fields, step=check_index(step, "step"), epoch=check_index(epoch, "epoch"), timestamp=timestamp
@@ -65,7 +68,7 @@ def log_message(
     word = "Info" if identifier is None else one_of(identifier, LOG_IDENTIFIERS, "identifier")
     if not isinstance(message, str) or not message:
         raise SchemaValidationError(f"message must be text that is not empty, got {shown(message)}")
-    details = check_json(payload, "payload")
+    details = json_object(payload, "payload", strict=handle.strict)
     taken = [key for key in _RESERVED if key in details]
     if taken:
         raise SchemaValidationError(f"payload may not hold the reserved key {taken[0]!r}; rename it")
@@ -73,6 +76,16 @@ def log_message(
         handle, event_type, severity=_SEVERITY_OF_IDENTIFIER[word], step=step, epoch=epoch, status=status,
         payload={"message": clean_text(message), "identifier": word, **details}, timestamp=timestamp,
     )  # fmt: skip
+
+
+def refused_event(handle: RunHandle, error: BaseException, what: str, arguments: Mapping[str, Any]) -> EventRecord:
+    """Refuse an event and return a record that says so."""
+    handle.refuse(error, what=what)
+    fields = {
+        "event_type": "refused", "severity": "error", "payload": {"error": described(error)},
+        "step": index_or_none(arguments.get("step")), "epoch": index_or_none(arguments.get("epoch")),
+    }  # fmt: skip
+    return unrecorded(EventRecord, handle.journal.origin, REFUSED, fields)
 
 
 class EventLogger(Attachment):
@@ -104,7 +117,8 @@ class EventLogger(Attachment):
 
         Raises:
             SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the event is refused,
-                counted and warned about, and None is returned.
+                counted and warned about, and a record is returned whose ``refused`` is True. A payload that JSON
+                cannot hold is converted, see ``jsonable``.
         """
         return self._guarded(
             log_event, event_type, severity=severity, step=step, epoch=epoch, status=status, payload=payload,
@@ -133,9 +147,8 @@ class EventLogger(Attachment):
         try:
             self._check_open()
             record = act(self._handle, first, **arguments)
-        except (SchemaValidationError, TypeError, ClosedError) as error:
-            self._handle.refuse(error, what=f"event {shown(first)}")
-            return None  # type: ignore[return-value]  # outside strict mode a refused event has no record
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            return refused_event(self._handle, error, f"event {shown(first)}", arguments)
         self._recent.append(record)
         return record
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from time import time_ns
 from types import TracebackType
 from typing import Any
@@ -11,19 +11,28 @@ from orjson import OPT_APPEND_NEWLINE, dumps
 
 from ..core.handle import RunHandle
 from ..core.reader import RecordFilter
-from ..errors import ClosedError, SchemaValidationError
-from ..records.base import Origin, parse_timestamp
+from ..errors import ClosedError, SchemaValidationError, WrongTypeError
+from ..records.base import PENDING, REFUSED, Origin, parse_timestamp, unrecorded
 from ..records.event import EventRecord
-from ..records.grammar import check_json, check_key, check_position, clean_text, shown, to_float
+from ..records.foreign import clean_text, described, must_propagate, shown
+from ..records.grammar import MAX_INT, check_key, check_position, index_or_none, to_float
+from ..records.jsonable import json_object
 from ..records.limits import check_annotations
 from ..records.line import WIDE, Line, encode, metric_record
 from ..records.metric import MetricRecord
 from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
 from .device import is_on_device
+from .events import log_event
 
 _ISFINITE = math.isfinite
 _PLAIN = frozenset((float, int))
+
+LOGGED_TEXT = "logged_text"
+"""The event that keeps the texts of a ``run.log`` call: its payload holds them by name."""
+
+DEEPEST = 16
+"""Levels of mappings within each other whose names are put together."""
 
 
 class MetricsLogger(Attachment):
@@ -63,7 +72,9 @@ class MetricsLogger(Attachment):
         a tensor on a device is copied without waiting for the device, and recorded when it has arrived.
 
         Returns:
-            The record; None for a value that was refused (see Raises) outside strict mode, or is still on a device.
+            The record. Outside strict mode a value that was refused (see Raises) gives a record whose ``refused`` is
+            True, with the value NaN unless it was a number; a value that is still on a device one whose ``pending`` is
+            True. Neither is in the journal.
 
         Raises:
             SchemaValidationError: strict mode, and the value is not finite, the key breaks the grammar, or neither
@@ -77,7 +88,7 @@ class MetricsLogger(Attachment):
             type(value) is float
             and type(metric) is str
             and type(step) is int
-            and step >= 0
+            and 0 <= step <= MAX_INT
             and metric in self._known
             and value - value == 0.0
             and epoch is None
@@ -94,7 +105,7 @@ class MetricsLogger(Attachment):
                     if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
                         break
             except ClosedError as error:
-                return self._refused(error, metric)
+                return self._refused(error, metric, value, step, epoch)
             record = metric_record(self._origin, number, now, metric, value, step, None)
             self._recent.append(record)
             return record
@@ -109,30 +120,37 @@ class MetricsLogger(Attachment):
             key = check_key(metric, namespace)
             step, epoch = check_position(step, epoch)
             now = time_ns() if timestamp is None else parse_timestamp(timestamp)
-            extra = check_json(metadata, "metadata") or None
-            extra = redact(extra) if extra else None
+            extra = redact(json_object(metadata, "metadata", strict=self._handle.strict)) or None
             text = None if description is None else redact_text(clean_text(str(description)))
             if extra is not None or text is not None:
                 check_annotations(text, extra)
             if is_on_device(value):
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
-                return None  # type: ignore[return-value]  # there is no value to return before the device has made it
+                return self._unrecorded(PENDING, key, math.nan, step, epoch)
             number = to_float(value)
             if not _ISFINITE(number):
                 raise _nonfinite(self._handle, key, number, step, epoch)
-        except (SchemaValidationError, TypeError, ClosedError) as error:
-            return self._refused(error, metric)
-        self._known.add(key)
-        try:
+            self._known.add(key)
             record = self._put(key, number, step, epoch, now, text, extra)
-        except ClosedError as error:
-            return self._refused(error, metric)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            return self._refused(error, metric, value, step, epoch)
         self._recent.append(record)
         return record
 
-    def _refused(self, error: Exception, metric: object) -> MetricRecord:
-        self._handle.refuse(error, what=f"metric {shown(metric)}")
-        return None  # type: ignore[return-value]  # outside strict mode a refused value has no record
+    def _refused(self, error: BaseException, metric: Any, value: Any, step: Any, epoch: Any) -> MetricRecord:
+        key = described(metric)
+        self._handle.refuse(error, what=f"metric {shown(metric)}", subject=key)
+        number = value if type(value) in _PLAIN else math.nan
+        return self._unrecorded(REFUSED, key, number, step, epoch)
+
+    def _unrecorded(self, state: int, key: str, value: Any, step: Any, epoch: Any) -> MetricRecord:
+        namespace, _, name = key.rpartition("/")
+        return unrecorded(
+            MetricRecord, self._origin, state, {
+                "metric_key": key, "namespace": namespace or None, "metric_name": name, "value": value,
+                "step": index_or_none(step), "epoch": index_or_none(epoch), "metadata": {},
+            },
+        )  # fmt: skip
 
     def _put(
         self, key: str, value: float, step: int | None, epoch: int | None, now: int, description: str | None,
@@ -216,8 +234,8 @@ def log_values(
         if (
             type(values) is dict
             and type(step) is int
-            and step >= 0
-            and (epoch is None or (type(epoch) is int and epoch >= 0))
+            and 0 <= step <= MAX_INT
+            and (epoch is None or (type(epoch) is int and 0 <= epoch <= MAX_INT))
             and values.keys() <= handle.known_keys
             and type(total := sum(values.values())) in _PLAIN
             and total - total == 0.0
@@ -229,32 +247,28 @@ def log_values(
                     return
     except (TypeError, ValueError, OverflowError):  # text, None, a tensor, a nested mapping: looked at one by one
         pass
+    except ClosedError:
+        raise
+    except BaseException as error:  # an object raises what it likes when it is added up
+        if must_propagate(error):
+            raise
     _log_checked(handle, values, step, epoch, now)
 
 
 def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int) -> None:
-    try:
-        step, epoch = check_position(step, epoch)
-        if not isinstance(values, Mapping):
-            raise TypeError(f"log takes a mapping of metric names to numbers, got {type(values).__name__}")
-    except (SchemaValidationError, TypeError) as error:
-        handle.refuse(error, what="log")
-        return
+    step, epoch = check_position(step, epoch)
+    if not isinstance(values, Mapping):
+        raise WrongTypeError(
+            f"log takes a mapping of metric names to numbers, got {shown(values)}; log {{'loss': 0.5}}"
+        )
     finite: dict[str, float] = {}
-    for name, value in _flat(values, ""):
-        try:
-            key = name if name in handle.known_keys else check_key(name)
-            if is_on_device(value):
-                handle.defer(key, value, step, epoch, now)
-                continue
-            number = to_float(value)
-            if not _ISFINITE(number):
-                raise _nonfinite(handle, key, number, step, epoch)
-        except (SchemaValidationError, TypeError) as error:
-            handle.refuse(error, what=f"metric {shown(name)}")
-            continue
-        handle.known_keys.add(key)
-        finite[key] = number
+    texts: dict[str, str] = {}
+    try:
+        _sort_out(handle, values, step, epoch, now, finite, texts)
+    except BaseException as error:  # noqa: BLE001  the mapping itself may raise half way; what came before is kept
+        handle.refuse(error, what="log")
+    if texts:
+        log_event(handle, LOGGED_TEXT, step=step, epoch=epoch, payload=texts)
     if finite:
         journal = handle.journal
         while True:
@@ -263,11 +277,38 @@ def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int
                 return
 
 
-def _flat(values: Mapping[Any, Any], prefix: str) -> Any:
-    """Nested mappings as ``outer/inner`` names."""
-    for name, value in values.items():
-        full = f"{prefix}{name}" if isinstance(name, str) else name
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{full}/")
-        else:
+def _sort_out(
+    handle: RunHandle, values: Mapping[Any, Any], step: int | None, epoch: int | None, now: int,
+    finite: dict[str, float], texts: dict[str, str],
+) -> None:  # fmt: skip
+    """Put numbers into ``finite`` and texts into ``texts``; refuse the rest one by one."""
+    for name, value in _flat(values):
+        try:
+            key = name if name in handle.known_keys else check_key(name)
+            if is_on_device(value):
+                handle.defer(key, value, step, epoch, now)
+            elif isinstance(value, str):
+                texts[key] = clean_text(str.__str__(value))
+            else:
+                number = to_float(value)
+                if not _ISFINITE(number):
+                    raise _nonfinite(handle, key, number, step, epoch)
+                finite[key] = number
+                handle.known_keys.add(key)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            handle.refuse(error, what=f"metric {shown(name)}", subject=described(name))
+
+
+def _flat(values: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """Nested mappings as ``outer/inner`` names; one that is nested too deep, or holds itself, is left as it is."""
+    stack = [("", iter(values.items()), 0)]
+    while stack:
+        prefix, items, depth = stack[-1]
+        for name, value in items:
+            full = f"{prefix}{name}" if isinstance(name, str) else name
+            if depth < DEEPEST and isinstance(value, Mapping):
+                stack.append((f"{full}/", iter(value.items()), depth + 1))
+                break
             yield full, value
+        else:
+            stack.pop()

@@ -6,11 +6,15 @@ import orjson
 
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.grammar import clean_json, one_of, shown
+from ..records.jsonable import jsonable
 from ..records.literals import PAYLOAD_FORMATS
 
 
-def encode_payload(payload: Any, payload_format: str | None = None) -> tuple[str, bytes]:
+def encode_payload(payload: Any, payload_format: str | None = None, *, strict: bool = True) -> tuple[str, bytes]:
     """The format of a payload, inferred if None, and its bytes.
+
+    Args:
+        strict: False converts what JSON cannot hold, see ``jsonable``.
 
     Raises:
         WrongTypeError, SchemaValidationError: the payload does not fit the format.
@@ -24,7 +28,7 @@ def encode_payload(payload: Any, payload_format: str | None = None) -> tuple[str
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise WrongTypeError(f"a payload of the format bytes must be bytes-like, got {shown(payload)}")
         return chosen, bytes(payload)
-    return chosen, orjson.dumps(clean_json(payload, "payload"))
+    return chosen, orjson.dumps(clean_json(payload, "payload") if strict else jsonable(payload))
 
 
 def decode_payload(content: bytes, payload_format: str) -> Any:

@@ -6,20 +6,24 @@ All of it are events with these payloads, so they travel, are stored and are rea
 - ``checkpoint``: ``status`` (incomplete or complete), ``path`` or ``artifact_id``
 - ``note``: ``text``
 - ``summary``: ``values``, an object; a later value replaces an earlier one of the same name
+- ``run_unrecorded``: ``refused``, ``dropped``, ``set_aside``, ``keys``: counts of one process since it began
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.handle import RunHandle
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.event import EventRecord
-from ..records.grammar import check_index, check_json, clean_text, shown
+from ..records.grammar import check_index, clean_text, shown, to_float
+from ..records.jsonable import json_object
 from .events import log_event
 
 PROGRESS, CHECKPOINT, NOTE, SUMMARY = "progress", "checkpoint", "note", "summary"
+UNRECORDED = "run_unrecorded"
 LONGEST_NOTE = 100_000
 
 
@@ -60,6 +64,30 @@ class Checkpoint:
     complete: bool
     attempt: int
     timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnrecordedValues:
+    """What a run was given and did not record, over all its processes.
+
+    Attributes:
+        refused: values that broke a rule: a name, a step or a value that no metric can have.
+        dropped: records that were given up because no disk took them, or for the journal's quota.
+        set_aside: records that a sink could not take; they lie beside the journal, each with its reason.
+        keys: refused values by metric key, the most frequent ones.
+    """
+
+    __module__ = "quark"
+
+    refused: int = 0
+    dropped: int = 0
+    set_aside: int = 0
+    keys: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return self.refused + self.dropped + self.set_aside
 
 
 def checked_progress(value: object, final_value: object, operation: object, units: object) -> dict[str, Any]:
@@ -110,7 +138,23 @@ def report_summary(handle: RunHandle, values: Mapping[str, Any]) -> EventRecord:
     Raises:
         SchemaValidationError, WrongTypeError: no JSON object.
     """
-    return log_event(handle, SUMMARY, payload={"values": check_json(values, "summary")})
+    return log_event(handle, SUMMARY, payload={"values": json_object(values, "summary", strict=handle.strict)})
+
+
+def report_unrecorded(handle: RunHandle, counts: Mapping[str, Any]) -> EventRecord:
+    """Record how much this process has not recorded so far."""
+    return log_event(handle, UNRECORDED, severity="warning", payload=counts)
+
+
+def unrecorded_of(events: Iterable[EventRecord]) -> UnrecordedValues:
+    """The counts of all processes; each process's last event holds all of its own."""
+    latest = {event.origin.writer_id: event.payload for event in events}
+    keys: Counter[str] = Counter()
+    for payload in latest.values():
+        # a key that looks like the name of a secret has no number any more
+        keys.update({key: count for key, count in payload.get("keys", {}).items() if isinstance(count, int)})
+    sums = (sum(payload.get(name, 0) for payload in latest.values()) for name in ("refused", "dropped", "set_aside"))
+    return UnrecordedValues(*sums, keys=dict(keys.most_common()))
 
 
 def progress_of(events: Iterable[EventRecord]) -> dict[str, ProgressReport]:
@@ -155,8 +199,9 @@ def summary_of(events: Iterable[EventRecord]) -> dict[str, Any]:
 
 
 def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool):
         raise WrongTypeError(f"{what} must be a number, got {shown(value)}")
-    if not math.isfinite(value):
+    number = to_float(value, what)
+    if not math.isfinite(number):
         raise SchemaValidationError(f"{what} must be finite, got {shown(value)}")
-    return value
+    return value if type(value) is int and -(2**63) <= value < 2**64 else number

@@ -8,8 +8,8 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-from ..errors import ClosedError, SchemaValidationError, WrongTypeError
-from ..records.grammar import check_index, shown, to_float
+from ..errors import SchemaValidationError
+from ..records.grammar import check_index, check_step, shown, to_float
 from .attach import Attachment
 from .peak_flops import device_peak_flops
 
@@ -80,9 +80,7 @@ class Throughput(Attachment):
         begun, self._last = self._last, now
         try:
             self._check_open()
-            if check_index(step, "step") is None:
-                raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
-            check_index(epoch, "epoch")
+            step, epoch = check_step(step), check_index(epoch, "epoch")
             counted = _amount(samples, "samples"), _amount(tokens, "tokens")
             if begun is None:
                 return {}
@@ -91,7 +89,7 @@ class Throughput(Attachment):
             if rates:
                 self._handle.log_values(rates, step=step, epoch=epoch)
             return rates
-        except (SchemaValidationError, TypeError, ClosedError) as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._handle.refuse(error, what=f"throughput of step {shown(step)}")
             return {}
 

@@ -126,6 +126,12 @@ class _RemoveFiles:
             shutil.rmtree(self._placement.run_path(run_id), ignore_errors=True)
 
 
+def files_of(placement: Placement, run: RunRecord) -> Path:
+    """The directory of a run's files: beside the store, or where the run was recorded."""
+    beside = placement.run_path(run.id) if is_id(run.id) else None
+    return beside if beside is not None and beside.is_dir() else Path(run.run_path)
+
+
 class _Files:
     """The payloads of artifacts, found below the store: a directory that was moved still has them."""
 
@@ -135,5 +141,4 @@ class _Files:
     def __call__(self, run: RunRecord, artifact: ArtifactRecord) -> bytes:
         from ..storage.artifacts import read_payload
 
-        beside = self._placement.run_path(run.id) if is_id(run.id) else None
-        return read_payload(beside if beside is not None and beside.is_dir() else Path(run.run_path), artifact)
+        return read_payload(files_of(self._placement, run), artifact)

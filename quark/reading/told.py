@@ -7,12 +7,15 @@ from ..producers.reports import (
     NOTE,
     PROGRESS,
     SUMMARY,
+    UNRECORDED,
     Checkpoint,
     ProgressReport,
+    UnrecordedValues,
     checkpoints_of,
     latest_of,
     progress_of,
     summary_of,
+    unrecorded_of,
 )
 from ..records.event import EventRecord
 
@@ -43,6 +46,10 @@ class Told:
     def summary(self) -> dict[str, Any]:
         """Results that stand for the run as a whole; the last value of each name."""
         return summary_of(self.events(SUMMARY))
+
+    def unrecorded(self) -> UnrecordedValues:
+        """How many values were given to the run and are not in it: refused, dropped, set aside."""
+        return unrecorded_of(self.events(UNRECORDED))
 
     def log_lines(self, stream: str | None = None) -> tuple[EventRecord, ...]:
         """What the command printed under ``quark run``, line by line; ``stream``: only stdout, or only stderr.

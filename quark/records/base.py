@@ -1,6 +1,7 @@
 """What every record shares: its identity, its time, ``to_dict``, and the registry of kinds."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
@@ -11,6 +12,9 @@ from ..errors import SchemaValidationError
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
+
+REFUSED, PENDING = -1, -2
+"""Sequence numbers of records that are in no journal: their value was refused, or is still on a device."""
 
 CURRENT_SCHEMA_VERSION = 1
 """The version that every record written by this release carries."""
@@ -112,6 +116,16 @@ class Record(_Lazy):
     schema_version: Annotated[int, Meta(ge=1, description="version of the record schema")] = CURRENT_SCHEMA_VERSION
 
     @property
+    def refused(self) -> bool:
+        """Whether it was not recorded: outside strict mode a call with a bad argument returns such a record."""
+        return self.sequence == REFUSED
+
+    @property
+    def pending(self) -> bool:
+        """Whether its value is still on a device; the record itself follows when the value has arrived."""
+        return self.sequence == PENDING
+
+    @property
     def time_ns(self) -> int:
         """When it was recorded, in nanoseconds since 1970 UTC."""
         try:
@@ -141,6 +155,15 @@ _MAKERS: dict[str, Any] = {
 def lazy(name: str, make: Any) -> None:
     """Let the field ``name`` of records that left it open be made by ``make(record)`` when it is read."""
     _MAKERS[name] = make
+
+
+def unrecorded(cls: type[R], origin: Origin, state: int, fields: Mapping[str, Any]) -> R:
+    """What a call returns that recorded nothing: a record with the ``fields`` that were to be recorded.
+
+    Args:
+        state: REFUSED or PENDING.
+    """
+    return cls(id="", run_id=origin.run_id, sequence=state, timestamp=format_timestamp(time.time_ns()), **fields)
 
 
 KINDS: dict[str, type[Record]] = {}

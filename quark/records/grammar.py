@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from ..errors import SchemaValidationError, WrongTypeError
+from .foreign import clean_text, must_propagate, shown, type_name
 from .literals import EVENT_SEVERITIES
 
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -84,11 +85,26 @@ def check_index(value: object, field: str) -> int | None:
         raise WrongTypeError(f"{field} must be a whole number, got {shown(value)}; pass an int of at least 0")
     try:
         number = operator.index(value)  # type: ignore[arg-type]
-    except Exception as error:
-        raise WrongTypeError(f"{field} must be a whole number, got {shown(value)} ({type(error).__name__})") from error
+    except BaseException as error:
+        if must_propagate(error):
+            raise
+        raise WrongTypeError(f"{field} must be a whole number, got {shown(value)} ({type_name(error)})") from error
     if not 0 <= number <= MAX_INT:
         raise SchemaValidationError(f"{field} must be between 0 and 2**63 - 1, got {shown(number)}")
     return number
+
+
+def check_step(step: object) -> int:
+    """The number of a step where there has to be one."""
+    number = check_index(step, "step")
+    if number is None:
+        raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
+    return number
+
+
+def index_or_none(value: object) -> int | None:
+    """A step or epoch for a record that was not recorded; None for what is none."""
+    return value if type(value) is int and 0 <= value <= MAX_INT else None
 
 
 def check_position(step: object, epoch: object) -> tuple[int | None, int | None]:
@@ -126,8 +142,10 @@ def _converted(value: Any, field: str) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-    except Exception as error:
-        raise WrongTypeError(f"{field} must be a number, got {shown(value)} ({type(error).__name__})") from error
+    except BaseException as error:
+        if must_propagate(error):
+            raise
+        raise WrongTypeError(f"{field} must be a number, got {shown(value)} ({type_name(error)})") from error
 
 
 def check_json(value: object, field: str) -> dict[str, Any]:
@@ -154,17 +172,17 @@ def clean_json(value: Any, field: str, depth: int = 0) -> Any:
             if not isinstance(key, str):
                 raise WrongTypeError(f"{field} must have string keys, got the key {shown(key)}; use str(key)")
             name = clean_text(key)
-            made[name] = item if _is_plain(item) else clean_json(item, f"{field}.{name[:80]}", depth + 1)
+            made[name] = item if is_plain(item) else clean_json(item, f"{field}.{name[:80]}", depth + 1)
         return made
     if isinstance(value, (list, tuple, set, frozenset)):
         return [
-            item if _is_plain(item) else clean_json(item, f"{field}[{index}]", depth + 1)
+            item if is_plain(item) else clean_json(item, f"{field}[{index}]", depth + 1)
             for index, item in enumerate(value)
         ]
     return _clean_scalar(value, field)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether it is JSON as it stands. Nearly everything is, and to name its place would cost more than to look."""
     kind = type(value)
     if kind is str:
@@ -202,29 +220,9 @@ def _finite(value: Any, field: str) -> float:
     return number
 
 
-def clean_text(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates become U+FFFD."""
-    if text.isascii():
-        return text
-    return _surrogates.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-_surrogates = re.compile("[\ud800-\udfff]")
-
-
 def to_json(value: Any) -> bytes:
     """Checked JSON values as bytes."""
     return orjson.dumps(value)
-
-
-def shown(value: object) -> str:
-    """A value for an error message: its repr, cut short, and never an exception of its own."""
-    try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001  a hostile __repr__ must not hide the message
-        text = f"<repr raised {type(error).__name__}>"
-    text = clean_text(text if len(text) <= 120 else text[:117] + "...")
-    return f"{text} ({type(value).__name__})"
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ The envelope (kind, sequence, time, step, epoch) stands outside; a metric has it
 its values, every other kind one ``body`` object. No field of a record can therefore overwrite the envelope.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -94,6 +95,11 @@ def metric_record(
     return record
 
 
+def value_of(line: Line) -> float:
+    """The value of a metric's line; JSON has no NaN, it is written as null."""
+    return math.nan if line.value is None else line.value
+
+
 def records_of(line: Line, origin: Origin) -> Iterator[Record]:
     """The records that a line holds: one, or a wide line's metrics; none for a kind that this release does not know."""
     if line.kind == "metric":
@@ -102,7 +108,7 @@ def records_of(line: Line, origin: Origin) -> Iterator[Record]:
             line.sequence,
             line.time,
             line.metric_key or "",
-            line.value or 0.0,
+            value_of(line),
             line.step,
             line.epoch,
         )
@@ -176,5 +182,5 @@ def line_of(record: Record, sequence: int | None = None) -> bytes:
 __all__ = [
     "COMMON_FIELDS", "WIDE", "Line", "body_of", "build", "decode_line", "decode_lines", "decode_loosely", "encode",
     "line_of",
-    "metric_record", "record_of_body", "records_of",
+    "metric_record", "record_of_body", "records_of", "value_of",
 ]  # fmt: skip

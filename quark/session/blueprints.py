@@ -11,7 +11,8 @@ import orjson
 
 from ..core.blueprint import check_config, check_schema
 from ..errors import QuarkError
-from ..records.grammar import check_json
+from ..records.jsonable import json_object
+from ..settings import setting
 from .home import Home, home_of
 from .placement import Placement, resolve_storage_dir
 
@@ -29,7 +30,7 @@ def validate_config(project: str, config: Mapping[str, Any] | None, *, storage_d
     placement = Placement(resolve_storage_dir(storage_dir))
     blueprint = blueprint_of(placement, home_of(placement, storage_dir), project)
     if blueprint is not None:
-        check_config(project, blueprint, check_json(config, "config"))
+        check_config(project, blueprint, json_object(config, "config", strict=False, otherwise="value"))
 
 
 def set_blueprint(project: str, schema: Mapping[str, Any] | None, *, storage_dir: str | Path | None = None) -> None:
@@ -41,6 +42,8 @@ def set_blueprint(project: str, schema: Mapping[str, Any] | None, *, storage_dir
         SchemaValidationError, WrongTypeError: it is no JSON Schema that stands by itself.
         SessionStoreError: the service cannot be reached, or refuses.
     """
+    if setting("QUARK_DISABLE"):
+        return
     wanted = None if schema is None else check_schema(schema)
     placement = Placement(resolve_storage_dir(storage_dir))
     store = home_of(placement, storage_dir).open()

@@ -4,9 +4,8 @@ import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import QuarkError
 from ..producers.events import log_event
-from ..records.grammar import check_json
+from ..records.jsonable import json_object
 from ..redaction import redact
 
 if TYPE_CHECKING:
@@ -36,12 +35,12 @@ class RunConfig(MutableMapping[str, Any]):
         try:
             for name, value in dict(*given, **named).items():
                 try:
-                    values |= redact(check_json({name: value}, "config"))
-                except (QuarkError, TypeError, ValueError) as error:
+                    values |= redact(json_object({name: value}, "config", strict=session.strict))
+                except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
                     session.refuse(error, what="config")
             with self._lock:
                 self._record(values)
-        except Exception as error:  # noqa: BLE001  a mapping of any make may raise anything, which is not the training's fault
+        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
             session.refuse(error, what="config")
 
     def _record(self, values: Mapping[str, Any]) -> None:

@@ -1,67 +1,62 @@
-"""The session of QUARK_DISABLE=1: every call does nothing; there is no thread, no file, no socket."""
+"""Sessions that record nothing: that of QUARK_DISABLE=1, and the base of others. No thread, no file, no socket."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..core.lifecycle import RunManifest
-from ..delivery.health import Health
-from ..errors import SessionStoreError
+from ..core.lifecycle import RunManifest, StepState
+from ..core.reader import StoreReader
+from ..errors import QuarkError
+from ..producers.device import DeviceValues
 from ..records.base import Origin, Record, format_timestamp
+from ..records.foreign import must_propagate
+from ..records.jsonable import json_object
 from ..records.line import build
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
+from ..sinks.discovery import sink_from
+from ..sinks.memory import MemorySink
 from .current import enter
 from .loop import Stepper
+from .nothing import NoRecords
 from .session import TrainingSession
 
 R = TypeVar("R", bound=Record)
-_ORIGIN = Origin("disabled", "0-1-disabled")
 
 
 class _NoJournal:
     """Takes every line and keeps none."""
 
     next = 0
-    origin = _ORIGIN
     dropped = 0
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
 
     def put(self, number: int, line: bytes) -> bool:
         """Nothing is stored."""
         return True
 
+    def append(self, encode: Callable[[int], bytes]) -> int:
+        """Nothing is stored."""
+        return 0
 
-class DisabledSession(TrainingSession):
-    """A session that records nothing; the training code runs as it is."""
+
+class SilentSession(TrainingSession):
+    """A session that records nothing; the training code runs as it is. What it reads is its subclass's."""
 
     disabled = True
 
-    def __init__(self, project: str, config: Mapping[str, Any] | None = None) -> None:
-        now = format_timestamp(time.time_ns())
-        identity = project_id(project)
-        self._context = RunContext(
-            storage_dir="", store_root="", db_path="",
-            project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
-            run=RunRecord(
-                id="disabled", project_id=identity, project_name=project, status="running",
-                lineage_root_run_id="disabled", run_path="", config={}, environment={}, started_at=now, updated_at=now,
-            ),
-        )  # fmt: skip
-        self._manifest = RunManifest(run_id="disabled", project=project)
-        self._origin = _ORIGIN
-        self._health = Health()
-        self.journal = _NoJournal()  # type: ignore[assignment]
+    def __init__(self, context: RunContext) -> None:
+        run = context.run
+        self._context = context
+        self._manifest = RunManifest(run_id=run.id, project=run.project_name, name=run.name, run_path=run.run_path)
+        self._origin = Origin(run.id, "0-1-disabled")
+        self._devices = DeviceValues()
+        self.journal = _NoJournal(self._origin)  # type: ignore[assignment]
         self.known_keys = set()
         self.strict = False
-        self.stop_requested = False
-        self.stop_step = None
         self._stepper = Stepper(self)
-        self._reason = None
-        self._signal = None
         self.attached = []
-        self._reader = None
-        self._forked = False
-        enter(self)
-        self.config.update(config or {})  # the program may read its settings from here
 
     def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Nothing."""
@@ -98,7 +93,7 @@ class DisabledSession(TrainingSession):
     ) -> R:  # fmt: skip
         """A record that nobody keeps."""
         given = {**fields, **{k: v for k, v in (("step", step), ("epoch", epoch)) if v is not None}}
-        return build(cls, _ORIGIN, 0, time.time_ns(), given)
+        return build(cls, self._origin, 0, time.time_ns(), given)
 
     def lifecycle(self, action: str, body: Mapping[str, Any]) -> None:
         """Nothing."""
@@ -109,44 +104,54 @@ class DisabledSession(TrainingSession):
     def offer(self) -> None:
         """Nothing."""
 
-    def refuse(self, error: Exception, *, what: str) -> None:
-        """Nothing."""
+    def refuse(self, error: BaseException, *, what: str, subject: str | None = None) -> None:
+        """Nothing, but an interrupt goes on."""
+        if must_propagate(error):
+            raise error
 
     def report(self, cause: str, error: BaseException | str | None = None) -> None:
         """Nothing."""
 
     def add_tracker(self, tracker: Any, *, name: str | None = None) -> Any:
-        """The tracker, untold."""
-        return tracker
+        """The tracker or sink, which is told nothing; of a name or class that gives none a sink that keeps nothing."""
+        if not isinstance(tracker, (str, type)):
+            return tracker
+        try:
+            return sink_from(tracker)
+        except QuarkError:
+            return MemorySink()
 
     def set_progress(self, *arguments: Any, **options: Any) -> None:
         """Nothing."""
 
-    def latest_checkpoint(self) -> None:
-        """There is none."""
-
     def watch(self, model: Any, optimizer: Any = None, **options: Any) -> Any:
-        """Nothing is watched."""
+        """An engine that looks at nothing."""
+        from ..producers.hooks import HookEngine
+
+        return HookEngine(self, model)
+
+    def tell_step(self, state: StepState) -> None:
+        """Nobody is told."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Nothing."""
+
+    def exit_by_signal(self, name: str) -> None:
+        """Only the status changes."""
+        self.finish("interrupted")
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """There is nothing to wait for."""
         return True
 
-    def reader(self) -> Any:
-        """There is nothing to read.
-
-        Raises:
-            SessionStoreError: always.
-        """
-        raise SessionStoreError("recording is off (QUARK_DISABLE), so there is nothing to read; unset the variable")
-
-    def reload(self) -> RunContext:
-        """The context as it is."""
-        return self._context
-
     def health(self) -> dict[str, Any]:
         """Nothing is recorded and nothing fails."""
-        return {"run_id": self.run_id, "recorded": 0, "dropped": 0, "on_device": 0, "sinks": {}, "faults": {}}
+        return {
+            "run_id": self.run_id, "recorded": 0, "dropped": 0, "on_device": 0, "sinks": {}, "refused": 0, "faults": {},
+        }  # fmt: skip
 
     def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
         """Only the status changes."""
@@ -154,3 +159,30 @@ class DisabledSession(TrainingSession):
             self._reason = reason
             self.mark_ended(reason)
             self._leave()
+
+
+class DisabledSession(SilentSession):
+    """The session of QUARK_DISABLE=1: there is nothing to read either, and every answer is empty."""
+
+    def __init__(self, project: str, config: Any = None) -> None:
+        now = format_timestamp(time.time_ns())
+        identity = project_id(project)
+        super().__init__(RunContext(
+            storage_dir="", store_root="", db_path="",
+            project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
+            run=RunRecord(
+                id="disabled", project_id=identity, project_name=project, status="running",
+                lineage_root_run_id="disabled", run_path="", config={}, environment={}, started_at=now, updated_at=now,
+            ),
+        ))  # fmt: skip
+        enter(self)
+        # the program may read its settings from here
+        self.config.update(json_object(config, "config", strict=False, otherwise="value"))
+
+    def reader(self) -> StoreReader:
+        """A reader that finds nothing."""
+        return NoRecords(self._context.run)
+
+    def reload(self) -> RunContext:
+        """The context as it is."""
+        return self._context

@@ -44,6 +44,13 @@ class Ending(Recorder):
     """A recorder that ends: by ``end_run``, by leaving its ``with`` block, or with its process."""
 
     shared = False
+    leftovers: Leftovers | None = None
+    heartbeat: Heartbeat | None = None
+    stop_requested = False
+    stop_step: int | None = None
+    stop_reason = "stopped"
+    _reason: str | None = None
+    _signal: str | None = None
     _told_of: BaseException | None = None
     _crashed = False
     _consumer: CodeType | None = None
@@ -59,15 +66,8 @@ class Ending(Recorder):
         self._trackers = TrackerStack(delivery.health)
         self._stepper = Stepper(cast("TrainingSession", self))
         self._finishing = threading.RLock()
-        self._reason: str | None = None
-        self._signal: str | None = None
-        self.leftovers: Leftovers | None = None
-        self.heartbeat: Heartbeat | None = None
-        self.stop_requested = False
-        self.stop_step: int | None = None
-        self.stop_reason = "stopped"
         enter(self)
-        delivery.tick = self._devices.drain
+        delivery.tick = self.tick
         register_handle(self)
         self._consumer = consumer_of_generator()
         exits.watch(self)
@@ -176,6 +176,7 @@ class Ending(Recorder):
         for producer in reversed(self.attached):
             self._try(f"close_{type(producer).__name__}", producer.close, interrupt)
         self._try("close_devices", lambda: self._devices.drain(wait=timeout_s is None), interrupt)
+        self._try("close_unrecorded", self._unrecorded.write, interrupt)
         final = self._stepper.last_state
         self._try("trackers", lambda: self._trackers.on_stop(final, reason), interrupt)
         self._write_end(reason)

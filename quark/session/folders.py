@@ -54,7 +54,7 @@ def store_files(
                 payload_format="bytes",
                 metadata={"path": str(relative)},
             )
-            count += record is not None
+            count += not record.refused
     return count
 
 

@@ -182,7 +182,7 @@ class RunGroup:
         try:
             self._session = self._begin(self.run_id, start)
         except InvalidRunStateError:  # several processes share the work: the first one keeps the group's account
-            self._session = StoredRun(self._arriving(self.run_id))
+            self._session = self._read_only(self._arriving(self.run_id))
         self._session.__enter__()
         return self
 
@@ -206,7 +206,7 @@ class RunGroup:
 
         stored = self._stored(run_id)
         if stored is not None and _is_completed(stored):
-            return StoredRun(stored)
+            return self._read_only(stored)
         if find_job().owns_run and self._is_written(run_id):
             raise InvalidRunStateError(f"run {run_id} is recorded by another session now; end it there first")
         if stored is None or not find_job().owns_run:
@@ -216,6 +216,10 @@ class RunGroup:
                 parent_run_id=None if parent is None else parent.run_id, root=root, **start,
             )  # fmt: skip
         return resume(run_id=run_id, storage_dir=self._storage_dir, trackers=start.get("trackers", ()))
+
+    def _read_only(self, run: RunRecord) -> StoredRun:
+        placement = Placement(resolve_storage_dir(self._storage_dir))
+        return StoredRun(run, placement, home_of(placement, self._storage_dir))
 
     def _stored(self, run_id: str) -> RunRecord | None:
         """What the store knows of a run; a service that cannot be asked knows nothing, and the run starts anyhow."""

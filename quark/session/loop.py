@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from typing import TYPE_CHECKING, Any
 
 from ..core.lifecycle import StepState
+from ..records.grammar import MAX_INT
 from .progress import Progress
 from .watching import Watching
 
@@ -53,7 +54,7 @@ class Stepper:
         """Metrics of the step went by; they are kept while a tracker or a progress bar wants them."""
         if self.collecting and isinstance(values, Mapping):
             self._metrics.update(values)
-        if self.step_now is None and type(step) is int and step >= self.next_step:
+        if self.step_now is None and type(step) is int and self.next_step <= step < MAX_INT:
             self.next_step = step + 1
             if self.watching.awaiting:
                 self.watching.logged(step, self.epoch)
@@ -62,11 +63,14 @@ class Stepper:
         self, step: int, metrics: Mapping[str, Any], epoch: int | None, worker_id: int | str | None = None
     ) -> None:
         """A step that the caller numbers himself is done."""
-        if metrics:
-            values = metrics if worker_id is None else {str(worker_name(worker_id)): metrics}
-            self._session.log_values(values, step=step, epoch=epoch)
-        self._metrics.update(metrics)
-        if step >= self.next_step:
+        try:
+            if metrics:
+                values = metrics if worker_id is None else {str(worker_name(worker_id)): metrics}
+                self._session.log_values(values, step=step, epoch=epoch)
+            self._metrics.update(metrics)
+        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+            self._session.refuse(error, what="step")
+        if self.next_step <= step < MAX_INT:
             self.next_step = step + 1
         self.watching.stepped(step, epoch)
         self._done(step, epoch, worker_id)

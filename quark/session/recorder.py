@@ -10,15 +10,17 @@ import msgspec
 from ..core.reader import RecordReader, StoreReader
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
-from ..errors import ClosedError
+from ..errors import QuarkError, WrongTypeError
 from ..producers.device import DeviceValues
 from ..producers.metrics import log_values
 from ..records.base import Record, parse_timestamp
+from ..records.foreign import described, must_propagate, type_name
 from ..records.limits import check_size
 from ..records.line import Line, body_of, build, encode
 from ..records.run import RunContext
 from ..redaction import redact_fields
 from .home import Home
+from .unrecorded import UnrecordedCounts
 
 R = TypeVar("R", bound=Record)
 
@@ -27,6 +29,10 @@ class Recorder:
     """Journals records of one run, refuses bad arguments by the run's policy, and reads back what was stored."""
 
     disabled = False
+    alerts = 0
+    flush_timeout_s = 10.0
+    _forked = False
+    _reader: StoreReader | None = None
     _let_go_of_reader: "weakref.finalize[..., Any] | None" = None
 
     def __init__(self, context: RunContext, delivery: Dispatcher, store_worker: SinkWorker | None, home: Home) -> None:
@@ -36,11 +42,8 @@ class Recorder:
         self._store_worker = store_worker
         self._origin = delivery.journal.origin
         self._devices = DeviceValues()
+        self._unrecorded = UnrecordedCounts(self, delivery)
         self.attached: list[Any] = []
-        self._reader: StoreReader | None = None
-        self._forked = False
-        self.alerts = 0
-        self.flush_timeout_s = 10.0
         self.journal = delivery.journal
         self.known_keys: set[str] = set()
         self.strict = context.run.strict_mode
@@ -90,27 +93,41 @@ class Recorder:
         """Journal many metrics of one step as one wide record."""
         try:
             log_values(self, values, step, epoch)
-        except ClosedError as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self.refuse(error, what="log")
 
     def defer(self, key: str, value: Any, step: int | None, epoch: int | None, time: int) -> None:
         """Record a metric whose value is still on a device, when it has arrived."""
         self._devices.add(value, lambda number: log_values(self, {key: number}, step, epoch, time))
 
+    def tick(self) -> None:
+        """Several times a second, on the journal's thread: record what has arrived from devices, and what was lost."""
+        self._devices.drain()
+        self._unrecorded.tick()
+
     def offer(self) -> None:
         """Wake the store's worker."""
         if self._store_worker is not None:
             self._store_worker.offer()
 
-    def refuse(self, error: Exception, *, what: str) -> None:
-        """A bad argument: raised in strict mode, else counted and warned about once per cause."""
+    def refuse(self, error: BaseException, *, what: str, subject: str | None = None) -> None:
+        """A bad argument: raised in strict mode, else counted and warned about, for each ``subject`` once.
+
+        What a foreign object raised while it was looked at counts as a bad argument, but for interrupts and exits.
+        """
+        if must_propagate(error):
+            raise error
+        if not isinstance(error, QuarkError):
+            cause, error = error, WrongTypeError(f"{type_name(error)}: {described(error)}")
+            error.__cause__ = cause
         if self.strict:
             raise error
-        self._delivery.health.report(f"refused_{type(error).__name__}", f"{what}: {error}")
+        self._delivery.health.report(f"refused_{type_name(error)}", f"{what}: {error}", subject=subject)
+        self._unrecorded.changed()
 
     def report(self, cause: str, error: BaseException | str | None = None) -> None:
         """A fault of the infrastructure: counted and warned about once per cause; it never raises."""
-        message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
+        message = f"{type_name(error)}: {described(error)}" if isinstance(error, BaseException) else str(error or "")
         self._delivery.health.report(cause, message)
 
     def attach(self, producer: Any) -> None:
@@ -131,6 +148,9 @@ class Recorder:
 
     def reader(self) -> RecordReader:
         """The store that holds this run's records."""
+        return self._opened_reader()
+
+    def _opened_reader(self) -> StoreReader:
         if self._reader is None:
             self._reader = self._home.open()
             # of a run that has ended nobody closes it: a comparison of finished sessions opens one for each
@@ -150,8 +170,9 @@ class Recorder:
         return {
             "run_id": self.run_id,
             "recorded": self.journal.next,
-            "dropped": self.journal.dropped,
+            "dropped": delivery.dropped,
             "on_device": len(self._devices),
             "sinks": {w.name: {**w.to_dict(), "pending": delivery.pending(w)} for w in delivery.workers},
+            "refused": delivery.health.total("refused_")[0],
             "faults": delivery.health.to_dict(),
         }

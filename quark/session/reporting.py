@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.reader import RecordFilter
-from ..errors import ClosedError, QuarkError, SchemaValidationError
+from ..errors import ClosedError, QuarkError
 from ..producers.events import log_event
 from ..producers.reports import (
     CHECKPOINT,
     PROGRESS,
+    SUMMARY,
     Checkpoint,
     checked_progress,
     checkpoints_of,
@@ -19,6 +20,7 @@ from ..producers.reports import (
     report_checkpoint,
     report_note,
     report_summary,
+    summary_of,
 )
 from ..records.artifact import ArtifactRecord
 from .configuration import RunConfig
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from .session import TrainingSession
 
 PROGRESS_EVERY_S = 1.0
-_REFUSED = (SchemaValidationError, TypeError, ClosedError)
 
 
 class Reporting(Ending):
@@ -51,7 +52,7 @@ class Reporting(Ending):
         """
         try:
             payload = checked_progress(value, final_value, operation, units)
-        except _REFUSED as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self.refuse(error, what="set_progress")
             return
         if self._progress is None:
@@ -80,8 +81,15 @@ class Reporting(Ending):
         """
         if step is None:
             step = self.current_step
-        identity = artifact.id if isinstance(artifact, ArtifactRecord) else artifact
-        writer = CheckpointWriter(self, None if path is None else os.fspath(path), identity, step)
+        identity = artifact
+        if isinstance(artifact, ArtifactRecord):
+            identity = None if artifact.refused else artifact.id
+        try:
+            place = None if path is None else os.fspath(path)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self.refuse(error, what="checkpoint")
+            return CheckpointWriter(self, None, None, step)
+        writer = CheckpointWriter(self, place, identity, step)
         if isinstance(artifact, ArtifactRecord):
             writer.complete()
         else:
@@ -105,7 +113,7 @@ class Reporting(Ending):
         """Write a note for people down with the run."""
         try:
             report_note(self, text)
-        except _REFUSED as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self.refuse(error, what="note")
 
     @property
@@ -156,7 +164,7 @@ class CheckpointWriter:
     def _say(self, status: str) -> None:
         try:
             report_checkpoint(self._session, status, step=self.step, path=self.path, artifact_id=self.artifact_id)
-        except _REFUSED as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._session.refuse(error, what="checkpoint")
 
     def __enter__(self) -> "CheckpointWriter":
@@ -186,10 +194,9 @@ class Summary(MutableMapping[str, Any]):
 
     def update(self, *given: Any, **named: Any) -> None:
         """Set several values with one record."""
-        values = dict(*given, **named)
         try:
-            record = report_summary(self._session, values)
-        except _REFUSED as error:
+            record = report_summary(self._session, dict(*given, **named))
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._session.refuse(error, what="summary")
             return
         self._values.update(record.payload["values"])
@@ -208,6 +215,17 @@ class Summary(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Summary({self._values!r})"
+
+
+def stored_summary(session: Reporting) -> Summary:
+    """The summary of a run that is read and not recorded; empty where it cannot be read, which is reported."""
+    made = Summary(session)
+    try:
+        found = session.reader().records(session.run_id, "event", RecordFilter(where={"event_type": SUMMARY}))
+        made._values.update(summary_of(found))  # type: ignore[arg-type]
+    except QuarkError as error:
+        session.report("summary", error)
+    return made
 
 
 class _Progress:

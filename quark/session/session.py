@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..delivery.worker import SinkWorker
-from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
-from ..producers.events import log_message
+from ..errors import ClosedError, QuarkError, WrongTypeError
+from ..producers.events import log_message, refused_event
 from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
-from ..records.grammar import check_index
+from ..records.grammar import MAX_INT, check_index, check_step, shown
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
 from .checks import check_tag, check_tracker
@@ -173,7 +173,10 @@ class TrainingSession(Reporting):
             step = stepper.step_for_log(epoch)
         if epoch is None:
             epoch = stepper.epoch
-        stepper.saw(values, step)
+        try:
+            stepper.saw(values, step)
+        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+            self.refuse(error, what="log")
         self.log_values(values, step=step, epoch=epoch)
 
     def step(
@@ -184,16 +187,16 @@ class TrainingSession(Reporting):
 
         ``worker_id``: which of several loops beside each other the step is of; its metrics go below the worker's name.
         """
-        if type(step) is not int or step < 0:
-            try:
-                number = check_index(step, "step")
-                if number is None:
-                    raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
-            except (SchemaValidationError, TypeError) as error:
-                self.refuse(error, what="step")
-                return
-            step = number
-        self._stepper.explicit(step, metrics or {}, epoch, worker_id)
+        try:
+            if type(step) is not int or not 0 <= step <= MAX_INT:
+                step = check_step(step)
+            epoch = check_index(epoch, "epoch")
+            if metrics is not None and not isinstance(metrics, Mapping):
+                raise WrongTypeError(f"metrics must be a mapping of names to numbers, got {shown(metrics)}")
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self.refuse(error, what="step")
+            return
+        self._stepper.explicit(step, {} if metrics is None else metrics, epoch, worker_id)
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None = None, start: int | None = None,
@@ -230,9 +233,8 @@ class TrainingSession(Reporting):
                 self, message, identifier=identifier, step=step, epoch=epoch, status=status, payload=payload,
                 timestamp=timestamp, event_type=event_type,
             )  # fmt: skip
-        except (SchemaValidationError, TypeError, ClosedError) as error:
-            self.refuse(error, what="add_log")
-            return None  # type: ignore[return-value]  # outside strict mode a refused message has no record
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            return refused_event(self, error, "add_log", {"step": step, "epoch": epoch})
 
     def add_tag(self, tag: str) -> RunContext:
         """Add a tag to the run and return the refreshed context; a tag that is there already changes nothing."""
@@ -242,7 +244,7 @@ class TrainingSession(Reporting):
                 self.lifecycle("tag", {"tag": name})
                 run = replace(self._context.run, tags=(*self._context.run.tags, name))
                 self._context = replace(self._context, run=run)
-        except (SchemaValidationError, WrongTypeError, ClosedError) as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self.refuse(error, what="add_tag")
         return self._context
 

@@ -17,8 +17,8 @@ from ..delivery.place import writer_places
 from ..errors import InvalidRunStateError, RunNotFoundError
 from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
-from ..records.grammar import check_json
 from ..records.identifiers import check_id
+from ..records.jsonable import json_object
 from ..records.limits import MAX_RECORD_BYTES, check_size
 from ..records.line import encode
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
@@ -68,7 +68,7 @@ def begin(
     given = _Given(
         check_project(project if project is not None else setting("QUARK_PROJECT")),
         check_name(name),
-        check_json(config, "config"),
+        json_object(config, "config", strict=bool(strict_mode), otherwise="value"),
         check_tags(tags),
         parent_run_id,
         bool(strict_mode),
@@ -182,7 +182,7 @@ def _joined(
     host: TrainingSession, config: Mapping[str, Any] | None, tags: Iterable[str] | None, trackers: Iterable[Any] | str
 ) -> TrainingSession:
     """A run that is shared, with what was to be known of the one that would have been started."""
-    params = check_json(config, "config")
+    params = json_object(config, "config", strict=host.strict, otherwise="value")
     for tag in check_tags(tags):
         host.add_tag(tag)
     host.config.update(params)

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.artifact import ARTIFACT_STORAGE_LAYOUT, ArtifactRecord
@@ -58,6 +58,26 @@ def read_payload(run_path: Path, record: ArtifactRecord) -> bytes:
     Raises:
         SessionStoreError: the file is missing, lies outside the run's directory, or is not what was recorded.
     """
+    with _payload(run_path, record) as stream:
+        payload = stream.read(record.size_bytes + 1)
+    _check_digest(run_path, record, hashlib.sha256(payload).hexdigest())
+    return payload
+
+
+def verify_payload(run_path: Path, record: ArtifactRecord) -> None:
+    """Read the payload of an artifact piece by piece and compare its digest; raises like ``read_payload``."""
+    digest = hashlib.sha256()
+    left = record.size_bytes + 1
+    with _payload(run_path, record) as stream:
+        while left > 0 and (piece := stream.read(min(left, 1 << 20))):
+            digest.update(piece)
+            left -= len(piece)
+    _check_digest(run_path, record, digest.hexdigest())
+
+
+@contextmanager
+def _payload(run_path: Path, record: ArtifactRecord) -> Iterator[BinaryIO]:
+    """The payload's file, opened for reading."""
     path = PurePosixPath(record.payload_relative_path)
     try:
         with _directory(run_path, path.parent, create=False) as folder:
@@ -65,18 +85,20 @@ def read_payload(run_path: Path, record: ArtifactRecord) -> bytes:
             with os.fdopen(file, "rb") as stream:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
                     raise OSError(f"{path.name} is no regular file")
-                payload = stream.read(record.size_bytes + 1)
+                yield stream
     except (OSError, SchemaValidationError) as error:
         raise SessionStoreError(
             f"the payload of artifact {record.artifact_key} is not at {run_path / path}: {error}; "
             "was the run's directory moved?", code="artifact_missing",
         ) from error  # fmt: skip
-    if hashlib.sha256(payload).hexdigest() != record.sha256:
+
+
+def _check_digest(run_path: Path, record: ArtifactRecord, digest: str) -> None:
+    if digest != record.sha256:
         raise SessionStoreError(
-            f"the payload of artifact {record.artifact_key} at {run_path / path} is not what was recorded: "
-            "its SHA-256 differs; restore the file from a backup", code="artifact_damaged",
+            f"the payload of artifact {record.artifact_key} at {run_path / record.payload_relative_path} is not what "
+            "was recorded: its SHA-256 differs; restore the file from a backup", code="artifact_damaged",
         )  # fmt: skip
-    return payload
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import RunNotFoundError, SchemaValidationError
 from ..records.base import Origin, Record, parse_timestamp
 from ..records.batch import BatchDiagnosticRecord
+from ..records.foreign import must_propagate
 from ..records.grammar import check_key, to_float
 from ..records.line import WIDE, Line, body_of, build, decode_line, encode, records_of
 from ..records.metric import MetricRecord
@@ -72,7 +73,7 @@ class MemoryRunHandle:
         self.disabled = disabled
         self.known_keys: set[str] = set()
         self.journal = MemoryJournal(Origin(run_id, f"{rank}-1-memory", rank))
-        self.refused: list[tuple[str, Exception]] = []
+        self.refused: list[tuple[str, BaseException]] = []
         self.reported: list[tuple[str, BaseException | str | None]] = []
         self.deferred: list[tuple[str, Any, int | None, int | None]] = []
         self.attached: list[Any] = []
@@ -131,10 +132,10 @@ class MemoryRunHandle:
         """Count the call."""
         self.offers += 1
 
-    def refuse(self, error: Exception, *, what: str) -> None:
+    def refuse(self, error: BaseException, *, what: str, subject: str | None = None) -> None:
         """Raise the error in strict mode, else keep it."""
         self.refused.append((what, error))
-        if self.strict:
+        if self.strict or must_propagate(error):
             raise error
 
     def report(self, cause: str, error: BaseException | str | None = None) -> None:

@@ -13,7 +13,7 @@ from ..core.sink import Sink
 from ..records import analysis, artifact, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
 from ..records import batch as batch_records  # noqa: F401  as above
 from ..records.base import Origin, Record
-from ..records.line import Line
+from ..records.line import WIDE, Line
 from .batches import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line, start_line, wide_lines
 
 Seen = tuple[str, str | None, int | None, float | None]
@@ -186,12 +186,16 @@ class SinkContract:
         self._agree(self._after(tmp_path, [batch]), self._expected([batch]))
 
     def test_numbers_keep_their_value(self, tmp_path: Path) -> None:
-        """A float arrives to its last bit."""
+        """A float arrives to its last bit, and zero with its sign; in wide lines as in lines of one metric."""
         values = (0.1, 1e-300, -1.7976931348623157e308, 5e-324, 123456789.12345679, -0.0)
-        batch = _batch([Line("metric", 0, 1, step, None, "x", value) for step, value in enumerate(values)])
-        assert [repr(value) for *_, value in self._after(tmp_path, [batch])] == [
-            repr(value) for *_, value in self._expected([batch])
-        ]
+        narrow = [Line("metric", 0, 1, step, None, "x", value) for step, value in enumerate(values)]
+        wide = [Line(WIDE, 0, 1, step, None, values={"x": value}) for step, value in enumerate(values, len(values))]
+        kept = self._after(tmp_path, [_batch([*narrow, *wide])])
+        if self.kinds is None or "metric" in self.kinds:
+            assert [repr(value) for *_, value in kept] == [
+                "0.1", "1e-300", "-1.7976931348623157e+308", "5e-324", "123456789.12345679", "-0.0",
+                "0.1", "1e-300", "-1.7976931348623157e+308", "5e-324", "123456789.12345679", "-0.0",
+            ]  # fmt: skip
 
     def test_the_batch_stays_as_it_was(self, tmp_path: Path) -> None:
         """A batch is shared by all sinks, so a sink changes nothing of it."""

@@ -113,7 +113,7 @@ def test_a_tensor_on_a_device_is_recorded_with_its_own_step(tmp_path, monkeypatc
     with quark.start_run(project="device", storage_dir=tmp_path) as run:
         monkeypatch.setattr(run._devices, "_torch", Device())
         metrics = quark.MetricsLogger(run)
-        assert metrics.log("loss", Tensor(1.5), step=3) is None
+        assert metrics.log("loss", Tensor(1.5), step=3).pending
         run.log({"loss": Tensor(2.5), "lr": 0.1}, step=4)
         assert run.health()["on_device"] == 2
         read = metrics.read(metric_key="loss")

@@ -247,7 +247,7 @@ def test_using_a_run_after_its_end(start, caplog):
     session.end_run()
     strict.end_run()
     with caplog.at_level(logging.WARNING):
-        assert metrics.log("m", 2.0, step=2) is None
+        assert metrics.log("m", 2.0, step=2).refused
         session.log({"m": 3.0}, step=3)
     assert "has ended" in caplog.text
     assert len(metrics.read()) == 2

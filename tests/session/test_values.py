@@ -70,7 +70,7 @@ def test_what_is_no_number_is_refused_with_field_value_and_remedy(session, name,
         with pytest.raises(TypeError, match="value"):
             metrics.log("m", REFUSED[name], step=0)
     else:
-        assert metrics.log("m", REFUSED[name], step=0) is None
+        assert metrics.log("m", REFUSED[name], step=0).refused
         assert session.health()["faults"]["refused_WrongTypeError"]["count"] == 1
         session.log({"a": 1.0, "m": REFUSED[name], "b": 2.0}, step=1)
         assert {r.metric_key for r in metrics.read(step=1)} == {"a", "b"}
@@ -111,7 +111,7 @@ def test_keys_outside_the_grammar_are_refused(session, key):
         with pytest.raises(SchemaValidationError):
             metrics.log(key, 1.0, step=0)
         return
-    assert metrics.log(key, 1.0, step=0) is None
+    assert metrics.log(key, 1.0, step=0).refused
     session.log({key: 1.0, "good": 2.0}, step=0)
     assert [r.metric_key for r in metrics.read()] == ["good"]
 
@@ -140,7 +140,7 @@ def test_step_and_epoch_follow_their_rules(session, where, error):
         with pytest.raises(error):
             metrics.log("m", 1.0, **where)
     else:
-        assert metrics.log("m", 1.0, **where) is None
+        assert metrics.log("m", 1.0, **where).refused
     metrics.log("m", 1.0, step=np.int64(4))
     assert [r.step for r in metrics.read()] == [4]
 
@@ -158,17 +158,22 @@ def test_metadata_is_kept_as_it_is_at_the_call(session):
     assert read == record
 
 
-def test_metadata_that_is_no_json_is_refused(session):
-    """Objects, NaN, keys that are no strings and cycles are refused by name."""
+def test_metadata_that_is_no_json_is_refused_in_strict_mode_and_converted_otherwise(session):
+    """Objects, NaN, keys that are no strings and cycles are refused by name, or kept as text; a list is refused."""
     cycle: dict = {}
     cycle["self"] = cycle
     metrics = MetricsLogger(session)
-    for metadata in ({"x": object()}, {"x": float("nan")}, {1: 2}, cycle, [1], {"x": {"y": b"1"}}):
+    cases = (
+        ({"x": object()}, {"x": "<object object>"}), ({"x": float("nan")}, {"x": "nan"}), ({1: 2}, {"1": 2}),
+        (cycle, {"self": "<holds itself>"}), ({"x": {"y": b"1"}}, {"x": {"y": "b'1'"}}), ([1], None),
+    )  # fmt: skip
+    for metadata, expected in cases:
         if session.strict:
             with pytest.raises((TypeError, ValueError), match="metadata"):
                 metrics.log("m", 1.0, step=0, metadata=metadata)
         else:
-            assert metrics.log("m", 1.0, step=0, metadata=metadata) is None
+            record = metrics.log("m", 1.0, step=0, metadata=metadata)
+            assert record.refused if expected is None else record.metadata == expected
 
 
 class Hostile:
@@ -222,7 +227,7 @@ def test_events_follow_their_rules(session):
             with pytest.raises((ValueError, TypeError)):
                 call()
         else:
-            assert call() is None
+            assert call().refused
     events.log("my.custom/event-1_x", severity="debug")
     events.log("disk_warning")
     events.log("job_failed")

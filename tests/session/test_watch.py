@@ -253,9 +253,12 @@ def test_two_networks_are_told_apart(tmp_path):
 
 
 def test_nothing_is_watched_when_recording_is_off(monkeypatch):
-    """With QUARK_DISABLE=1 watch does nothing at all."""
+    """With QUARK_DISABLE=1 watch gives an engine that looks at nothing."""
     monkeypatch.setenv("QUARK_DISABLE", "1")
     model = torch.nn.Linear(4, 1)
     with quark.start_run(project="off") as run:
-        assert run.watch(model) is None
-    assert not model._forward_hooks
+        engine = run.watch(model, every=1)
+        for _ in run.steps(range(2)):
+            model(torch.randn(2, 4))
+            assert not model._forward_hooks
+        assert engine.flush() == engine.read() == ()

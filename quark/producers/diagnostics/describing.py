@@ -6,14 +6,15 @@ from typing import Any
 from ...errors import SchemaValidationError, WrongTypeError
 from ...records.batchvalues import batch_size_of, class_counts_of, sample_ids_of, sequence_lengths_of
 from ...records.configs import BatchMetadata
-from ...records.grammar import check_json, shown
+from ...records.grammar import shown
+from ...records.jsonable import json_object
 
 _UNKNOWN = BatchMetadata()
 
 
 def batch_fields(
     known: BatchMetadata, batch_size: Any, labels: Any, sample_ids: Any, sequence_lengths: Any,
-    metadata: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None, *, strict: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of a batch's record but for its loss; what the caller gives wins over what the adapter knows.
 
@@ -23,7 +24,9 @@ def batch_fields(
     ids = known.sample_ids if sample_ids is None else tuple(sample_ids_of(sample_ids))
     counts = known.class_counts if labels is None else class_counts_of(labels, "labels")
     lengths = known.sequence_lengths if sequence_lengths is None else tuple(sequence_lengths_of(sequence_lengths))
-    details = known.metadata if metadata is None else {**known.metadata, **check_json(metadata, "metadata")}
+    details = known.metadata
+    if metadata is not None:
+        details = {**details, **json_object(metadata, "metadata", strict=strict)}
     size = known.batch_size if batch_size is None else batch_size_of(batch_size)
     if size is None:
         size = len(ids) or sum(counts.values()) or len(lengths) or None

@@ -8,13 +8,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from ...core.handle import RunHandle
 from ...core.reader import RecordFilter
-from ...errors import ClosedError, SchemaValidationError, WrongTypeError
-from ...records.base import parse_timestamp
+from ...errors import SchemaValidationError, WrongTypeError
+from ...records.base import PENDING, REFUSED, parse_timestamp, unrecorded
 from ...records.batch import BatchDiagnosticRecord
 from ...records.batchvalues import sample_ids_of
 from ...records.configs import DataDiagnosticsConfig
-from ...records.grammar import check_index, shown, to_float
+from ...records.grammar import check_index, index_or_none, shown, to_float
 from ..attach import Attachment
 from ..device import DeviceValues, is_on_device
 from ..events import log_event
@@ -25,7 +26,6 @@ from .exposure import Exposure
 from .hard import LossStream, Mark
 from .results import DataDiagnosticsSummary, ExposureSummary, HardBatchFinding
 
-_REFUSED = (SchemaValidationError, TypeError, ClosedError)
 _WRITER = RecordWriter(BatchDiagnosticRecord)
 _EVERYTHING = RecordFilter()
 
@@ -51,7 +51,8 @@ class DataDiagnostics(Attachment):
         self._recent: deque[BatchDiagnosticRecord] = deque(maxlen=self._config.batch_size)
         self._devices = DeviceValues()
         if self._handle.disabled:
-            self.log_batch = _log_nothing
+            nothing = _unrecorded(self._handle, REFUSED, math.nan, None, None)
+            self.log_batch = lambda loss, **arguments: nothing  # chosen once, so that a call costs nothing
             return
         attach = getattr(self._handle, "attach", None)
         if attach is not None:
@@ -89,8 +90,8 @@ class DataDiagnostics(Attachment):
             timestamp: RFC 3339; now if omitted.
 
         Returns:
-            The record; None for a batch that was refused (see Raises) outside strict mode, or whose loss is still on
-            a device.
+            The record. Outside strict mode a batch that was refused (see Raises) gives one whose ``refused`` is True,
+            a batch whose loss is still on a device one whose ``pending`` is True; neither is in the journal.
 
         Raises:
             SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the batch is refused,
@@ -105,16 +106,18 @@ class DataDiagnostics(Attachment):
             if batch is not None and adapter is None:
                 warn_once("batch adapter", "log_batch(batch=...) needs DataDiagnosticsConfig(adapter=...) to be read")
             known = extracted(adapter, batch)
-            body = batch_fields(known, batch_size, labels, sample_ids, sequence_lengths, metadata)
+            body = batch_fields(
+                known, batch_size, labels, sample_ids, sequence_lengths, metadata, strict=self._handle.strict
+            )
             if self._devices:
                 self._devices.drain()
             if is_on_device(loss):
                 self._follow(loss, body, step, epoch, now)
-                return None  # type: ignore[return-value]  # there is no loss before the device has made it
+                return _unrecorded(self._handle, PENDING, math.nan, step, epoch)
             return self._put(to_float(loss, "loss"), body, step, epoch, now)
-        except _REFUSED as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._handle.refuse(error, what=f"batch of step {shown(step)}")
-            return None  # type: ignore[return-value]  # outside strict mode a refused batch has no record
+            return _unrecorded(self._handle, REFUSED, loss, step, epoch)
 
     def _put(
         self, loss: float, body: dict[str, Any], step: int | None, epoch: int | None, now: int
@@ -148,7 +151,7 @@ class DataDiagnostics(Attachment):
         def arrived(number: float) -> None:
             try:
                 self._put(number, body, step, epoch, now)
-            except _REFUSED as error:
+            except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
                 self._handle.refuse(error, what=f"batch of step {step}")
 
         self._devices.add(loss, arrived)
@@ -183,8 +186,6 @@ class DataDiagnostics(Attachment):
 
         With ``sample_id`` only those that held this sample: its trace through the training.
         """
-        if self._handle.disabled:
-            return ()
         self._await_devices()
         where = {"sample_id": None if sample_id is None else sample_ids_of([sample_id], "sample_id")[0]}
         return self._read(
@@ -259,8 +260,6 @@ class DataDiagnostics(Attachment):
         return tuple(mark.finding(records[mark.place]) for mark in marks)
 
     def _stream(self, bounds: RecordFilter, *, fresh: bool = True) -> Iterator[BatchDiagnosticRecord]:
-        if self._handle.disabled:
-            return
         if fresh:
             self._await_devices()
             self._handle.flush()
@@ -284,9 +283,11 @@ class DataDiagnostics(Attachment):
         self.close()
 
 
-def _log_nothing(loss: float, **arguments: Any) -> BatchDiagnosticRecord:
-    """``log_batch`` with QUARK_DISABLE=1: chosen once, so that a call costs nothing."""
-    return None  # type: ignore[return-value]  # nothing was recorded
+def _unrecorded(handle: RunHandle, state: int, loss: object, step: object, epoch: object) -> BatchDiagnosticRecord:
+    number = loss if isinstance(loss, float) else math.nan
+    fields = {"loss": number, "step": index_or_none(step), "epoch": index_or_none(epoch)}
+    fields |= {"class_counts": {}, "metadata": {}}
+    return unrecorded(BatchDiagnosticRecord, handle.journal.origin, state, fields)
 
 
 def _range(*bounds: Any) -> RecordFilter:

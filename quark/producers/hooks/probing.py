@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ...errors import ClosedError, SchemaValidationError, WrongTypeError
+from ...errors import ClosedError
 from ...records.base import Record
 from ...records.configs import HookScheduleConfig
-from ...records.grammar import check_index
+from ...records.grammar import MAX_INT, check_index, check_step, shown
 from ...records.line import decode_line, records_of
 from ..attach import Attachment
 from .naming import unwrapped
@@ -109,17 +109,14 @@ class Probing(Attachment):
         Raises:
             SchemaValidationError, WrongTypeError: strict mode, and step or epoch is no whole number of at least 0.
         """
-        if type(step) is int and step >= 0 and self._probe is None and step not in self._schedule:
+        if type(step) is int and 0 <= step <= MAX_INT and self._probe is None and step not in self._schedule:
             if self._waiting:
                 self._guarded("resolve", self._resolve)
             return False
         try:
-            number = check_index(step, "step")
-            if number is None:
-                raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
-            epoch = check_index(epoch, "epoch")
-        except (SchemaValidationError, TypeError) as error:
-            self._handle.refuse(error, what=f"probe of step {step!r}"[:200])
+            number, epoch = check_step(step), check_index(epoch, "epoch")
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self._handle.refuse(error, what=f"probe of step {shown(step)}")
             return False
         if self._probe is not None:
             if self._probe.early:

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from ...core.reader import RecordFilter
 from ...errors import ClosedError, SchemaValidationError, WrongTypeError
-from ...records.base import parse_timestamp
-from ...records.grammar import check_index, check_json, one_of, shown, to_float
+from ...records.base import REFUSED, parse_timestamp, unrecorded
+from ...records.grammar import check_index, check_step, index_or_none, one_of, shown, to_float
+from ...records.jsonable import json_object
 from ...records.telemetry import SystemTelemetryRecord
 from ..attach import Attachment, check_batch_size
 from ..device import DeviceValues, is_on_device
@@ -24,7 +25,6 @@ from .scope import StepTelemetryScope
 from .sources import Sources, Surroundings
 from .timing import Times, start_marks
 
-_REFUSED = (SchemaValidationError, TypeError, ClosedError)
 _NO_TIMES: Times = (None, None, None)
 _WRITER = RecordWriter(SystemTelemetryRecord)
 
@@ -80,11 +80,11 @@ class SystemTelemetry(Attachment):
             return _SILENT
         try:
             self._check_open()
-            number = _checked_step(step)
+            number = check_step(step)
             epoch = check_index(epoch, "epoch")
-            details = None if metadata is None else check_json(metadata, "metadata")
-        except _REFUSED as error:
-            self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
+            details = None if metadata is None else json_object(metadata, "metadata", strict=self._handle.strict)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self._handle.refuse(error, what=f"telemetry of step {shown(step)}")
             return _SILENT
         if self._pending:
             self._resolve(0.0)
@@ -110,19 +110,20 @@ class SystemTelemetry(Attachment):
 
         Raises:
             SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the call is refused,
-                counted and warned about, and None is returned.
+                counted and warned about, and a record is returned whose ``refused`` is True.
         """
         try:
             self._check_open()
             step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
-            details = None if metadata is None else check_json(metadata, "metadata")
+            details = None if metadata is None else json_object(metadata, "metadata", strict=self._handle.strict)
             now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
             self._sources.on_cuda()
             looked = self._sources.fresh()
             return self._store("time" if step is None else "step", step, epoch, _NO_TIMES, details, now, looked)
-        except _REFUSED as error:
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._handle.refuse(error, what="telemetry sample")
-            return None  # type: ignore[return-value]  # outside strict mode a refused sample has no record
+            fields = {"boundary": "time", "step": index_or_none(step), "epoch": index_or_none(epoch), "metadata": {}}
+            return unrecorded(SystemTelemetryRecord, self._handle.journal.origin, REFUSED, fields)
 
     def record_step(
         self,
@@ -152,14 +153,14 @@ class SystemTelemetry(Attachment):
             return None
         try:
             self._check_open()
-            number = _checked_step(step)
+            number = check_step(step)
             epoch = check_index(epoch, "epoch")
             times = (
                 _milliseconds(step_time_ms, "step_time_ms"),
                 _milliseconds(data_time_ms, "data_time_ms"),
                 _milliseconds(compute_time_ms, "compute_time_ms"),
             )
-            details = None if metadata is None else check_json(metadata, "metadata")
+            details = None if metadata is None else json_object(metadata, "metadata", strict=self._handle.strict)
             now = time.time_ns() if timestamp is None else parse_timestamp(timestamp)
             if self._pending:
                 self._pending.resolve()
@@ -175,8 +176,8 @@ class SystemTelemetry(Attachment):
                 return None
             self._sources.on_cuda()
             return self._store("step", number, epoch, times, details, now, self._sources.latest())
-        except _REFUSED as error:
-            self._handle.refuse(error, what=f"telemetry of step {step!r}"[:200])
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self._handle.refuse(error, what=f"telemetry of step {shown(step)}")
             return None
 
     def _finish(self, scope: StepTelemetryScope, times: Times, failure: str | None) -> SystemTelemetryRecord | None:
@@ -311,13 +312,6 @@ def _checked_config(config: Any) -> SystemTelemetryConfig:
     if not isinstance(config, SystemTelemetryConfig):
         raise WrongTypeError(f"config must be a SystemTelemetryConfig, got {shown(config)}")
     return config
-
-
-def _checked_step(step: object) -> int:
-    number = check_index(step, "step")
-    if number is None:
-        raise WrongTypeError("step must be a whole number, got None; pass the number of the step")
-    return number
 
 
 def _milliseconds(value: Any, field: str) -> float | None:

@@ -1,0 +1,86 @@
+"""What a caller's own object may do while it is looked at: raise anything, print itself endlessly, or lie."""
+
+import re
+import signal
+from contextlib import suppress
+from types import CodeType
+
+LONGEST_TEXT = 200
+"""Characters of an object's text that are kept; a network would print pages."""
+
+_MANY = 1000
+"""Items of a collection whose text would take longer than a log call may."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def must_propagate(error: BaseException) -> bool:
+    """Whether an exception is meant for the program and not the fault of a value that was being recorded.
+
+    Interrupts and exits are, and so is what a signal handler raised (a timeout by SIGALRM) while the value was read.
+    """
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return True
+    trace = error.__traceback__
+    if trace is None or trace.tb_next is None:
+        return False
+    handlers = _signal_handlers()
+    while trace is not None:
+        if trace.tb_frame.f_code in handlers:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _signal_handlers() -> set[CodeType]:
+    codes = set()
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        function = getattr(handler, "__func__", handler)  # of a bound method
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            codes.add(code)
+    return codes
+
+
+def type_name(value: object) -> str:
+    """The name of a value's type, whatever its metaclass does."""
+    return str(type.__dict__["__name__"].__get__(type(value)))
+
+
+def clean_text(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates become U+FFFD."""
+    if text.isascii():
+        return text
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def shown(value: object) -> str:
+    """A value for an error message: its repr, cut short, and its type; never an exception of its own."""
+    name = type_name(value)
+    with suppress_foreign():
+        if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > _MANY:
+            return f"{len(value):,} items ({name})"
+        text = clean_text(str.__str__(repr(value)))
+        return f"{text if len(text) <= 120 else text[:117] + '...'} ({name})"
+    return f"<an object whose repr raises> ({name})"
+
+
+def described(value: object) -> str:
+    """An object as its author prints it: ``str`` without memory addresses, cut short; its type if that raises."""
+    with suppress_foreign():
+        text = _ADDRESS.sub("", clean_text(str.__str__(str(value))))
+        return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+    return f"<{type_name(value)}>"
+
+
+class suppress_foreign(suppress):  # noqa: N801  it reads like the suppress that it is
+    """Suppress whatever a foreign object raises, but for what ``must_propagate``."""
+
+    def __init__(self) -> None:
+        super().__init__(BaseException)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Whether the exception ends here."""
+        return error is not None and not must_propagate(error)
