@@ -88,6 +88,16 @@ class Disk:
                 return []
             raise
 
+    def exists(self, path: Path) -> bool:
+        """Whether there is such a file or directory; True where that cannot be told."""
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
     def size(self, path: Path) -> int:
         """Size of a file in bytes."""
         return os.stat(path).st_size

@@ -17,7 +17,7 @@ from .disk import Disk
 from .feed import Feed
 from .health import Health
 from .journal import journal_class
-from .place import WriterPlace, writer_places
+from .place import WRITER_FILE, WriterPlace, writer_places
 from .quota import enforce_quota
 from .tail import BatchCache, Tail
 from .threads import start_thread
@@ -65,11 +65,13 @@ class Dispatcher:
         self._cache = BatchCache(0)
         self._dropped_by_quota = 0
         self._closing = False
+        self._placing = threading.Lock()
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="quark-journal", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="quark-journal-sync", daemon=True)
         self.tick: Callable[[], None] | None = None
+        self.on_place_deleted: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Start the threads that keep the journal."""
@@ -120,6 +122,10 @@ class Dispatcher:
 
         What is not delivered by then stays in the journal for ``quark sync``.
         """
+        try:
+            self._mend_place()
+        except OSError as error:
+            self.health.report("journal_files", f"the deleted journal could not be made again ({error})")
         self.journal.close()
         self._start_workers()
         for worker in self.workers:
@@ -143,9 +149,10 @@ class Dispatcher:
         self.place.release()
 
     def _remove_own_journal(self) -> None:
-        self._closing = True  # the keeper may be about to make a segment in the directory that goes
         try:
-            self.place.remove()
+            with self._placing:
+                self._closing = True  # the keeper may be about to make a segment in the directory that goes
+                self.place.remove()
         except OSError as error:
             self.health.report("journal_files", f"the delivered journal could not be deleted ({error})")
 
@@ -174,6 +181,7 @@ class Dispatcher:
         """Keep a segment ready, let go of full ones, hold the quota; the training thread never does this."""
         while not self._closing:
             try:
+                self._mend_place()
                 self.journal.prepare()
                 self.journal.retire()
                 self._start_workers()
@@ -204,6 +212,22 @@ class Dispatcher:
             self.journal.rescue()
         if self.workers:
             self.journal.forget(self._delivered())
+
+    def _mend_place(self) -> None:
+        """Make the journal's directory again if somebody deleted it; what is still in memory is written there."""
+        with self._placing:
+            if self._closing or self.place.absent or self._disk.exists(self.place.directory / WRITER_FILE):
+                return
+            self.health.report(
+                "journal_deleted",
+                f"the directory {self.place.directory} was deleted while the run was recording; it is made again with "
+                "what is still in memory",
+            )  # fmt: skip
+            self.place.release()
+            self.place.create(self.journal.origin, self._content())
+            self.journal.start_afresh()
+        if self.on_place_deleted is not None:
+            self.on_place_deleted()
 
     def _delivered(self) -> int:
         """The number below which every sink has everything."""

@@ -68,6 +68,10 @@ class Feed:
         self._held = batch
         self._unsure = True
 
+    def doubt(self) -> None:
+        """The sink may have lost what it held: it is asked for its position before it gets more."""
+        self._unsure = True
+
     def took(self, batch: RecordBatch) -> None:
         """The sink holds everything below ``batch.stop``."""
         self.position = batch.stop

@@ -272,9 +272,33 @@ class Journal:
             retired, self._retired = self._retired, []
         for segment in retired:
             if segment.path is not None and segment.end is not None:
+                self._keep_content(segment)
                 segment.buffer = None
                 self._quietly(partial(self._disk.truncate, segment.path, segment.end))
         return retired
+
+    def _keep_content(self, segment: Segment) -> None:
+        """Write a segment down again whose file was deleted while it was being filled."""
+        if segment.path is None or self._disk.exists(segment.path) or self._disk.exists(self._kept(segment)):
+            return
+        try:
+            self._disk.replace(segment.path, bytes(segment.buffer[: segment.end]))
+        except OSError as error:
+            self._report("journal_files", f"a segment that was deleted could not be written again ({error})")
+
+    def _kept(self, segment: Segment) -> Path:
+        return self.directory / kept_name(segment.number)
+
+    def start_afresh(self) -> None:
+        """Go on in a new segment, in a directory that was made again; the old one's content is written there too."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+            self._full_until = 0.0
+            if not self._closed:
+                self._roll(0)
+        if spare is not None:
+            self._discard(spare)
+        self.retire()
 
     def rescue(self) -> None:
         """Bring full segments that wait in memory to the disk, now that it may take them again."""

@@ -159,6 +159,10 @@ class Tail:
         try:
             return self._disk.read(self.directory / segment_name(segment), offset, limit)
         except FileNotFoundError:
+            current = None if self._journal is None else self._journal.current
+            held = current.buffer if current is not None and segment == current.number else None
+            if held is not None:
+                return bytes(held[offset : offset + limit])  # the file was deleted, its pages are still here
             return self._read_kept(segment, limit)
 
     def _read_kept(self, segment: int, limit: int) -> bytes:

@@ -45,6 +45,7 @@ class SinkWorker:
         self._clock = clock
         self._rng = rng or random.Random()
         self._first_delay_s = first_delay_s
+        self._feeds = [own]
         self._wake = threading.Event()
         self._progress = threading.Condition()
         self._ending: tuple[StepState | None, str] | None = None
@@ -131,7 +132,8 @@ class SinkWorker:
             if not self._started:
                 self.sink.on_start(self._manifest)
                 self._started = True
-            for feed in [self.own, *self._discover()]:
+            self._feeds = [self.own, *self._discover()]
+            for feed in self._feeds:
                 self._deliver(feed)
             if self._unflushed:
                 self.sink.flush()
@@ -148,6 +150,8 @@ class SinkWorker:
     def _failed(self, error: BaseException) -> None:
         self.errors += 1
         self._failures += 1
+        for feed in self._feeds:
+            feed.doubt()
         self._asked_pause = float(getattr(error, "retry_after_s", 0.0) or 0.0)
         self.last_error = f"{type(error).__name__}: {error}"
         self.state = "retrying"

@@ -15,10 +15,10 @@ from ..errors import ClosedError, SchemaValidationError, WrongTypeError
 from ..records.base import PENDING, REFUSED, Origin, parse_timestamp, unrecorded
 from ..records.event import EventRecord
 from ..records.foreign import clean_text, described, must_propagate, shown
-from ..records.grammar import MAX_INT, check_key, check_position, index_or_none, to_float
+from ..records.grammar import check_key, check_position, index_or_none, to_float
 from ..records.jsonable import json_object
 from ..records.limits import check_annotations
-from ..records.line import WIDE, Line, encode, metric_record
+from ..records.line import WIDE, Line, OpenMetric, encode, metric_record
 from ..records.metric import MetricRecord
 from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
@@ -88,7 +88,7 @@ class MetricsLogger(Attachment):
             type(value) is float
             and type(metric) is str
             and type(step) is int
-            and 0 <= step <= MAX_INT
+            and not step >> 63  # from 0 to 2**63 - 1
             and metric in self._known
             and value - value == 0.0
             and epoch is None
@@ -106,7 +106,16 @@ class MetricsLogger(Attachment):
                         break
             except ClosedError as error:
                 return self._refused(error, metric, value, step, epoch)
-            record = metric_record(self._origin, number, now, metric, value, step, None)
+            # metric_record written out: the call would cost more than all of these
+            record: Any = OpenMetric()  # pyright: ignore[reportCallIssue]
+            record._origin = self._origin
+            record._time = now
+            record.sequence = number
+            record.metric_key = metric
+            record.value = value
+            record.step = step
+            record.epoch = None
+            record.__class__ = MetricRecord
             self._recent.append(record)
             return record
         return self._log(metric, value, step, epoch, namespace, description, metadata, timestamp)
@@ -234,8 +243,8 @@ def log_values(
         if (
             type(values) is dict
             and type(step) is int
-            and 0 <= step <= MAX_INT
-            and (epoch is None or (type(epoch) is int and 0 <= epoch <= MAX_INT))
+            and not step >> 63  # from 0 to 2**63 - 1
+            and (epoch is None or (type(epoch) is int and not epoch >> 63))
             and values.keys() <= handle.known_keys
             and type(total := sum(values.values())) in _PLAIN
             and total - total == 0.0

@@ -67,8 +67,8 @@ def decode_loosely(raw: bytes) -> Line:
         return decode_line(msgspec.json.encode(content))
 
 
-class _OpenMetric(Record):
-    """MetricRecord's layout without its constructor and without its lock."""
+class OpenMetric(Record):
+    """MetricRecord's layout without its constructor and without its lock, to be filled and then closed."""
 
     __slots__ = MetricRecord.__slots__
     __init__ = object.__init__  # pyright: ignore[reportAssignmentType]
@@ -83,7 +83,7 @@ def metric_record(
 
     The fields left out (id, timestamp, names, metadata) are made when they are read.
     """
-    record: Any = _OpenMetric()  # pyright: ignore[reportCallIssue]
+    record: Any = OpenMetric()  # pyright: ignore[reportCallIssue]
     record._origin = origin
     record._time = time
     record.sequence = sequence

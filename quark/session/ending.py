@@ -68,6 +68,8 @@ class Ending(Recorder):
         self._finishing = threading.RLock()
         enter(self)
         delivery.tick = self.tick
+        if store_worker is not None and self._origin.rank == 0:
+            delivery.on_place_deleted = self._say_start_again
         register_handle(self)
         self._consumer = consumer_of_generator()
         exits.watch(self)
@@ -323,4 +325,5 @@ class Ending(Recorder):
     def after_fork_in_child(self) -> None:
         """A forked child is silent: it stores nothing and ends nothing."""
         self._forked = True
+        self._delivery.health.after_fork()
         self._delivery.disown()

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..core.openruns import open_run
+from ..core.reader import StoreReader
+from ..errors import SessionStoreError
 from ..records.base import Record, format_timestamp
-from ..records.run import RunRecord, project_id
-from .stored import StoredRun
+from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
+from .disabled import SilentSession
 
 R = TypeVar("R", bound=Record)
 logger = logging.getLogger("quark")
@@ -21,18 +23,31 @@ def handed_on(run_id: str, project: str, name: str | None) -> Any:
     return open_run(run_id) or HandedRun(run_id, project, name)
 
 
-class HandedRun(StoredRun):
+class HandedRun(SilentSession):
     """A session that has the run's identity and records nothing; the first record that it is given warns."""
 
     def __init__(self, run_id: str, project: str, name: str | None) -> None:
         now = format_timestamp(time.time_ns())
-        super().__init__(
-            RunRecord(
-                id=run_id, name=name, project_id=project_id(project), project_name=project, status="running",
+        identity = project_id(project)
+        super().__init__(RunContext(
+            storage_dir="", store_root="", db_path="",
+            project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
+            run=RunRecord(
+                id=run_id, name=name, project_id=identity, project_name=project, status="running",
                 lineage_root_run_id=run_id, run_path="", config={}, environment={}, started_at=now, updated_at=now,
-            )
-        )  # fmt: skip
-        self._reason = None
+            ),
+        ))  # fmt: skip
+
+    def reader(self) -> StoreReader:
+        """It cannot be read through the copy.
+
+        Raises:
+            SessionStoreError: always.
+        """
+        raise SessionStoreError(
+            f"run {self.run_id} is recorded by another process and cannot be read through this copy; "
+            "read it with quark.open or quark.connect"
+        )
 
     def _warn(self) -> None:
         if self.run_id not in _warned:

@@ -105,6 +105,14 @@ class Recorder:
         self._devices.drain()
         self._unrecorded.tick()
 
+    def _say_start_again(self) -> None:
+        """The journal was deleted, perhaps with the run's first line, and with the store that had taken it."""
+        environment = self._context.run.environment
+        self.lifecycle("start", {
+            "project": self._context.project.to_dict(), "run": self._context.run.to_dict(), "rank": self._origin.rank,
+            "world_size": 1, "host": environment.get("host"), "pid": environment.get("pid"),
+        })  # fmt: skip
+
     def offer(self) -> None:
         """Wake the store's worker."""
         if self._store_worker is not None:

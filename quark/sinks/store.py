@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.batch import RecordBatch
-from ..core.lifecycle import RunManifest
+from ..core.lifecycle import RunManifest, StepState, StopReason
 from ..core.sink import Sink
-from ..errors import ClosedError, ConfigurationError
+from ..errors import ClosedError, ConfigurationError, QuarkError
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
@@ -27,6 +28,7 @@ class StoreSink(Sink):
     """
 
     name: ClassVar[str] = "store"
+    _file: tuple[int, int] | None = None
 
     def __init__(
         self, store_path: str | os.PathLike[str], *, seal_every_s: float = 1.0,
@@ -55,6 +57,7 @@ class StoreSink(Sink):
 
     def write(self, batch: RecordBatch) -> None:
         """Append the batch; what the store holds already it skips."""
+        self._check_file()
         store = self._opened()
         store.append(batch)
         now = self._monotonic()
@@ -62,8 +65,17 @@ class StoreSink(Sink):
             self._sealed_at = now
             store.seal()
 
+    def idle(self) -> None:
+        """Nothing is new; whether the file is still there is looked at all the same."""
+        self._check_file()
+
+    def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
+        """The run ends: what it recorded is in the file that is there."""
+        self._check_file()
+
     def position(self, writer_id: str) -> int | None:
         """The number that the store expects next of a writer."""
+        self._check_file()
         return None if self._run_id is None else self._opened().position(self._run_id, writer_id)
 
     def close(self) -> None:
@@ -84,4 +96,30 @@ class StoreSink(Sink):
             from ..storage import SqlStore
 
             self._store = SqlStore(self.store_path)
+            self._file = _identity(self.store_path)
         return self._store
+
+    def _check_file(self) -> None:
+        """Let go of a file that was deleted or replaced: what is written to it, nobody would ever find.
+
+        Raises:
+            OSError: it was; the worker asks for the position again and delivers what the journal holds.
+        """
+        if self._store is None or self._file == _identity(self.store_path):
+            return
+        store, self._store = self._store, None
+        with suppress(QuarkError, OSError):
+            store.close()
+        raise OSError(
+            f"the store {self.store_path} was deleted or replaced while the run was recording; "
+            "what the journal holds of the run is delivered to it again"
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None for none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

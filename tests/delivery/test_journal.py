@@ -12,7 +12,7 @@ import pytest
 
 from quark.delivery import journal as journal_module
 from quark.delivery.disk import Disk
-from quark.delivery.journal import SEGMENT_SIZES, Journal, LockedJournal
+from quark.delivery.journal import SEGMENT_SIZES, Journal, LockedJournal, journal_class
 from quark.delivery.tail import Tail
 from quark.errors import ClosedError
 from quark.records.base import Origin
@@ -62,6 +62,34 @@ def test_threads_share_numbers_without_gap_or_loss(tmp_path, cls, fast_switching
     assert [found_line.sequence for found_line in found] == list(range(12_000))
     for k in range(4):
         assert [x.value for x in found if x.metric_key == f"t{k}"] == [float(i) for i in range(3000)]
+
+
+@pytest.mark.parametrize("traced", [1, 2])
+def test_threads_that_are_traced_later_take_no_number_twice(tmp_path, traced, fast_switching):
+    """A debugger that is attached to some of the threads, in the middle of a run, costs no record of any of them."""
+    journal = journal_class()(tmp_path, ORIGIN)
+
+    def trace(frame, event, argument):
+        return trace
+
+    def work(number: int) -> None:
+        before = sys.gettrace()
+        for i in range(1500):
+            if i == 100 and number < traced:
+                sys.settrace(trace)
+            journal.append(lambda n, value=float(i): line(n, value, f"t{number}"))
+        sys.settrace(before)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+    found = everything(tmp_path)
+    assert [found_line.sequence for found_line in found] == list(range(6000))
+    for number in range(4):
+        assert [x.value for x in found if x.metric_key == f"t{number}"] == [float(i) for i in range(1500)]
 
 
 BOMBARDED = """
