@@ -121,8 +121,8 @@ def _write(file: BinaryIO, piece: bytes) -> None:
 def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: RecordId) -> Stream:
     """The payload of an artifact, or with ``Range: bytes=first-last`` a part of it."""
     store, row = found_run(request, run_id)
-    found = store.records(row.id, "artifact", RecordFilter())
-    artifact = next((record for record in found if record.id == artifact_id), None)
+    found = store.records(row.id, "artifact", RecordFilter(where={"id": artifact_id}, limit=1))
+    artifact = next(found, None)
     if artifact is None:
         raise ProblemError(404, f"the run has no artifact {artifact_id!r}", code="artifact_not_found")
     try:

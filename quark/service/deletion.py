@@ -8,8 +8,9 @@ from litestar.params import JSONBody
 
 from ..storage.ids import public_id
 from .parameters import RunId
+from .payloads import drop_partials
 from .problems import ProblemError
-from .runs import found_run, store_of
+from .runs import found_run, namespace_of, store_of
 
 
 class Age(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,5 +43,9 @@ def restore_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
 
 @post("/api/v1/purge", status_code=200, opt={"scope": "admin"}, sync_to_thread=True)
 def purge(request: Request[Any, Any, Any], data: JSONBody[Age]) -> Purged:
-    """Remove deleted runs for good. Payloads of artifacts are kept by content and stay: other runs may share them."""
+    """Remove deleted runs for good, and uploads that broke off so long ago.
+
+    Whole payloads of artifacts are kept by content and stay: other runs may share them.
+    """
+    drop_partials(request.app.state.namespaces.files(namespace_of(request)), data.older_than_s)
     return Purged([public_id(row_id) for row_id in store_of(request).purge(data.older_than_s)])

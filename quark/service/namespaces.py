@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError, SessionStoreError
 from ..storage.database import digest
 from .config import ServiceConfig
-from .payloads import assign_owners
+from .payloads import PARTIAL_S, assign_owners, drop_partials
 from .problems import ProblemError
 
 if TYPE_CHECKING:
@@ -92,6 +92,10 @@ class Namespaces:
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
         return self._directory / namespace_label(text) / BLOBS
+
+    def drop_partials(self, older_than_s: float = PARTIAL_S) -> int:
+        """Delete the uploads of all namespaces that broke off so long ago; returns how many."""
+        return sum(drop_partials(path, older_than_s) for path in self._directory.glob(f"*/{BLOBS}"))
 
     def every(self) -> "list[SqlStore]":
         """The stores that are open in this process."""

@@ -4,11 +4,13 @@ A digest is no secret: it is in records, names of files and logs. Who knows one 
 the answer whether it is there; a project proves that it has a payload by sending it whole.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 OWNERS = "of"
 """The directory whose files say which projects have sent which payloads."""
+
+
+PARTIAL = "partial"
+"""The directory of what has not arrived whole."""
+
+PARTIAL_S = 7 * 86400.0
+"""An upload that broke off may go on for so long after its last byte."""
 
 
 class Held(msgspec.Struct):
@@ -54,21 +63,29 @@ class BlobFiles:
         """Where a complete payload lies."""
         if _DIGEST.match(digest) is None:  # it may come out of a record
             raise FileNotFoundError(digest)
-        return self._directory / digest[:2] / digest
+        return self._below(self._directory / digest[:2]) / digest
 
     def partial(self, digest: str) -> Path:
         """Where a payload lies while it arrives."""
-        return self._directory / "partial" / f"{self._owners[0]}-{digest}"
+        return self._below(self._directory / PARTIAL) / f"{self._owners[0]}-{digest}"
 
     def owned(self, digest: str) -> bool:
         """Whether an owner has sent the payload."""
-        return any((self._directory / OWNERS / owner / digest).exists() for owner in self._owners)
+        owners = self._below(self._directory / OWNERS)
+        return any((self._below(owners / owner) / digest).exists() for owner in self._owners)
+
+    def _below(self, directory: Path) -> Path:
+        """A directory of the payloads, unless it or the one above it is a link: OSError with ELOOP then."""
+        for each in (self._directory, directory):
+            if each.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(each))
+        return directory
 
     def held(self, digest: str) -> Held:
         """What the owners have sent of a payload; what others have sent is no answer to them."""
         complete = self.owned(digest)
         try:
-            return Held((self.path(digest) if complete else self.partial(digest)).stat().st_size, complete)
+            return Held((self.path(digest) if complete else self.partial(digest)).lstat().st_size, complete)
         except FileNotFoundError:
             return Held(0, False)
 
@@ -109,7 +126,7 @@ class BlobFiles:
                 422, f"the payload has the SHA-256 {found}, not {digest}; send it again", code="wrong_digest"
             )
         os.fsync(file.fileno())
-        target, owner = self.path(digest), self._directory / OWNERS / self._owners[0]
+        target, owner = self.path(digest), self._below(self._directory / OWNERS / self._owners[0])
         owner.mkdir(mode=0o700, parents=True, exist_ok=True)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.replace(self.partial(digest), target)
@@ -126,6 +143,24 @@ class BlobFiles:
         if not self.owned(digest):
             raise FileNotFoundError(digest)
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
+
+
+def drop_partials(directory: Path, older_than_s: float) -> int:
+    """Delete the uploads below a namespace's payloads that nothing was added to for so long; returns how many."""
+    dropped = 0
+    if directory.is_symlink() or (directory / PARTIAL).is_symlink():
+        return dropped
+    for path in (directory / PARTIAL).glob("*"):
+        try:
+            if time.time() - path.lstat().st_mtime < older_than_s:
+                continue
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody is sending it at this moment
+                path.unlink()
+            dropped += 1
+        except OSError:
+            continue  # it is being sent, or another process has dropped it
+    return dropped
 
 
 def owners_of(row: "RunRow") -> tuple[str, ...]:

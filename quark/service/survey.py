@@ -32,9 +32,10 @@ class Survey:
         self._again_at = monotonic()
 
     def stores(self) -> "list[SqlStore]":
-        """The stores that are open, after a further look around."""
+        """The stores that are open, after a further look around; now and then old uploads are dropped as well."""
         if not self._left and self._monotonic() >= self._again_at:
             self._left = self._namespaces.closed()
+            self._namespaces.drop_partials()
             self._again_at = self._monotonic() + AGAIN_S
         for _ in range(min(AT_ONCE, len(self._left))):
             name = self._left.pop()

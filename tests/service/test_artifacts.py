@@ -192,3 +192,17 @@ def test_a_service_that_is_killed_in_the_middle(tmp_path: Path) -> None:
         again.stop()
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{again.url}/healthz")
+
+
+def test_uploads_that_broke_off_expire(held: Served) -> None:
+    """What is left of an upload goes with a purge, or by itself after a week; one that goes on stays."""
+    path = f"/api/v1/runs/run-1/blobs/{'7' * 64}"
+    part = {"Content-Range": "bytes 0-3/100"}
+    assert held.ask("PUT", path, content=b"1234", headers=part).json() == {"size": 4, "complete": False}
+    assert held.app.state.namespaces.drop_partials() == 0
+    assert held.ask("POST", "/api/v1/purge", json={"older_than_s": 3600}).status_code == 200
+    assert held.ask("GET", path).json()["size"] == 4
+    assert held.ask("POST", "/api/v1/purge", json={"older_than_s": 0}).status_code == 200
+    assert held.ask("GET", path).json() == {"size": 0, "complete": False}
+    held.ask("PUT", path, content=b"1234", headers=part)
+    assert held.app.state.namespaces.drop_partials(0) == 1

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -174,6 +175,25 @@ def test_links_in_the_data_directory_are_not_followed(served: Served, tmp_path: 
     (files / "partial" / f"{project_id('digits')}-{'1' * 64}").symlink_to(secret)
     assert served.ask("PUT", f"/api/v1/runs/run-1/blobs/{'1' * 64}", content=b"x").status_code >= 400
     assert (secret.read_text(), sorted(os.listdir(outside))) == ("secret", ["secret"])
+
+
+@pytest.mark.parametrize("place", ["blobs", "blobs/11", "blobs/partial", "blobs/of"])
+def test_linked_directories_are_not_followed(served: Served, tmp_path: Path, place: str) -> None:
+    """The same for the directories of payloads: nothing is written or read through a link, and the client may retry."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    send(served, batch_of([])).raise_for_status()
+    link = served.app.state.namespaces.files(None).parent / place
+    if link.is_dir():
+        link.rmdir()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    payload = b"payload"
+    digest = next(found for n in range(10_000) if (found := sha256(payload + b"%d" % n).hexdigest())[:2] == "11")
+    content = next(payload + b"%d" % n for n in range(10_000) if sha256(payload + b"%d" % n).hexdigest() == digest)
+    answer = served.ask("PUT", f"/api/v1/runs/run-1/blobs/{digest}", content=content)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "linked")
+    assert os.listdir(outside) == []
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])

@@ -1,0 +1,156 @@
+"""The memory lane: requests of strangers against one process, its memory, and what another client notices of them."""
+
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import zstandard
+
+from quark.records.base import Origin
+from quark.service.config import MIB, ServiceConfig
+from quark.service.keys import KeyStore
+from quark.testing import event_line, make_batch, metric_lines, start_line
+
+from .serving import Processes
+
+GROWTH = 256 * MIB
+SLOWER = 10.0
+SAMPLES = 40
+"""Writes of the other client, alone and beside the strangers."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """A service as it is served, with runs of 100 kB each in it."""
+    data: Path = tmp_path_factory.mktemp("lane")
+    made = Processes(f"sqlite:///{data}/quark.db", data)
+    with made.client() as client:
+        for number in range(30):
+            origin = Origin(f"large-{number}", "w")
+            event = event_line("x", payload={"m": "x" * 100_000})
+            batch = make_batch(origin, [start_line(origin, project="theirs"), *[event] * 5])
+            path = f"/api/v1/runs/{origin.run_id}/writers/w/records"
+            client.post(path, params={"first": 0, "stop": batch.stop}, content=batch.data).raise_for_status()
+    keys = KeyStore(ServiceConfig.of(f"sqlite:///{data}/quark.db", data).keys_url)
+    made.limited = keys.create("limited", ["read"], ["mine"])[0]  # type: ignore[attr-defined]
+    keys.close()
+    yield made
+    made.stop()
+
+
+def trailers(service: Processes) -> None:
+    """Trailers without end, without a key."""
+    for piece in (b"X-A: " + b"a" * 1000 + b"\r\n", b"a" * 1000):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as made:
+            made.sendall(b"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+            try:
+                for _ in range(1000):
+                    made.sendall(piece * 64)
+            except OSError:
+                pass
+
+
+def bombs(service: Processes) -> None:
+    """Three kilobytes that are ten million objects, as the body of an event and as the metadata of a metric."""
+    lines = (
+        b'{"kind":"event","sequence":0,"time":1,"label":"x","body":{"event_type":"x","severity":"info","payload":{"m":[%s]}}}',
+        b'{"kind":"metric","sequence":0,"time":1,"step":1,"metric_key":"a","value":1,"metadata":{"m":[%s]}}',
+    )
+    with service.client() as client:
+        for line in lines:
+            for element in (b"[]", b"{}", b'{"":0}', b"0"):
+                data = line % b",".join([element] * ((30 * MIB) // (len(element) + 1)))
+                answer = client.post(
+                    "/api/v1/runs/bomb/writers/w/records?first=0&stop=1",
+                    content=zstandard.ZstdCompressor().compress(data), headers={"Content-Encoding": "zstd"},
+                )  # fmt: skip
+                assert answer.status_code in (413, 422)
+
+
+def readers(service: Processes) -> None:
+    """Long pages and lists of large runs, by several at once."""
+    paths = ["/api/v1/runs?limit=1000", "/api/v1/runs/large-1/records/event?limit=1000"]
+    at_once(service, service.key, paths * 4)
+
+
+def limited_readers(service: Processes) -> None:
+    """Forty small requests of a key that may see nothing of what is there."""
+    at_once(service, service.limited, ["/api/v1/runs?limit=1"] * 40)  # type: ignore[attr-defined]
+
+
+def at_once(service: Processes, key: str, paths: list[str]) -> None:
+    """Ask for all paths at the same time, by one client: to make forty would cost the writer's time, too."""
+
+    with httpx.Client(base_url=service.url, headers={"X-Quark-API-Key": key}, timeout=60) as client:
+
+        def ask(path: str) -> None:
+            assert client.get(path).status_code in (200, 503)
+
+        asking = [threading.Thread(target=ask, args=(path,)) for path in paths]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+
+
+class Writer:
+    """Another client, which writes all the time and notes how long each write takes."""
+
+    def __init__(self, service: Processes, run_id: str) -> None:
+        self._service = service
+        self._origin = Origin(run_id, "w")
+        self.seconds: list[float] = []
+
+    def write(self, going: Callable[[], bool]) -> list[float]:
+        """Write until it is no longer wanted, but so many times at least."""
+        with self._service.client() as client:
+            first, lines = 0, [start_line(self._origin), *metric_lines(9)]
+            while going() or len(self.seconds) < SAMPLES:
+                batch = make_batch(self._origin, lines, first)
+                path = f"/api/v1/runs/{self._origin.run_id}/writers/w/records"
+                start = time.perf_counter()
+                answer = client.post(path, params={"first": first, "stop": batch.stop}, content=batch.data)
+                self.seconds.append(time.perf_counter() - start)
+                assert answer.status_code == 200
+                first, lines = batch.stop, metric_lines(10)
+                time.sleep(0.01)
+        return self.seconds
+
+
+@pytest.mark.parametrize("attack", [trailers, bombs, readers, limited_readers], ids=lambda attack: attack.__name__)
+def test_strangers_cost_little(service: Processes, attack: Callable[[Processes], None]) -> None:
+    """No request takes more than the memory of all requests, and another client's writes stay about as quick."""
+    process = psutil.Process(service.process.pid)
+    alone = Writer(service, f"alone-{attack.__name__}").write(lambda: False)
+    idle = peak = process.memory_info().rss
+    failed: list[BaseException] = []
+
+    def strike() -> None:
+        try:
+            attack(service)
+        except BaseException as error:
+            failed.append(error)
+
+    striking = threading.Thread(target=strike)
+    beside = Writer(service, f"beside-{attack.__name__}")
+    writing = threading.Thread(target=lambda: beside.write(striking.is_alive))
+    striking.start()
+    writing.start()
+    while striking.is_alive() or writing.is_alive():
+        peak = max(peak, process.memory_info().rss)
+        time.sleep(0.01)
+    assert not failed, failed
+    assert len(beside.seconds) >= SAMPLES
+    assert peak - idle <= GROWTH, f"{(peak - idle) / MIB:.0f} MiB"
+    assert p95(beside.seconds) <= SLOWER * p95(alone), (p95(beside.seconds), p95(alone))
+
+
+def p95(seconds: list[float]) -> float:
+    """The time that nineteen of twenty writes stay below."""
+    return statistics.quantiles(seconds, n=20)[-1]
