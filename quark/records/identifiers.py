@@ -1,6 +1,7 @@
 """The grammar of ids of runs and writers, held at every door: ids become names of files and parts of addresses."""
 
 import re
+from typing import TypeGuard
 
 from ..errors import SchemaValidationError, WrongTypeError
 from .grammar import shown
@@ -12,7 +13,7 @@ ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID - 1}}}(?!\n)$"
 _ID = re.compile(ID_PATTERN)
 
 
-def is_id(text: object) -> bool:
+def is_id(text: object) -> TypeGuard[str]:
     """Whether ``text`` can be the id of a run or of a writer."""
     return isinstance(text, str) and _ID.match(text) is not None
 
