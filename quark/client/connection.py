@@ -153,7 +153,7 @@ class Connection:
             ) from error
         if response.status_code < 300:
             return found
-        raise refusal(response.status_code, response.headers, found, self.url)
+        raise refusal(response.status_code, response.headers, found, self.url, path)
 
     def _patiently(self, ask: Callable[[], bytes]) -> bytes:
         begun = self.clock.monotonic()

@@ -1,7 +1,9 @@
 """What a service answers instead of what was asked for, as exceptions that say what to do and when."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -11,6 +13,7 @@ from ..errors import InvalidRunStateError, RunNotFoundError, SessionStoreError
 LONGEST_WAIT_S = 60.0
 _TRANSIENT = frozenset((408, 425, 429, 500, 502, 503, 504, 507))
 _BY_CODE = {"run_not_found": RunNotFoundError, "invalid_run_state": InvalidRunStateError}
+_RUN = re.compile(r"/runs/([^/]+)")
 _REMEDIES = {
     401: "; set QUARK_USER_KEY to a key of this service, the records wait until then",
     403: "; use a key that may do this, the records wait until then",
@@ -40,8 +43,8 @@ class RefusedError(SessionStoreError):
         self.retry_after_s = LONGEST_WAIT_S if status in (401, 403, 404, 407, 410) else 0.0
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str) -> SessionStoreError:
-    """The exception for an answer with a status of 300 or more."""
+def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str, path: str = "") -> SessionStoreError:
+    """The exception for an answer with a status of 300 or more to a request for ``path``."""
     try:
         detail = orjson.loads(body)["error"]
         message, code = str(detail["message"]), str(detail["code"])
@@ -53,6 +56,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str) -> S
     if status in _TRANSIENT:
         pause_s = retry_after_s(headers.get("retry-after"), LONGEST_WAIT_S)
         return ServiceUnavailableError(told, status=status, retry_after_s=pause_s)
+    if code == "run_not_found" and (asked := _RUN.match(path)):  # the service names no id: it tells no two runs apart
+        known = printable(unquote(asked[1]))
+        message = f"no run has the id {known!r} there, or this key does not reach it; list them with: quark runs"
     if code in _BY_CODE:
         return _BY_CODE[code](printable(message), status=status, code=code)
     return RefusedError(told, status=status, code=code, detail=detail if isinstance(detail, dict) else {})
