@@ -93,6 +93,8 @@ SETTINGS: dict[str, Setting] = {
                 None),
         Setting("QUARK_RUN_TAKEN", "the QUARK_RUN_ID that a process has taken; set by it for the processes that it "
                 "starts", None),
+        Setting("QUARK_SAFE_DIRS", "storage directories that other users own, or that links lead to, and that are used "
+                "all the same, separated by colons; * for all", None),
         Setting("QUARK_SERVICE_DATA", "directory of a service's artifacts, for `quark serve` and `quark keys`", None),
         Setting("QUARK_SERVICE_DB", "database of a service, for `quark serve` and `quark keys`; so a password in it "
                 "is not in the list of processes", None),

@@ -1,12 +1,15 @@
 """`quark sync`: delivers what dead processes left behind."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import AsJson, StorageDir
 from .output import console, print_json, text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def sync(
@@ -14,12 +17,25 @@ def sync(
         Path | None, typer.Argument(metavar="DIR", show_default=False, help="The storage directory.")
     ] = None,
     storage_dir: StorageDir = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", show_default=False,
+            help="Send what is meant for a service to the one at this address, such as one that has moved. "
+            "Its key comes from QUARK_USER_KEY.",
+        ),
+    ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Also use the sinks that a journal names which no process of yours has signed."),
+    ] = False,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Deliver what processes that died left behind.
 
     Runs that vanished with their process are closed as failed (lost). Runs that are still being recorded are left
-    alone. Nothing is delivered twice.
+    alone. Nothing is delivered twice. A journal that another user or machine made goes to the store of its directory
+    and nowhere else, unless you say --trust. The exit code is 1 if something could not be delivered or waits.
     """
     from ..session.placement import resolve_storage_dir
     from ..session.sync import sync as deliver
@@ -29,7 +45,7 @@ def sync(
         from ..errors import SessionStoreError
 
         raise SessionStoreError(f"there is no directory {place}; name the one that runs were recorded in")
-    report = deliver(place)
+    report = deliver(place, url=url, trust=trust)
     if as_json:
         print_json({"storage_dir": str(place), **report.to_dict()})
     else:
@@ -39,9 +55,22 @@ def sync(
             out.print(text(f"{run_id}: {count} records delivered{lost}"))
         for run_id in report.alive:
             out.print(text(f"{run_id}: still running, left alone"))
+        for note in report.waiting:
+            out.print(text(f"waiting: {note}", "yellow", 2000))
         for problem in report.problems:
             out.print(text(f"problem: {problem}", "red", 2000))
-        if not (report.delivered or report.alive or report.problems):
+        if not (report.delivered or report.alive or report.problems or report.waiting):
             out.print(text(f"{place}: nothing was left to deliver"))
-    if report.problems:
+        _print_fallbacks(place, out)
+    if report.problems or report.waiting:
         raise typer.Exit(1)
+
+
+def _print_fallbacks(place: Path, out: "Console") -> None:
+    """Runs that found no room in their storage directory have journals elsewhere."""
+    from ..session.placement import Placement, fallback_directories
+    from ..session.sync import leftover_runs
+
+    for directory in fallback_directories():
+        if directory != place and (found := leftover_runs(Placement(directory))):
+            out.print(text(f"{len(found)} more runs wait in {directory}: quark sync {directory}", limit=2000))

@@ -34,6 +34,14 @@ def service_is_configured() -> bool:
     return bool(os.environ.get("QUARK_PERSISTENCE_URL", "").strip() or os.environ.get("QUARK_USER_KEY", "").strip())
 
 
+def is_configured_service(url: str) -> bool:
+    """Whether an address is that of the service which this user's environment names, and where the key may travel."""
+    try:
+        return service_is_configured() and _checked_url(url) == _checked_url(setting("QUARK_PERSISTENCE_URL"))
+    except ConfigurationError:
+        return False
+
+
 def namespace_of(storage_dir: object) -> str:
     """The name of the storage namespace that a ``storage_dir`` stands for at a service; nothing is read there.
 
@@ -238,4 +246,7 @@ def _is_here(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-__all__ = ["Connection", "RefusedError", "ServiceUnavailableError", "namespace_of", "service_is_configured"]
+__all__ = [
+    "Connection", "RefusedError", "ServiceUnavailableError", "is_configured_service", "namespace_of",
+    "service_is_configured",
+]  # fmt: skip

@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .ownership import is_own_directory, make_directory
+
 PAGE = mmap.PAGESIZE
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Nobody is led to another file, nor kept waiting by a pipe that lies in the place of one."""
+_READ = os.O_RDONLY | _NO_LINK
 
 
 class Disk:
@@ -39,7 +44,7 @@ class Disk:
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
         """Up to ``size`` bytes from ``offset``; fewer at the end of the file."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
         try:
             return os.pread(descriptor, size, offset)
         finally:
@@ -47,11 +52,15 @@ class Disk:
 
     def truncate(self, path: Path, size: int) -> None:
         """Cut a file that grew no further."""
-        os.truncate(path, size)
+        descriptor = os.open(path, os.O_WRONLY | _NO_LINK)
+        try:
+            os.ftruncate(descriptor, size)
+        finally:
+            os.close(descriptor)
 
     def sync(self, path: Path) -> None:
         """Bring a file's content to the disk itself."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
         try:
             os.fdatasync(descriptor)
         finally:
@@ -60,7 +69,8 @@ class Disk:
     def replace(self, path: Path, content: bytes) -> None:
         """Write a file so that a reader sees the old content or the new, never a part."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
         try:
             write_all(descriptor, content)
         finally:
@@ -69,7 +79,7 @@ class Disk:
 
     def append(self, path: Path, content: bytes) -> None:
         """Add to the end of a file."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o600)
         try:
             write_all(descriptor, content)
         finally:
@@ -77,7 +87,11 @@ class Disk:
 
     def make_directory(self, path: Path) -> None:
         """A directory that only this user can enter, with its parents."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path)
+
+    def is_own_directory(self, path: Path) -> bool:
+        """Whether it is a directory of this user, and no link to one elsewhere."""
+        return is_own_directory(path)
 
     def names(self, path: Path) -> list[str]:
         """The names in a directory, sorted; empty if there is no such directory, or can be none."""

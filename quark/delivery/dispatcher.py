@@ -17,7 +17,7 @@ from .disk import Disk
 from .feed import Feed
 from .health import Health
 from .journal import journal_class
-from .place import WRITER_FILE, WriterPlace, writer_places
+from .place import WRITER_FILE, WriterPlace, sink_name, writer_places
 from .quota import enforce_quota
 from .tail import BatchCache, Tail
 from .threads import start_thread
@@ -82,7 +82,7 @@ class Dispatcher:
     def add_sink(self, sink: Sink, *, name: str | None = None) -> SinkWorker:
         """Give a sink a worker; it gets everything from the run's first record on that its cursor has not passed."""
         taken = {worker.name for worker in self.workers}
-        base = name or sink.name
+        base = sink_name(name or sink.name)
         unique = base if base not in taken else f"{base}-{sum(n.startswith(base) for n in taken) + 1}"
         own = Feed(self.place, self._tail(self.place, self.journal.origin, own=True), unique)
         others: dict[str, Feed] = {}

@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import orjson
 
 from ..errors import SessionStoreError
@@ -12,6 +14,7 @@ from ..records.base import Origin
 from ..records.grammar import shown
 from ..records.identifiers import is_id
 from .disk import Disk
+from .signature import is_signed, sign
 
 WRITER_FILE = "writer.json"
 LOCK_FILE = "lock"
@@ -19,6 +22,41 @@ HOSTS_FILE = "hosts"
 """Locked as long as a process works for a sink of the writer, which it may do for a while after the writer itself."""
 PROBE = ".probe-"
 """How the files begin with which a directory is tried out; a process that is killed meanwhile leaves one."""
+
+
+SIGNATURE = "signature"
+_SINK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
+_NOT_IN_SINK_NAME = re.compile(r"[^a-z0-9._-]+")
+
+
+def sink_name(wanted: str) -> str:
+    """A name of a sink as it is written into file names: small letters, digits, ``.``, ``_`` and ``-``."""
+    made = _NOT_IN_SINK_NAME.sub("-", wanted.lower()).lstrip("._-")[:80]
+    return made or "sink"
+
+
+class DescribedSink(msgspec.Struct, frozen=True):
+    """A sink in ``writer.json``: the name of its cursor, and what ``quark sync`` could make it from."""
+
+    name: str
+    kind: str
+    options: dict[str, Any] = {}
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+
+
+class _Description(msgspec.Struct):
+    run_id: str
+    writer_id: str
+    rank: _Count = 0
+    attempt: _Count = 1
+    world_size: _Count = 1
+    sinks: list[DescribedSink] = []
+    project: str = ""
+    started_at: str = ""
+    storage_dir: str = ""
+    reason: str | None = None
 
 
 class Lock:
@@ -35,7 +73,7 @@ class Lock:
             FileNotFoundError: there is no such file, and none is to be made (a journal is removed beside us).
             OSError: the file cannot be opened.
         """
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if make else 0)
         descriptor = os.open(self.path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,19 +139,35 @@ class WriterPlace:
         identity = {
             "run_id": origin.run_id, "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt,
         }  # fmt: skip
-        self._disk.replace(self.directory / WRITER_FILE, orjson.dumps({**content, **identity}))
+        whole = {**{name: content[name] for name in content if name != SIGNATURE}, **identity}
+        signature = sign(self.directory, whole)
+        if signature is not None:
+            whole[SIGNATURE] = signature
+        self._disk.replace(self.directory / WRITER_FILE, orjson.dumps(whole))
 
     def content(self) -> dict[str, Any]:
-        """What ``describe`` wrote.
+        """What ``describe`` wrote, or a stranger: it is data, and its fields have the right types.
 
         Raises:
             SessionStoreError: the file is missing or damaged.
         """
-        path = self.directory / WRITER_FILE
         try:
-            return orjson.loads(self._disk.read(path, 0, 1 << 26))
-        except (OSError, ValueError) as error:
+            content = self._read()
+            msgspec.convert(content, _Description)
+            return content
+        except (OSError, ValueError, msgspec.ValidationError) as error:
             raise SessionStoreError(f"the journal {self.directory} has no readable {WRITER_FILE} ({error})") from error
+
+    def is_signed(self) -> bool:
+        """Whether a process of this user described the journal, so that its sinks are this user's word."""
+        try:
+            content = self._read()
+        except (OSError, ValueError):
+            return False
+        return isinstance(content, dict) and is_signed(self.directory, content, content.pop(SIGNATURE, None))
+
+    def _read(self) -> Any:
+        return orjson.loads(self._disk.read(self.directory / WRITER_FILE, 0, 1 << 26))
 
     def origin(self) -> Origin:
         """Who writes here.
@@ -129,6 +183,10 @@ class WriterPlace:
                 f"{shown(writer_id)}); its journal is not delivered"
             )
         return Origin(run_id, writer_id, content.get("rank", 0), content.get("attempt", 1))
+
+    def described_sinks(self) -> list["DescribedSink"]:
+        """The writer's sinks."""
+        return msgspec.convert(self.content(), _Description).sinks
 
     def release(self) -> None:
         """Give back what this process holds of the locks."""
@@ -147,8 +205,9 @@ class WriterPlace:
         """The number that a sink expects next, as it was last written down; 0 for a sink that never wrote one."""
         if self.absent:
             return self._cursors.get(sink, 0)
+        path = self._cursor_path(sink)
         try:
-            return int(self._disk.read(self._cursor_path(sink), 0, 32) or b"0")
+            return max(0, int(self._disk.read(path, 0, 32) or b"0"))
         except (OSError, ValueError):
             return 0
 
@@ -164,7 +223,7 @@ class WriterPlace:
         if self.absent:
             return
         entry = orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")})
-        self._disk.append(self.directory / f"quarantine-{sink}.jsonl", entry + b"\n")
+        self._disk.append(self.directory / f"quarantine-{check_sink_name(sink)}.jsonl", entry + b"\n")
 
     def remove(self) -> None:
         """Delete the journal: every sink has everything."""
@@ -185,7 +244,14 @@ class WriterPlace:
                 run_directory.unlink()
 
     def _cursor_path(self, sink: str) -> Path:
-        return self.directory / f"cursor-{sink}"
+        return self.directory / f"cursor-{check_sink_name(sink)}"
+
+
+def check_sink_name(sink: str) -> str:
+    """The name, if it is one that may be part of a file name; SessionStoreError if not."""
+    if not _SINK_NAME.match(sink):
+        raise SessionStoreError(f"{sink!r} is no name of a sink; a name has small letters, digits, '.', '_' and '-'")
+    return sink
 
 
 def _is_held(path: Path) -> bool:
@@ -200,10 +266,14 @@ def _is_held(path: Path) -> bool:
 
 
 def writer_places(run_directory: Path, disk: Disk | None = None) -> list[WriterPlace]:
-    """The places of all writers of a run, in the order of their names."""
+    """The places of all writers of a run, in the order of their names; links and what other users made are none."""
     disk = disk or Disk()
+    if not disk.is_own_directory(run_directory):
+        return []
     return [
         WriterPlace(run_directory / name, disk)
         for name in disk.names(run_directory)
-        if not name.startswith(PROBE) and WRITER_FILE in disk.names(run_directory / name)
+        if not name.startswith(PROBE)
+        and disk.is_own_directory(run_directory / name)
+        and WRITER_FILE in disk.names(run_directory / name)
     ]

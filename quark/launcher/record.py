@@ -16,7 +16,7 @@ from ..records.line import Line, encode
 from ..records.run import ProjectRecord, RunRecord, project_id
 from ..redaction import redact, redact_arguments
 from ..session.environment import read_field
-from ..session.home import home_of, home_of_journals
+from ..session.home import home_of, home_of_note
 from ..session.identity import new_writer_id
 from ..session.placement import Placement, writable_placement
 from ..session.sync import SyncReport, sync_run
@@ -48,7 +48,7 @@ class LaunchRecord:
 
     def home(self) -> Any:
         """Where the run lives."""
-        return home_of_journals(self._placement, [{"sinks": [self.note.home]}])
+        return home_of_note(self._placement, self.note.home)
 
     def start_bare(self, command: Sequence[str], started_ns: int) -> None:
         """The command started no run: there is one all the same, with what it printed and how it ended."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..client import Connection, RemoteStore, namespace_of
+from ..session.placement import Placement, resolve_storage_dir
 from .store import Store
 
 
@@ -28,4 +29,5 @@ def connect(
         url, user_key=user_key, auth_mode=auth_mode, timeout_s=timeout_s, namespace=namespace_of(storage_dir)
     )
     remote = RemoteStore(connection)
-    return Store(remote, location=connection.url, payloads=remote.payload)
+    placement = Placement(resolve_storage_dir(storage_dir))
+    return Store(remote, location=connection.url, payloads=remote.payload, files=placement.run_path)

@@ -24,13 +24,15 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         sync: deliver first what processes that died left behind, so that it is read too. Where that cannot be done,
             such as in a directory that cannot be written, a warning says so.
 
-    Of a directory that cannot be written a copy is read; what would change a run raises SessionStoreError then.
+    Of a directory that cannot be written, or that is another user's, a copy is read and nothing is delivered; what
+    would change a run raises SessionStoreError then.
 
     Raises:
         SessionStoreError: there is no store, or it cannot be opened; reading never makes one.
     """
     placement = Placement(resolve_storage_dir(storage_dir))
-    if sync:
+    reason = placement.refusal()
+    if sync and reason is None:
         _deliver_leftovers(placement)
     if not os.path.isfile(placement.db_path):
         raise SessionStoreError(
@@ -41,12 +43,12 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     from ..storage import SqlStore
 
     location, payloads = str(placement.storage_dir), _Files(placement)
-    if os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
+    if reason is None and os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
         return Store(
             SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement),
-            on_purge=_RemoveFiles(placement),
+            files=placement.run_path, on_purge=_RemoveFiles(placement),
         )  # fmt: skip
-    copy = _copied(placement)
+    copy = _copied(placement, reason)
     try:
         read = SqlStore(Path(copy.name) / "quark.db")
         read.freeze(
@@ -54,7 +56,8 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
             "or copy the whole directory and work on that"
         )
         return Store(
-            read, location=location, payloads=payloads, on_close=copy.cleanup, alive=_Processes(placement)
+            read, location=location, payloads=payloads, on_close=copy.cleanup,
+            alive=_Processes(placement) if reason is None else None, files=placement.run_path,
         )  # fmt: skip
     except BaseException:
         copy.cleanup()
@@ -70,9 +73,12 @@ def _beside(placement: Placement) -> str:
     return f"there is one in {' and in '.join(found)}; " if found else ""
 
 
-def _copied(placement: Placement) -> "TemporaryDirectory[str]":
-    """A copy of a store that cannot be written: SQLite needs files of its own beside a database that it reads."""
-    logger.warning("quark: the store in %s cannot be written; a copy of it is read", placement.storage_dir)
+def _copied(placement: Placement, reason: str | None) -> "TemporaryDirectory[str]":
+    """A copy of a store that is not to be written: SQLite needs files of its own beside a database that it reads."""
+    if reason is not None:
+        logger.warning("quark: %s; a copy of the store is read, and nothing is delivered", reason)
+    else:
+        logger.warning("quark: the store in %s cannot be written; a copy of it is read", placement.storage_dir)
     copy = TemporaryDirectory(prefix="quark-reading-")
     try:
         for name in (placement.db_path.name, f"{placement.db_path.name}-wal"):
@@ -93,9 +99,12 @@ def _deliver_leftovers(placement: Placement) -> None:
     if not leftover_runs(placement):
         return
     try:
-        problems = sync_placement(placement).problems
+        report = sync_placement(placement)
+        problems, waiting = report.problems, report.waiting
     except (QuarkError, OSError) as error:
-        problems = [f"{type(error).__name__}: {error}"]
+        problems, waiting = [f"{type(error).__name__}: {error}"], []
+    for note in waiting:
+        logger.warning("quark: records that a process left in %s wait: %s", placement.journal_root, note)
     for problem in problems:
         logger.warning(
             "quark: records that a process left in %s could not be delivered and are not shown: %s",
@@ -127,13 +136,12 @@ class _RemoveFiles:
 
 
 def files_of(placement: Placement, run: RunRecord) -> Path:
-    """The directory of a run's files: beside the store, or where the run was recorded."""
-    beside = placement.run_path(run.id) if is_id(run.id) else None
-    return beside if beside is not None and beside.is_dir() else Path(run.run_path)
+    """The directory of a run's files: beside the store, whatever the store says, for a stranger may have written it."""
+    return placement.run_path(run.id)
 
 
 class _Files:
-    """The payloads of artifacts, found below the store: a directory that was moved still has them."""
+    """The payloads of artifacts, found below the store and nowhere else, whatever path the store may name."""
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement

@@ -36,7 +36,7 @@ def replay(view: RunView, sink: Sink, *, since: int | None = None) -> int:
         sink.on_start(RunManifest(
             run_id=run.id, project=run.project_name, name=run.name, params=run.config, tags=run.tags,
             environment=run.environment, git_commit=run.git_commit, parent_run_id=run.parent_run_id,
-            attempt=run.resume_count + 1, run_path=run.run_path, started_at=run.started_at,
+            attempt=run.resume_count + 1, run_path=str(view.files), started_at=run.started_at,
         ))  # fmt: skip
         for origin, stop in view.writers():
             for batch in _batches(view, origin, stop, sink.position(origin.writer_id) or 0, since):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -35,6 +36,7 @@ class Store:
         on_close: called once, after the reader is closed.
         alive: whether a process that writes a run lives, where that can be seen directly; else its heartbeats tell.
         on_purge: removes the files of a run that was purged.
+        files: the directory of a run's files on this machine; by default what the run was recorded with.
     """
 
     __module__ = "quark"
@@ -42,9 +44,10 @@ class Store:
     def __init__(
         self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None,
         on_close: Callable[[], None] | None = None, alive: Alive | None = None,
-        on_purge: Callable[[str], object] | None = None,
+        on_purge: Callable[[str], object] | None = None, files: Callable[[str], Path] | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
+        self._files = files
         self._on_close = on_close
         self._payloads = payloads or _payload_of_run
         self._alive = alive
@@ -174,12 +177,10 @@ class Store:
         return f"<Store {self.location or self._reader!r}>"
 
     def _view(self, record: RunRecord) -> RunView:
-        return RunView(self._reader, record, self._payloads, self._alive)
+        return RunView(self._reader, record, self._payloads, self._alive, self._files)
 
 
 def _payload_of_run(run: RunRecord, artifact: ArtifactRecord) -> bytes:
-    from pathlib import Path
-
     from ..storage.artifacts import read_payload
 
     return read_payload(Path(run.run_path), artifact)

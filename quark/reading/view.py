@@ -1,6 +1,6 @@
 """A run as it is read: what it is, its metrics as arrays and tables, its records and its artifacts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
@@ -51,8 +51,12 @@ class RunView(Told):
 
     __module__ = "quark"
 
-    def __init__(self, reader: StoreReader, record: RunRecord, payloads: Payloads, alive: Alive | None = None) -> None:
+    def __init__(
+        self, reader: StoreReader, record: RunRecord, payloads: Payloads, alive: Alive | None = None,
+        files: Callable[[str], Path] | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
+        self._files = files
         self._payloads = payloads
         self._alive = alive
         self.record = record
@@ -63,6 +67,11 @@ class RunView(Told):
     def reader(self) -> StoreReader:
         """The store that it is read from."""
         return self._reader
+
+    @property
+    def files(self) -> Path:
+        """The directory of its files on this machine."""
+        return Path(self.record.run_path) if self._files is None else self._files(self.id)
 
     @property
     def id(self) -> str:

@@ -1,5 +1,7 @@
 """A stored file: what it is, where it lies, and its digest."""
 
+import os
+from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 from .base import Record, frozen, kind
@@ -34,3 +36,15 @@ class ArtifactRecord(Record):
     step: Step | None = None
     epoch: Epoch | None = None
     metadata: Metadata
+
+    def payload_in(self, run_path: str | os.PathLike[str]) -> Path | None:
+        """The payload below the run's directory; None if there is no such file, or a link or ``..`` leads elsewhere."""
+        relative = PurePosixPath(self.payload_relative_path)
+        path = Path(run_path)
+        if relative.is_absolute() or ".." in relative.parts or "\0" in self.payload_relative_path:
+            return None
+        for part in ("", *relative.parts):
+            path = path / part
+            if path.is_symlink():
+                return None
+        return path if path.is_file() else None

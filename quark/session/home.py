@@ -1,7 +1,6 @@
 """Where runs live: in the embedded store of their storage directory, or in a Quark service when one is configured."""
 
 import os
-from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..client.connection import Connection, ServiceUnavailableError, namespace_of, service_is_configured
@@ -65,12 +64,14 @@ class EmbeddedHome:
 
     def sink(self) -> Sink:
         """Writes into the store."""
+        self._placement.check()
         return StoreSink(self.location)
 
     def open(self) -> StoreReader:
         """The store."""
         from ..storage import SqlStore
 
+        self._placement.check()
         return SqlStore(self.location)
 
     def exists(self) -> bool:
@@ -167,11 +168,9 @@ def home_of(placement: Placement, storage_dir: object = None) -> Home:
     return EmbeddedHome(placement)
 
 
-def home_of_journals(placement: Placement, contents: Iterable[Mapping[str, Any]]) -> Home:
-    """Where the runs of these journals live, by what their writers wrote down."""
-    for content in contents:
-        for sink in content.get("sinks", ())[:1]:
-            if sink.get("kind") == ServiceHome.name:
-                options = sink.get("options", {})
-                return ServiceHome(options.get("url"), options.get("namespace", ""))
-    return EmbeddedHome(placement)
+def home_of_note(placement: Placement, sink: dict[str, Any]) -> Home:
+    """Where a run lives of which a process that this one started says what its home's sink is."""
+    if sink.get("kind") != ServiceHome.name:
+        return EmbeddedHome(placement)
+    options = sink.get("options") or {}
+    return ServiceHome(options.get("url"), options.get("namespace", ""))

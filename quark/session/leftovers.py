@@ -57,5 +57,5 @@ class Leftovers:
         except Exception as error:  # noqa: BLE001  another run's journal must not disturb this run
             self._health.report("leftovers", f"{type(error).__name__}: {error}; try: quark sync")
             return
-        for problem in report.problems:
+        for problem in (*report.problems, *report.waiting):
             self._health.report("leftovers", problem)

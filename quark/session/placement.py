@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..delivery.disk import PAGE, Disk
+from ..delivery.ownership import (
+    OTHERS_WRITE,
+    is_own_directory,
+    make_directory,
+    private_directories,
+    private_directory,
+    refusal,
+)
 from ..delivery.place import PROBE
 from ..errors import SchemaValidationError, SessionStoreError, WrongTypeError
 from ..records.grammar import clean_text, shown
@@ -19,6 +27,8 @@ logger = logging.getLogger("quark")
 
 SHARED_MEMORY = Path("/dev/shm")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PARTS = ("", "quark.db", "quark.db-wal", "quark.db-shm", "quark.db.lock", "runs", "journal", "blueprints")
+"""What is checked of Quark's own directory before it is written to."""
 _UNMAPPABLE = (errno.ENODEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)
 
 
@@ -51,6 +61,25 @@ class Placement:
             RuntimeError,
         ):  # a loop of links, or a home of nobody
             return Path(elsewhere)
+
+    def refusal(self, run_id: str | None = None) -> str | None:
+        """Why nothing is written or carried out here: parts of it are another user's, or links. None for one's own."""
+        paths = [self.store_root / name for name in _PARTS]
+        if run_id is not None:
+            paths.append(self.run_path(run_id))
+            if not is_own_directory(self.journals(run_id)):  # a link into shared memory is our own
+                paths.append(self.journals(run_id))
+        reason = next((reason for path in paths if (reason := refusal(path)) is not None), None)
+        return reason and (
+            f"{reason}, so it is only read; use a storage directory of your own, or, if you trust whoever can write "
+            f"there, set QUARK_SAFE_DIRS={self.storage_dir}"
+        )
+
+    def check(self, run_id: str | None = None) -> None:
+        """Raise SessionStoreError where ``refusal`` has a reason."""
+        reason = self.refusal(run_id)
+        if reason is not None:
+            raise SessionStoreError(reason, code="not_yours")
 
     def journals(self, run_id: str) -> Path:
         """The journals of a run's writers."""
@@ -126,7 +155,7 @@ def writable(wanted: Placement, run_id: str) -> Placement:
     try:
         _make(fallback, run_id)
     except OSError:
-        return wanted  # the journal says what becomes of the records
+        return _NOWHERE if wanted.refusal(run_id) else wanted  # the journal says what becomes of the records
     logger.warning(
         "quark: the storage directory %s cannot be written (%s); this run is recorded in %s, "
         "see it with: quark runs --storage-dir %s",
@@ -137,18 +166,52 @@ def writable(wanted: Placement, run_id: str) -> Placement:
 
 def _fallback() -> Placement:
     try:
-        above = tempfile.gettempdir()
+        return Placement(private_directory(_temporary_directory()))
+    except OSError:
+        return _NOWHERE
+
+
+def _temporary_directory() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
     except OSError:  # not one temporary directory can be written
-        above = "/tmp"
-    return Placement(Path(above) / f"quark-{os.getuid()}")
+        return Path("/tmp")
+
+
+_NOWHERE = Placement(Path(os.devnull))
+"""For a run that may be recorded in no directory: records wait in memory."""
 
 
 def _make(placement: Placement, run_id: str) -> None:
-    placement.run_path(run_id).mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = placement.refusal(run_id)
+    if reason is not None:
+        raise OSError(reason)
+    placement.storage_dir.mkdir(parents=True, exist_ok=True)
     journals = placement.journals(run_id)
-    journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(placement.run_path(run_id))
+    make_directory(journals)
+    for directory in (placement.store_root, placement.store_root / "runs", placement.store_root / "journal"):
+        _close_to_others(directory)
     if not takes_mappings(journals):
         _keep_in_shared_memory(journals)
+
+
+def _close_to_others(directory: Path) -> None:
+    """Let nobody else write where Quark does, whatever an earlier umask allowed."""
+    try:
+        mode = directory.stat().st_mode
+        if mode & OTHERS_WRITE:
+            directory.chmod(mode & 0o7777 & ~OTHERS_WRITE)
+    except OSError:  # it is not there, or this file system has no modes
+        return
+
+
+def fallback_directories() -> list[Path]:
+    """Where this user's runs are that found their storage directory closed."""
+    try:
+        return private_directories(_temporary_directory())
+    except OSError:
+        return []
 
 
 def takes_mappings(directory: Path, disk: Disk | None = None) -> bool:
@@ -164,12 +227,12 @@ def takes_mappings(directory: Path, disk: Disk | None = None) -> bool:
 
 def _keep_in_shared_memory(journals: Path) -> None:
     """Put the journals of a run into /dev/shm and a link to them where they belong, so that sync finds them there."""
-    kept = SHARED_MEMORY / f"quark-{os.getuid()}" / journals.name
+    kept = private_directory(SHARED_MEMORY) / journals.name
     logger.warning(
         "quark: files in %s cannot be mapped; the journal of this run is kept in %s, which survives the process but "
         "not a restart of the machine; set QUARK_JOURNAL_DIR to a local disk",
         journals, kept,
     )  # fmt: skip
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept.mkdir(mode=0o700, exist_ok=True)
     journals.rmdir()
     journals.symlink_to(kept, target_is_directory=True)

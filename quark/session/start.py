@@ -228,6 +228,7 @@ def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
 
     if not home.exists() and not placement.journals(run_id).exists():
         raise RunNotFoundError(f"no run {run_id!r} in {placement.storage_dir}: there is no store; check storage_dir")
+    placement.check(run_id)
     sync_run(placement, run_id)
     if is_open(run_id) or any(place.alive() for place in writer_places(placement.journals(run_id))):
         raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
@@ -242,7 +243,7 @@ def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
         )
     if run.status == "running":
         raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")
-    return run
+    return replace(run, run_path=str(placement.run_path(run_id)))  # the store may be a stranger's, or have been moved
 
 
 def _open(

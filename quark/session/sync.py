@@ -12,6 +12,7 @@ from ..core.sink import Sink
 from ..delivery.apart import Apart, goes_apart
 from ..delivery.feed import Feed
 from ..delivery.last_word import last_word
+from ..delivery.ownership import is_own_directory, refusal
 from ..delivery.place import WriterPlace, writer_places
 from ..delivery.tail import Tail
 from ..errors import QuarkError, RunNotFoundError, SessionStoreError
@@ -19,8 +20,9 @@ from ..records.base import Origin, format_timestamp
 from ..records.identifiers import is_id
 from ..records.line import Line, encode
 from ..sinks.discovery import sink_from_spec
-from .home import Home, home_of_journals
+from .home import Home
 from .identity import new_writer_id
+from .permission import ONLY_SIGNED, NotAllowedError, Permission
 from .placement import Placement, resolve_storage_dir
 
 LOST = "lost"
@@ -36,29 +38,41 @@ class SyncReport:
     lost: list[str] = field(default_factory=list)
     alive: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    """What is kept in the journal until the user says more: a sink or a service that nothing of this user's names."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
             "delivered": dict(self.delivered), "lost": list(self.lost), "alive": list(self.alive),
-            "problems": list(self.problems),
+            "problems": list(self.problems), "waiting": list(self.waiting),
         }  # fmt: skip
 
 
-def sync(storage_dir: str | Path | None = None) -> SyncReport:
+def sync(storage_dir: str | Path | None = None, *, url: str | None = None, trust: bool = False) -> SyncReport:
     """Deliver what dead processes left in the journals of ``storage_dir``; journals of live processes are left alone.
 
     A run whose process vanished is closed as failed with the reason ``lost``. Nothing is delivered twice.
+
+    Args:
+        url: the address to which records for a service go, if they are to go elsewhere than they were meant for.
+        trust: use the sinks that journals name, also where no process of this user wrote them down.
     """
-    return sync_placement(Placement(resolve_storage_dir(storage_dir)))
+    return sync_placement(Placement(resolve_storage_dir(storage_dir)), permission=Permission(url, trust))
 
 
-def sync_placement(placement: Placement, *, skip: frozenset[str] = frozenset()) -> SyncReport:
+def sync_placement(
+    placement: Placement, *, skip: frozenset[str] = frozenset(), permission: Permission = ONLY_SIGNED
+) -> SyncReport:
     """See ``sync``; the runs in ``skip`` are left alone."""
     report = SyncReport()
+    reason = placement.refusal()
+    if reason is not None:
+        report.problems.append(reason)
+        return report
     for run_id in leftover_runs(placement):
         if run_id not in skip:
-            sync_run(placement, run_id, report)
+            sync_run(placement, run_id, report, permission=permission)
     return report
 
 
@@ -72,8 +86,9 @@ def leftover_runs(placement: Placement) -> list[str]:
 
 
 def sync_run(
-    placement: Placement, run_id: str, report: SyncReport | None = None, *, awaits_owner: bool = False
-) -> SyncReport:
+    placement: Placement, run_id: str, report: SyncReport | None = None, *, awaits_owner: bool = False,
+    permission: Permission = ONLY_SIGNED,
+) -> SyncReport:  # fmt: skip
     """Deliver what the dead writers of one run left, and close the run if none of its writers lives.
 
     ``awaits_owner``: rank 0, which owns the run, may yet begin. A run without an end then stays open and keeps its
@@ -82,6 +97,7 @@ def sync_run(
     report = report or SyncReport()
     claimed = []
     any_alive = False
+    _name_strangers(placement, run_id, report)
     for place in writer_places(placement.journals(run_id)):
         if not _belongs(place, placement):
             continue
@@ -89,19 +105,35 @@ def sync_run(
             taken = _claim(place)
         except FileNotFoundError:  # its writer, or another sync, is done with it and removes it just now
             continue
+        except OSError as error:
+            report.problems.append(f"{place.directory}: {error}")
+            continue
         if taken:
             claimed.append(place)
         else:
             any_alive = True
     try:
         if claimed:
-            _deliver_run(placement, run_id, claimed, any_alive, awaits_owner, report)
+            _deliver_run(placement, run_id, claimed, any_alive, awaits_owner, report, permission)
+    except NotAllowedError as error:
+        report.waiting.append(f"run {run_id}: {error}")
     finally:
         for place in claimed:
             place.release()
     if any_alive:
         report.alive.append(run_id)
     return report
+
+
+def _name_strangers(placement: Placement, run_id: str, report: SyncReport) -> None:
+    """Say which journals of this folder are left as they are, because another user made them or a link leads away."""
+    if placement.journal_root != placement.store_root / "journal":
+        return  # there every user of the machine may have journals
+    journals = placement.journals(run_id)
+    for path in (journals, *sorted(journals.glob("*"))):
+        if (path == journals or path.is_dir()) and not is_own_directory(path):
+            report.problems.append(f"{refusal(path) or f'{path} is no directory'}; it is left as it is")
+            return
 
 
 def _claim(place: WriterPlace) -> bool:
@@ -129,9 +161,9 @@ def _belongs(place: WriterPlace, placement: Placement) -> bool:
 
 def _deliver_run(
     placement: Placement, run_id: str, places: list[WriterPlace], any_alive: bool, awaits_owner: bool,
-    report: SyncReport,
+    report: SyncReport, permission: Permission,
 ) -> None:  # fmt: skip
-    home = home_of_journals(placement, _contents(places))
+    home = permission.home(placement, places)
     store = home.sink()
     complete: dict[Path, bool] = {}
     try:
@@ -139,11 +171,12 @@ def _deliver_run(
         last_time = 0
         for place in places:
             try:
+                _check_identity(place, run_id)
                 delivered, newest = _drain(place, store, home.name)
                 last_time = max(last_time, newest)
                 report.delivered[run_id] = report.delivered.get(run_id, 0) + delivered
                 complete[place.directory] = True
-            except (QuarkError, OSError, KeyError) as error:
+            except Exception as error:  # noqa: BLE001  a damaged journal must not keep the others from being delivered
                 report.problems.append(f"{place.directory}: {type(error).__name__}: {error}")
         ending = None
         try:
@@ -163,16 +196,19 @@ def _deliver_run(
     finally:
         store.close()
     for place in places:
-        if complete.get(place.directory) and _drain_others(place, home, ending, report):
-            place.remove()
+        if complete.get(place.directory) and _drain_others(place, placement, home, ending, report, permission):
+            try:
+                place.remove()
+            except OSError as error:
+                report.problems.append(f"{place.directory}: it is delivered and cannot be removed: {error}")
 
 
-def _contents(places: list[WriterPlace]) -> Iterator[dict[str, Any]]:
-    for place in places:
-        try:
-            yield place.content()
-        except SessionStoreError:
-            continue  # its drain names the trouble
+def _check_identity(place: WriterPlace, run_id: str) -> None:
+    origin = place.origin()
+    if (origin.run_id, origin.writer_id) != (run_id, place.directory.name):
+        raise SessionStoreError(
+            f"its description is that of the writer {origin.writer_id} of run {origin.run_id}; was it moved here?"
+        )
 
 
 def _is_open(home: Home, run_id: str, arrived: bool) -> bool:
@@ -205,34 +241,37 @@ def _batches(feed: Feed, sink: Sink) -> Iterator[RecordBatch]:
         yield batch
 
 
-def _drain_others(place: WriterPlace, home: Home, ending: RecordBatch | None, report: SyncReport) -> bool:
+def _drain_others(
+    place: WriterPlace, placement: Placement, home: Home, ending: RecordBatch | None, report: SyncReport,
+    permission: Permission,
+) -> bool:  # fmt: skip
     """Deliver to the writer's other sinks as well; True when all of them have everything."""
-    content = place.content()
     complete = True
-    for described in content.get("sinks", []):
-        if described.get("name") == home.name:
+    for described in place.described_sinks():
+        if described.name == home.name:
             continue
         try:
-            _drain_other(place, described, content, ending)
+            sink = sink_from_spec(described.kind, permission.options(place, described))
+            _drain_other(place, placement, sink, described.name, ending)
+        except NotAllowedError as error:
+            complete = False
+            report.waiting.append(f"run {place.origin().run_id}, sink {described.name!r}: {error}")
         except Exception as error:  # noqa: BLE001  one sink's fault must not keep the others from their records
             complete = False
-            report.problems.append(f"{described.get('name')}: {type(error).__name__}: {error}")
+            report.problems.append(f"{described.name}: {type(error).__name__}: {error}")
     return complete
 
 
-def _drain_other(
-    place: WriterPlace, described: dict[str, Any], content: dict[str, Any], ending: RecordBatch | None
-) -> None:
-    origin = place.origin()
-    made = sink_from_spec(described["kind"], described["options"])
+def _drain_other(place: WriterPlace, placement: Placement, made: Sink, name: str, ending: RecordBatch | None) -> None:
+    origin, content = place.origin(), place.content()
     sink = Apart(made, place) if goes_apart(made) else made  # a training that begins may have called for the sync
     try:
         sink.on_start(RunManifest(
             run_id=origin.run_id, project=content.get("project", ""), attempt=origin.attempt, rank=origin.rank,
-            world_size=content.get("world_size", 1), run_path=content.get("run_path", ""),
+            world_size=content.get("world_size", 1), run_path=str(placement.run_path(origin.run_id)),
             started_at=content.get("started_at", ""),
         ))  # fmt: skip
-        _drain(place, sink, described["name"])
+        _drain(place, sink, name)
         if ending is not None:
             sink.write(ending)
         lost = ending is not None and last_word([place.directory]) is None

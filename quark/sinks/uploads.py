@@ -1,6 +1,7 @@
 """The payloads of artifacts to a Quark service, beside the records; an upload that breaks off goes on where it was."""
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,9 @@ from ..client.refusals import RefusedError, ServiceUnavailableError, json_of
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
+from ..errors import SchemaValidationError
 from ..records.line import line_of
+from ..storage.artifacts import opened_payload
 
 PART = 4 << 20
 """Bytes that are sent at once."""
@@ -70,7 +73,7 @@ class ServiceFilesSink(Sink):
         try:
             for record in batch.records():
                 if record.kind == "artifact":
-                    path = self._run_path / record.payload_relative_path  # type: ignore[attr-defined]
+                    path = record.payload_relative_path  # type: ignore[attr-defined]
                     reason = self._upload(batch.origin.run_id, record.sha256, path)  # type: ignore[attr-defined]
                     if reason is not None:
                         aside.append((line_of(record) + b"\n", reason))
@@ -92,15 +95,15 @@ class ServiceFilesSink(Sink):
         """Address and namespace; the key comes from QUARK_USER_KEY then."""
         return {"url": self.connection.url, "namespace": self.connection.namespace}
 
-    def _upload(self, run_id: str, digest: str, path: Path) -> str | None:
+    def _upload(self, run_id: str, digest: str, path: str) -> str | None:
         """Send what is lacking of a file; why it never can be sent, or None."""
         target = f"{path_of_run(run_id)}/blobs/{digest}"
         held, complete = self._held(self.connection.send("GET", target))
         if complete:
             return None
         try:
-            with path.open("rb") as file:
-                total = path.stat().st_size
+            with opened_payload(self._run_path, path) as file:
+                total = os.fstat(file.fileno()).st_size
                 held = 0 if held > total else held
                 file.seek(held)
                 while not complete:
@@ -111,10 +114,10 @@ class ServiceFilesSink(Sink):
                     held, complete = self._held(self.connection.send("PUT", target, body=part, headers=headers))
                     if not complete and not part:
                         return f"the file {path} became shorter while it was sent"
-        except OSError as error:
+        except (OSError, SchemaValidationError) as error:
             return f"the file of the artifact cannot be read ({error})"
         except RefusedError as error:
-            if error.status == 413 or (error.status == 422 and _digest(path) != digest):
+            if error.status == 413 or (error.status == 422 and _digest(self._run_path, path) != digest):
                 return str(error)
             raise  # bytes were mixed up on their way: the service has forgotten them, and they are sent again
         return None
@@ -128,9 +131,9 @@ class ServiceFilesSink(Sink):
         return told["size"], told["complete"]
 
 
-def _digest(path: Path) -> str | None:
+def _digest(run_path: Path, path: str) -> str | None:
     try:
-        with path.open("rb") as file:
+        with opened_payload(run_path, path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

@@ -7,7 +7,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from ..core.reader import Series
-from .columns import ABSENT, unpack_integers, unpack_optional
+from .columns import ABSENT, unpack_integers, unpack_optional, unpack_values
 from .points import unpack_fragments
 from .schema import chunk_data, chunks, fragments, runs, series, writers
 
@@ -49,7 +49,10 @@ def _packed(connection: sa.Connection, number: int) -> list[Piece]:
         .where(chunks.c.series_pk == number)
         .order_by(chunks.c.writer_pk, chunks.c.first_sequence)
     )  # fmt: skip
-    return [(attempt, writer, rank, rest) for attempt, writer, rank, *rest in connection.execute(query)]
+    return [
+        (attempt, writer, rank, [count, unpack_values(values, count), *rest])
+        for attempt, writer, rank, count, values, *rest in connection.execute(query)
+    ]
 
 
 def _unpacked(connection: sa.Connection, run_pk: int, number: int) -> list[Piece]:
@@ -83,7 +86,7 @@ def _joined(pieces: Iterable[Piece]) -> list[np.ndarray]:
         attempts[:] = attempt
         ranks[:] = rank
         if isinstance(rest, list):
-            values[:] = np.frombuffer(rest[1], "<f8")
+            values[:] = rest[1]
             unpack_optional(rest[2], count, steps)
             unpack_optional(rest[3], count, epochs)
             unpack_integers(rest[4], count, times)

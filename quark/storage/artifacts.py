@@ -59,7 +59,7 @@ def read_payload(run_path: Path, record: ArtifactRecord) -> bytes:
         SessionStoreError: the file is missing, lies outside the run's directory, or is not what was recorded.
     """
     with _payload(run_path, record) as stream:
-        payload = stream.read(record.size_bytes + 1)
+        payload = stream.read(min(record.size_bytes, os.fstat(stream.fileno()).st_size) + 1)
     _check_digest(run_path, record, hashlib.sha256(payload).hexdigest())
     return payload
 
@@ -80,12 +80,8 @@ def _payload(run_path: Path, record: ArtifactRecord) -> Iterator[BinaryIO]:
     """The payload's file, opened for reading."""
     path = PurePosixPath(record.payload_relative_path)
     try:
-        with _directory(run_path, path.parent, create=False) as folder:
-            file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
-            with os.fdopen(file, "rb") as stream:
-                if not stat.S_ISREG(os.fstat(file).st_mode):
-                    raise OSError(f"{path.name} is no regular file")
-                yield stream
+        with opened_payload(run_path, record.payload_relative_path) as stream:
+            yield stream
     except (OSError, SchemaValidationError) as error:
         raise SessionStoreError(
             f"the payload of artifact {record.artifact_key} is not at {run_path / path}: {error}; "
@@ -102,13 +98,30 @@ def _check_digest(run_path: Path, record: ArtifactRecord, digest: str) -> None:
 
 
 @contextmanager
+def opened_payload(run_path: Path, relative_path: str) -> Iterator[BinaryIO]:
+    """The file of a payload below a run's directory, open for reading.
+
+    Raises:
+        OSError: there is no such file, or a link on the way.
+        SchemaValidationError: the path leads out of the run's directory.
+    """
+    path = PurePosixPath(relative_path)
+    with _directory(run_path, path.parent, create=False) as folder:
+        file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+        with os.fdopen(file, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(f"{path.name} is no regular file")
+            yield stream
+
+
+@contextmanager
 def _directory(run_path: Path, relative: PurePosixPath, *, create: bool) -> Iterator[int]:
     """A directory below ``run_path``, entered step by step so that no link on the way can lead outside."""
     if relative.is_absolute() or ".." in relative.parts:
         raise SchemaValidationError(f"the path {shown(str(relative))} leaves the run's directory")
-    if create:
+    if create and not run_path.is_dir():
         run_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = os.open(run_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.open(run_path, _DIRECTORY)
     try:
         for part in relative.parts:
             if create and _make_directory(part, folder):

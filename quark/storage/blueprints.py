@@ -21,7 +21,7 @@ class Blueprints:
         """The JSON Schema of a project's configurations; None if it has none."""
         with self._database.snapshot() as connection:
             row = connection.execute("SELECT content FROM blueprints WHERE project = ?", (project,)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0])
+            return None if row is None else msgspec.json.decode(row[0], type=dict[str, Any])
 
     def set_blueprint(self, project: str, schema: Mapping[str, Any] | None) -> None:
         """Set the JSON Schema of a project's configurations; None removes it.

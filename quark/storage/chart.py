@@ -15,7 +15,7 @@ from ..core.reader import Chart
 from ..errors import SchemaValidationError
 from ..records.grammar import check_index
 from .arrays import of_latest_attempt, series_number, unpacked_points
-from .columns import BLOCK, BLOCK_DTYPE, summarise, unpack_optional
+from .columns import BLOCK, BLOCK_DTYPE, summarise, unpack_optional, unpack_values
 from .schema import chunk_data, chunks, writers
 
 OPENED_AT_ONCE = 200
@@ -169,8 +169,8 @@ def _open(connection: sa.Connection, spans: list[_Span], axis: Any) -> None:
         query = sa.select(chunk_data.c.chunk_pk, axis, chunk_data.c.value_data).where(chunk_data.c.chunk_pk.in_(some))
         for chunk, steps, values in connection.execute(query):
             span = by_chunk[chunk]
+            span.values = unpack_values(values, span.count)
             span.steps = unpack_optional(steps, span.count)
-            span.values = np.frombuffer(values, "<f8")
 
 
 def _points(group: list[_Span], low: int, high: int) -> np.ndarray:

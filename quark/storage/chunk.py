@@ -15,6 +15,7 @@ from .columns import (
     summarise,
     unpack_integers,
     unpack_optional,
+    unpack_values,
 )
 
 CHUNK_POINTS = 4096
@@ -82,13 +83,14 @@ def data_row(columns: Columns) -> tuple[object, ...]:
 
 def columns_of(count: int, row: tuple[Any, ...]) -> Columns:
     """The points of a row of ``chunk_data``, its columns in the order of ``data_row``."""
-    values, steps, epochs, times, sequences, extras = row
+    data, steps, epochs, times, sequences, extras = row
+    values = unpack_values(data, count)
     return Columns(
         unpack_integers(sequences, count),
         unpack_integers(times, count),
         unpack_optional(steps, count),
         unpack_optional(epochs, count),
-        np.frombuffer(values, "<f8", count),
+        values,
         extras_from(extras),
     )
 

@@ -22,6 +22,18 @@ BLOCK_DTYPE = np.dtype(
 """The summary of a stretch of points with steps in order."""
 
 
+def unpack_values(data: bytes, count: int) -> np.ndarray:
+    """The ``count`` values of a chunk; unpacked first, for so many values bound what a damaged count may ask for.
+
+    Raises:
+        ValueError: the data holds another number of values.
+    """
+    values = np.frombuffer(data, "<f8")
+    if len(values) != count:
+        raise ValueError(f"{count} values were announced, and {len(values)} are there")
+    return values
+
+
 def pack_integers(numbers: np.ndarray) -> bytes:
     """int64 values as the first one, the smallest difference, and what each difference is more than that.
 

@@ -2,10 +2,19 @@
 
 import errno
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import SessionStoreError
+import msgspec
+
+from ..errors import QuarkError, SessionStoreError
+
+_UNREADABLE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, struct.error,
+    msgspec.MsgspecError,
+)  # fmt: skip
+"""What decoding raises on bytes that Quark did not write."""
 
 _CAUSES = {
     "SQLITE_FULL": ("disk_full", "free some space; what was not stored stays in the journal"),
@@ -36,6 +45,20 @@ def faults_named(where: object) -> Iterator[None]:
         raise SessionStoreError(
             f"the store {where} cannot be used: {error}; check its disk and rights", code=code
         ) from error
+
+
+@contextmanager
+def damage_named(where: object) -> Iterator[None]:
+    """Turn what decoding raises on the content of a damaged or made-up file into SessionStoreError."""
+    try:
+        yield
+    except QuarkError:
+        raise
+    except _UNREADABLE as error:
+        raise SessionStoreError(
+            f"the store {where} holds what Quark did not write ({type(error).__name__}: {error}); it is damaged or "
+            "no store of Quark's: restore it from a backup, or choose another storage_dir", code="damaged",
+        ) from error  # fmt: skip
 
 
 def _named(where: object, error: sqlite3.Error) -> SessionStoreError:

@@ -10,14 +10,22 @@ from .schema import fragments, records, series
 def read_keys(connection: sa.Connection, run_pk: int) -> list[str]:
     """The metric keys of a run, sorted."""
     query = sa.select(series.c.key).where(series.c.run_pk == run_pk)
-    return sorted(connection.execute(query).scalars())
+    return sorted(map(_text, connection.execute(query).scalars()))
+
+
+def _text(key: object) -> str:
+    if not isinstance(key, str):  # SQLite takes anything anywhere
+        raise TypeError(f"the key of a metric is {key!r:.80}")
+    return key
 
 
 def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int | None, float]]:
     """The last step and value of every key: of its chunks, and then of what is not packed yet."""
     query = sa.select(series.c.pk, series.c.key, series.c.last_step, series.c.last_value)
     rows = connection.execute(query.where(series.c.run_pk == run_pk).order_by(series.c.key)).all()
-    last: dict[int, tuple[int | None, float]] = {pk: (step, value) for pk, _, step, value in rows if value is not None}
+    last: dict[int, tuple[int | None, float]] = {
+        pk: (None if step is None else int(step), float(value)) for pk, _, step, value in rows if value is not None
+    }
     for *_, points in unpacked_points(connection, run_pk):
         numbers, from_end = np.unique(points["series"][::-1], return_index=True)
         newest = points[len(points) - 1 - from_end]
@@ -25,7 +33,7 @@ def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int |
             numbers.tolist(), newest["step"].tolist(), newest["value"].tolist(), strict=True
         ):
             last[number] = (None if step < 0 else step, value)
-    return {key: last[pk] for pk, key, *_ in rows if pk in last}
+    return {_text(key): last[pk] for pk, key, *_ in rows if pk in last}
 
 
 def read_counts(connection: sa.Connection, run_pk: int) -> dict[str, int]:

@@ -68,9 +68,7 @@ def pack_fragment(points: np.ndarray) -> bytes:
 def unpack_fragments(blobs: Iterable[bytes]) -> np.ndarray:
     """The points of fragments, one after the other, as an array of POINT."""
     blobs = list(blobs)
-    counts = [
-        (len(blob) - 1) // POINT.itemsize if blob[0] == _PLAIN[0] else _HEAD.unpack_from(blob)[1] for blob in blobs
-    ]
+    counts = [_count(blob) for blob in blobs]
     made = np.empty(sum(counts), POINT)
     start = 0
     # Piece by piece: one copy of all of them would keep other threads waiting for milliseconds.
@@ -78,6 +76,20 @@ def unpack_fragments(blobs: Iterable[bytes]) -> np.ndarray:
         _unpack(blob, made[start : start + count])
         start += count
     return made
+
+
+def _count(blob: bytes) -> int:
+    """How many points a fragment holds: never more than it has bytes for.
+
+    Raises:
+        ValueError: it announces more.
+    """
+    if blob[0] == _PLAIN[0]:
+        return (len(blob) - 1) // POINT.itemsize
+    count = _HEAD.unpack_from(blob)[1]
+    if count * 8 > len(blob):
+        raise ValueError(f"{count} points were announced in {len(blob)} bytes")
+    return count
 
 
 def _unpack(blob: bytes, points: np.ndarray) -> None:

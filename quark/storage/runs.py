@@ -236,12 +236,17 @@ def _records(connection: sa.Connection, rows: Iterable[Any]) -> list[RunRecord]:
 
 
 def _record(row: Any, tags: tuple[str, ...]) -> RunRecord:
+    texts = (row.id, row.project_id, row.project_name, row.status, row.lineage_root_run_id, row.run_path, *tags)
+    for text in (*texts, *(text for text in (row.name, row.reason, row.parent_run_id, row.git_commit) if text)):
+        if not isinstance(text, str):  # SQLite takes anything anywhere
+            raise TypeError(f"a field of a run holds {text!r:.80} in the place of text")
     return RunRecord(
         id=public_id(row.id), name=row.name, project_id=row.project_id, project_name=row.project_name,
         status=row.status, reason=row.reason, parent_run_id=row.parent_run_id,
         lineage_root_run_id=row.lineage_root_run_id, resume_count=row.resume_count, run_path=row.run_path,
-        git_commit=row.git_commit, strict_mode=bool(row.strict_mode), tags=tags, config=msgspec.json.decode(row.config),
-        environment=msgspec.json.decode(row.environment), started_at=format_timestamp(row.started_at),
+        git_commit=row.git_commit, strict_mode=bool(row.strict_mode), tags=tags,
+        config=msgspec.json.decode(row.config, type=dict),
+        environment=msgspec.json.decode(row.environment, type=dict), started_at=format_timestamp(row.started_at),
         ended_at=None if row.ended_at is None else format_timestamp(row.ended_at),
         updated_at=format_timestamp(row.updated_at), schema_version=row.schema_version,
     )  # fmt: skip

@@ -142,16 +142,20 @@ class SampleReader:
         """The points of a writer with numbers in [start, stop) that the filter lets through, in order."""
         parts, extras = [], {}
         take = self._budget.take if self._budget is not None else None
-        for number, count, row in _chunks_of(connection, writer, start, stop):
+        for number, count, last, row in _chunks_of(connection, writer, start, stop):
             if number in keys:
                 if take is not None and row[-1] is not None:
                     take(row[-1])
                 columns = columns_of(count, row)
+                _check_last(columns.sequences, last)
                 parts.append(_as_points(number, columns))
                 extras.update({(number, sequence): extra for sequence, extra in columns.extras.items()})
-        query = sa.select(fragments.c.points, fragments.c.extras).where(*self._within(writer, start, stop))
-        for blob, text in connection.execute(query):
+        query = sa.select(fragments.c.points, fragments.c.extras, fragments.c.last_sequence).where(
+            *self._within(writer, start, stop)
+        )
+        for blob, text, last in connection.execute(query):
             parts.append(unpack_fragments([blob]))
+            _check_last(parts[-1]["sequence"], last)
             if text is not None:
                 if take is not None:
                     take(text)
@@ -189,19 +193,25 @@ def _admits(where: Any, name: str, value: Any) -> bool:
 
 def _chunks_of(
     connection: sa.Connection, writer: int, start: int, stop: int
-) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
-    """Series, number of points and data of a writer's chunks with points in [start, stop)."""
+) -> Iterator[tuple[int, int, int, tuple[Any, ...]]]:
+    """Series, number of points, last sequence number and data of a writer's chunks with points in [start, stop)."""
     query = (
         sa.select(
-            chunks.c.series_pk, chunks.c.count, chunk_data.c.value_data, chunk_data.c.step_data,
+            chunks.c.series_pk, chunks.c.count, chunks.c.last_sequence, chunk_data.c.value_data, chunk_data.c.step_data,
             chunk_data.c.epoch_data, chunk_data.c.time_data, chunk_data.c.sequence_data, chunk_data.c.extras,
         )
         .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk)
         .where(chunks.c.writer_pk == writer, chunks.c.last_sequence >= start, chunks.c.first_sequence < stop)
     )  # fmt: skip
     for row in connection.execute(query):
-        number, count, *data = tuple(row)
-        yield number, count, tuple(data)
+        number, count, last, *data = tuple(row)
+        yield number, count, last, tuple(data)
+
+
+def _check_last(sequences: np.ndarray, last: int) -> None:
+    """A last number that is not there would have the reader look through windows without end."""
+    if len(sequences) and int(sequences[-1]) != last:
+        raise ValueError(f"the last of the points has the number {sequences[-1]}, and {last} was announced")
 
 
 def _as_points(number: int, columns: Any) -> np.ndarray:

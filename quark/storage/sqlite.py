@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClosedError, SessionStoreError
-from .faults import faults_named
+from .faults import damage_named, faults_named
 from .filesystem import make_private, network_file_system
 from .lock import StoreLock
-from .version import HEAD, bring_up_to_date, refuse_newer, schema_of
+from .version import HEAD, bring_up_to_date, refuse_foreign_objects, refuse_newer, schema_of
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -25,6 +25,9 @@ CHECKPOINT_BYTES = 16 << 20
 
 CHECKPOINT_PAUSE_S = 1.0
 """How long to wait after a checkpoint that a reader held up; it has written back all that the reader does not need."""
+
+MAX_VALUE = 512 << 20
+"""Bytes of the longest text or blob; a crafted file cannot ask for more memory than that at once."""
 
 BUSY_S = 10.0
 """How long SQLite waits where something that knows nothing of the lock file has locked the database."""
@@ -74,10 +77,11 @@ class SqliteDatabase:
         self._engine: sa.Engine | None = None
         self._closed = False
         self._checkpoint_after = 0.0
-        with faults_named(path):
+        with faults_named(path), damage_named(path):
             make_private(path)
             self._writer = self._connect()
             try:
+                refuse_foreign_objects(self._writer, path)
                 self._prepare()
                 self._identity = _identity_of(path)
             except BaseException:
@@ -127,7 +131,7 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[SqliteConnection]:
         """The driver's own connection on one state of the store, for work that needs no queries built."""
         self._check_open()
-        with faults_named(self.path):
+        with faults_named(self.path), damage_named(self.path):
             connection = self._connect()
             try:
                 connection.execute("PRAGMA query_only=ON")
@@ -142,7 +146,7 @@ class SqliteDatabase:
         self._check_open()
         from sqlalchemy.exc import DBAPIError
 
-        with faults_named(self.path):
+        with faults_named(self.path), damage_named(self.path):
             try:
                 with self.engine.connect() as connection:
                     yield connection
@@ -196,6 +200,7 @@ class SqliteDatabase:
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
         )
         try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
             # The name that PostgreSQL has for it; SQLite calls it max, which PostgreSQL keeps for columns.
             connection.create_function("greatest", 2, max, deterministic=True)
             for pragma in (

@@ -16,6 +16,7 @@ from .blueprints import Blueprints
 from .control import Controls
 from .database import Database, Frozen, open_database
 from .deletion import Deletion
+from .faults import damage_named
 from .ids import no_run, public_id
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 
@@ -151,7 +152,8 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         for known, pk in self._due(run_id):
             while limit > 0:
                 limit -= 1
-                done = seal_pass(self._database, pk)
+                with damage_named(self.name):
+                    done = seal_pass(self._database, pk)
                 if done is None:
                     break
                 points, rows = done

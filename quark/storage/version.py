@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from ..errors import SchemaMigrationError
+from ..errors import SchemaMigrationError, SessionStoreError
 
 HEAD = "0002"
 """The newest migration in ``migrations/versions``; they are numbered without gaps."""
@@ -25,6 +25,25 @@ def schema_of(connection: sqlite3.Connection) -> str | None:
         )
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else None
+
+
+def refuse_foreign_objects(connection: sqlite3.Connection, place: object) -> None:
+    """Leave a database alone in which a statement of ours would run what somebody else put there.
+
+    Raises:
+        SessionStoreError: it holds views, triggers, virtual tables or computed columns; Quark makes none.
+    """
+    found = connection.execute(
+        "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR coalesce(rootpage, 0) <= 0"
+        " UNION ALL SELECT 'computed column', m.name || '.' || x.name"
+        " FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x WHERE m.type = 'table' AND m.rootpage > 0 AND x.hidden"
+    ).fetchone()
+    if found is not None:
+        kind, name = found
+        raise SessionStoreError(
+            f"the store {place} holds the {kind} {name!r}, which Quark did not make; it is no store of Quark's, "
+            "choose another storage_dir", code="damaged",
+        )  # fmt: skip
 
 
 def refuse_newer(version: str | None, place: object) -> None:

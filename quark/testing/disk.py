@@ -72,6 +72,10 @@ class SimulatedDisk(Disk):
     def make_directory(self, path: Path) -> None:
         """Directories exist by themselves."""
 
+    def is_own_directory(self, path: Path) -> bool:
+        """There is one user."""
+        return True
+
     def names(self, path: Path) -> list[str]:
         """The names below a directory."""
         depth = len(path.parts)

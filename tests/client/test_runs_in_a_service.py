@@ -134,3 +134,21 @@ def test_a_process_that_died_while_it_tried_its_directory_out_is_in_nobodys_way(
     assert sync(tmp_path).alive == ["r"]
     run.finish("completed")
     assert not journals.exists()
+
+
+def test_a_service_that_has_moved(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records meant for another address wait and say so; `--url` delivers them, with the key, where the user says."""
+    from quark.session.sync import sync
+
+    right = os.environ["QUARK_PERSISTENCE_URL"]
+    monkeypatch.setenv("QUARK_PERSISTENCE_URL", "http://127.0.0.1:9")
+    with quark.start_run(project="p", storage_dir=tmp_path, run_id="moved", close_timeout_s=0.1) as run:
+        run.log({"loss": 1.0}, step=0)
+    monkeypatch.setenv("QUARK_PERSISTENCE_URL", right)
+    service.start()
+    report = sync(tmp_path)
+    assert report.delivered == {} and "http://127.0.0.1:9" in report.waiting[0] and "--url" in report.waiting[0]
+    report = sync(tmp_path, url=right)
+    assert report.problems == report.waiting == [] and report.delivered["moved"] > 0
+    with quark.connect(storage_dir=tmp_path) as store:
+        assert store.run("moved").series("loss").values.tolist() == [1.0]

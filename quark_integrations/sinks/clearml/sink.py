@@ -246,8 +246,8 @@ class ClearMLSink(MirrorSink):
 
     def _upload(self, record: ArtifactRecord) -> None:
         """A file that is no longer there is not waited for; its record stays in Quark."""
-        path = Path(self._manifest.run_path if self._manifest is not None else "") / record.payload_relative_path
-        if not path.is_file():
+        path = record.payload_in(self._manifest.run_path if self._manifest is not None else "")
+        if path is None:
             return
         keys: dict[str, str] = self.link.notes.setdefault("artifacts", {})
         if record.id not in keys:

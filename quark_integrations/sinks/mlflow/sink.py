@@ -234,8 +234,8 @@ class MLflowSink(MirrorSink):
 
     def _upload(self, record: Any) -> None:
         """A file that is no longer there is not waited for; what is known of it stands in the list of artifacts."""
-        path = Path(self._manifest.run_path if self._manifest is not None else "") / record.payload_relative_path
-        if path.is_file():
+        path = record.payload_in(self._manifest.run_path if self._manifest is not None else "")
+        if path is not None:
             folder = "/".join(name_for(part) for part in Path(record.payload_relative_path).parent.parts)
             if (reason := self.backend.upload(str(path), folder)) is not None:
                 logger.warning("MLflow refused the file %s: %s; it stays in the run's directory", path, reason)

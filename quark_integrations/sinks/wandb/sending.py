@@ -31,8 +31,8 @@ def send_artifacts(run: Any, batch: RecordBatch, known: set[str], run_path: Path
     for record in _of_kind(batch, "artifact"):
         if not isinstance(record, ArtifactRecord) or record.id in known:
             continue
-        payload = run_path / record.payload_relative_path
-        if not payload.is_file():
+        payload = record.payload_in(run_path)
+        if payload is None:
             continue
         metadata = {
             **record.metadata, "quark_record": record.id, "sha256": record.sha256, "step": record.step,
