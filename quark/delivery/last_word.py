@@ -15,6 +15,10 @@ FILE = "signalled.txt"
 LONGEST = 2000
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
 class LastWord:
     """One file, of which every journal of the process has a name."""
 
@@ -31,7 +35,7 @@ class LastWord:
         """Make the file, or one more name of it, in ``directory``; ``others`` are directories that may have it."""
         try:
             if self._file is None:
-                self._file = (directory / FILE).open("ab", buffering=0)
+                self._file = open(directory / FILE, "ab", buffering=0, opener=_private)  # noqa: SIM115  kept open
                 return
             known = next(other / FILE for other in others if other != directory and (other / FILE).exists())
             os.link(known, directory / FILE)
@@ -66,9 +70,10 @@ def last_word(directories: Iterable[Path]) -> str | None:
     """What was left beside the journals in these directories; None if nothing was."""
     for directory in directories:
         try:
-            text = (directory / FILE).read_text("utf-8", "replace")
+            with open(directory / FILE, encoding="utf-8", errors="replace", opener=_private) as file:
+                text = file.read(LONGEST)
         except OSError:
             continue
         if text:
-            return text[:LONGEST]
+            return text
     return None
