@@ -188,8 +188,9 @@ def _pairs(value: Any) -> tuple[tuple[Any, Any], ...] | None:
     names = getattr(type(value), "model_fields", None) or getattr(type(value), "__fields__", None)
     if isinstance(names, Mapping):  # pydantic: a model gives its fields, extra ones too, as pairs
         return tuple(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return tuple(zip(value._fields, value, strict=False))
+    names = getattr(value, "_fields", None) if isinstance(value, tuple) else None
+    if names is not None:
+        return tuple(zip(names, value, strict=False))
     return None
 
 

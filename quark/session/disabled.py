@@ -1,7 +1,9 @@
 """Sessions that record nothing: that of QUARK_DISABLE=1, and the base of others. No thread, no file, no socket."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.lifecycle import RunManifest, StepState
@@ -129,6 +131,11 @@ class SilentSession(TrainingSession):
         from ..producers.hooks import HookEngine
 
         return HookEngine(self, model)
+
+    @property
+    def journal_directory(self) -> Path:
+        """There is none."""
+        return Path(os.devnull)
 
     def tell_step(self, state: StepState) -> None:
         """Nobody is told."""

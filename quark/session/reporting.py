@@ -82,8 +82,8 @@ class Reporting(Ending):
         if step is None:
             step = self.current_step
         identity = artifact
-        if isinstance(artifact, ArtifactRecord):
-            identity = None if artifact.refused else artifact.id
+        if isinstance(identity, ArtifactRecord):
+            identity = None if identity.refused else identity.id
         try:
             place = None if path is None else os.fspath(path)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
