@@ -6,8 +6,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.artifact import ARTIFACT_STORAGE_LAYOUT, ArtifactRecord
@@ -76,7 +77,7 @@ def verify_payload(run_path: Path, record: ArtifactRecord) -> None:
 
 
 @contextmanager
-def _payload(run_path: Path, record: ArtifactRecord) -> Iterator[BinaryIO]:
+def _payload(run_path: Path, record: ArtifactRecord) -> Iterator[BufferedReader]:
     """The payload's file, opened for reading."""
     path = PurePosixPath(record.payload_relative_path)
     try:
@@ -98,7 +99,7 @@ def _check_digest(run_path: Path, record: ArtifactRecord, digest: str) -> None:
 
 
 @contextmanager
-def opened_payload(run_path: Path, relative_path: str) -> Iterator[BinaryIO]:
+def opened_payload(run_path: Path, relative_path: str) -> Iterator[BufferedReader]:
     """The file of a payload below a run's directory, open for reading.
 
     Raises:
