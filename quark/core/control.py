@@ -11,6 +11,9 @@ DEFAULT_GRACE_S = 600.0
 LEAST_GRACE_S = 1.0
 MOST_GRACE_S = 30 * 86400.0
 
+GROUP_TAG = "run-group"
+"""Marks the run of a group: a request that it stops is passed on to its members, the runs whose parent it is."""
+
 Alive = Callable[[str], bool]
 """Whether a process that writes the run lives, where that can be seen directly."""
 

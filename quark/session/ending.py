@@ -51,6 +51,8 @@ class Ending(Recorder):
     stop_reason = "stopped"
     _reason: str | None = None
     _signal: str | None = None
+    followers: "tuple[TrainingSession, ...]" = ()
+    """Runs that stop when this one is asked to: the members of a group."""
     _told_of: BaseException | None = None
     _crashed = False
     _consumer: CodeType | None = None
@@ -95,12 +97,17 @@ class Ending(Recorder):
         """Ask the loop over ``steps`` to end after the current step."""
         self.stop_step = None
         self.stop_requested = True
+        for follower in self.followers:
+            follower.stop()
 
     def asked_to_stop(self, before_step: int | None = None) -> None:
         """Somebody asked from afar that the run stops; ``before_step``: what all ranks of a job agreed on."""
         self.stop_reason = "stop_requested"
         self.stop_step = before_step
         self.stop_requested = True
+        if before_step is None:  # the ranks of a job agree for each run by itself: its store asks every member
+            for follower in self.followers:
+                follower.asked_to_stop()
 
     def stops_before(self, step: int) -> bool:
         """Whether a loop is to end before this step."""

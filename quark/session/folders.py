@@ -1,16 +1,18 @@
 """The files of a directory as artifacts of a run, chosen by pattern and extension."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import QuarkError
 from ..producers.artifacts import ArtifactStore
 from ..records.grammar import shown
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 """Figures: what a run usually leaves for people."""
 
+Paths = str | Path | Iterable[str | Path]
 _NOT_IN_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -61,3 +63,22 @@ def store_files(
 def _key(path: Path) -> str:
     parts = [_NOT_IN_KEY.sub("-", part).lstrip("._-") or "file" for part in path.parts]
     return "/".join(parts)[-500:].lstrip("/._-")
+
+
+class FilesAtEnd:
+    """Files and directories that are stored when a run ends."""
+
+    def __init__(self, paths: Paths, glob: str, extensions: Sequence[str] | None) -> None:
+        self._paths = (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(path) for path in paths)
+        self._glob = glob
+        self._extensions = extensions
+
+    def store(self, session: Any) -> None:
+        """Store them; no fault of a file keeps a run from ending."""
+        if session.status != "running":
+            return
+        for path in self._paths:
+            try:
+                store_files(session, path, glob=self._glob, extensions=self._extensions)
+            except (QuarkError, OSError, ValueError) as error:
+                session.report("group_files", error)

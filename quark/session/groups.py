@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from ..client.connection import ServiceUnavailableError
+from ..core.control import GROUP_TAG
 from ..delivery.place import writer_places
 from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_event
@@ -19,19 +20,16 @@ from ..records.run import RunRecord
 from ..settings import setting
 from .checks import check_tags
 from .distributed import find_job
-from .folders import EXTENSIONS, store_files
+from .folders import EXTENSIONS, FilesAtEnd, Paths
 from .git import git_state
-from .home import home_of
+from .home import Home, home_of
 from .placement import Placement, resolve_storage_dir
 from .session import TrainingSession
-from .stored import StoredRun
+from .stored import NotBegun, StoredRun
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
-GROUP_TAG = "run-group"
 ARRIVAL_S = 5.0
 """How long a group that another process has just begun may take to be seen."""
-
-Paths = str | Path | Iterable[str | Path]
 
 
 def derive_run_id(project: str, name: str, git_sha: str | None = None) -> str:
@@ -70,7 +68,8 @@ def run_group(
 
     The group is a run itself, the parent of its members: its status, events and the metrics ``group/done`` and
     ``group/failed`` tell how far it is. It ends completed when all of ``total`` are done, failed when one failed or an
-    exception leaves the block, else interrupted, to be continued by the same program.
+    exception leaves the block, else interrupted, to be continued by the same program. A group that is asked to stop
+    stops its running members and begins no others; the next start continues with those that are not done.
 
     Args:
         name: name of the group; with project and commit it makes the ids of group and members.
@@ -87,7 +86,7 @@ def run_group(
     """
     if not isinstance(name, str) or not name.strip():
         raise WrongTypeError(f"name must be a text that is not empty, got {shown(name)}")
-    files = _Files(_paths(artifacts), glob, extensions)
+    files = FilesAtEnd(artifacts, glob, extensions)
     return RunGroup(
         name, check_index(total, "total"), project or setting("QUARK_PROJECT") or name, config, tags, storage_dir,
         git_sha, files,
@@ -116,7 +115,7 @@ class RunGroup:
 
     def __init__(
         self, name: str, total: int | None, project: str, config: Mapping[str, Any] | None, tags: Iterable[str] | None,
-        storage_dir: str | Path | None, git_sha: str | None, files: "_Files",
+        storage_dir: str | Path | None, git_sha: str | None, files: FilesAtEnd,
     ) -> None:  # fmt: skip
         self.name = name
         self.total = total
@@ -140,13 +139,13 @@ class RunGroup:
         return _id(name, self.project, self.name, name, self._sha)
 
     def finished(self, name: str) -> bool:
-        """Whether a member is completed already, now or in an earlier start of the program."""
+        """Whether a member is done already, now or in an earlier start of the program; one that was stopped is not."""
         if name not in self.done and _is_completed(self._stored(self.id_of(name))):
             self.done.add(name)
         return name in self.done
 
     def pending(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are not completed yet, in their order."""
+        """Those of the names that are not done yet, in their order."""
         return [name for name in names if not self.finished(name)]
 
     def run(
@@ -159,6 +158,8 @@ class RunGroup:
         A member that failed or was interrupted is resumed: what it recorded and its start time stay. One that is
         completed stays as it is: the block gets a session that records nothing and whose ``status`` is
         ``"completed"``. Python cannot skip the block, so ask for the status first, or loop over ``pending(names)``.
+        Once the group was asked to stop, a member is not begun: its session records nothing, its ``stop_requested`` is
+        true and its ``steps`` are empty.
 
         Args:
             name: name of the member within the group.
@@ -174,7 +175,7 @@ class RunGroup:
         if not isinstance(name, str) or not name.strip():
             raise WrongTypeError(f"name must be a text that is not empty, got {shown(name)}")
         start = {"config": config, "tags": tags, "trackers": trackers}
-        return GroupRun(self, name, start, _Files(_paths(artifacts), glob, extensions))
+        return GroupRun(self, name, start, FilesAtEnd(artifacts, glob, extensions))
 
     def __enter__(self) -> "RunGroup":
         tags = [GROUP_TAG, *self._tags]
@@ -197,6 +198,8 @@ class RunGroup:
             session.finish("error")
         elif error is None and self.total is not None and len(self.done) < self.total:
             session.finish("interrupted")
+        elif error is None and self._session_stops():
+            session.finish(session.stop_reason)
         else:
             session.__exit__(kind, error, trace)
 
@@ -215,7 +218,30 @@ class RunGroup:
                 project=self.project, storage_dir=self._storage_dir, run_id=run_id,
                 parent_run_id=None if parent is None else parent.run_id, root=root, **start,
             )  # fmt: skip
-        return resume(run_id=run_id, storage_dir=self._storage_dir, trackers=start.get("trackers", ()))
+        trackers = start.get("trackers", ())
+        return resume(run_id=run_id, storage_dir=self._storage_dir, trackers=trackers, stopped_too=True)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the group is to end: no further member begins."""
+        return self._session_stops() or self._asked_elsewhere()
+
+    def _session_stops(self) -> bool:
+        session = self._session
+        return session is not None and session.stops_before(session.next_step)
+
+    def _asked_elsewhere(self) -> bool:
+        """Whether the group was asked to stop while another process keeps its account."""
+        if not isinstance(self._session, StoredRun) or self._session.status != "running":
+            return False
+        home = self._home()
+        store = home.open()
+        try:
+            return store.control(self.run_id).stop_requested_at is not None
+        except (RunNotFoundError, ServiceUnavailableError):
+            return False
+        finally:
+            store.close()
 
     def _read_only(self, run: RunRecord) -> StoredRun:
         placement = Placement(resolve_storage_dir(self._storage_dir))
@@ -227,9 +253,8 @@ class RunGroup:
 
         if setting("QUARK_DISABLE"):
             return None
-        placement = Placement(resolve_storage_dir(self._storage_dir))
-        home = home_of(placement, self._storage_dir)
-        sync_run(placement, run_id)
+        home = self._home()
+        sync_run(Placement(resolve_storage_dir(self._storage_dir)), run_id)
         if not home.exists():
             return None
         store = home.open()
@@ -239,6 +264,9 @@ class RunGroup:
             return None
         finally:
             store.close()
+
+    def _home(self) -> Home:
+        return home_of(Placement(resolve_storage_dir(self._storage_dir)), self._storage_dir)
 
     def _is_written(self, run_id: str) -> bool:
         """Whether a living process of this machine has the run's journal."""
@@ -260,8 +288,11 @@ class RunGroup:
             time.sleep(0.1)
         return stored
 
-    def _told(self, name: str, status: str) -> None:
-        """A member ended."""
+    def _told(self, name: str, member: TrainingSession) -> None:
+        """A member ended; one that was stopped is neither done nor failed."""
+        status = member.status
+        if status == "completed" and member.context.run.reason == "stop_requested":
+            return
         (self.done if status == "completed" else self.failed).add(name)
         if status == "completed":
             self.failed.discard(name)
@@ -297,7 +328,7 @@ class RunGroup:
 class GroupRun:
     """One member while its block runs: it ends with the block, its files are stored, and the group is told."""
 
-    def __init__(self, group: RunGroup, name: str, start: Mapping[str, Any], files: "_Files") -> None:
+    def __init__(self, group: RunGroup, name: str, start: Mapping[str, Any], files: "FilesAtEnd") -> None:
         self._group = group
         self._name = name
         self._start = {"name": name, **start}
@@ -306,7 +337,10 @@ class GroupRun:
 
     def __enter__(self) -> TrainingSession:
         group = self._group
+        if group.stop_requested:
+            return NotBegun(group.project, group.id_of(self._name), self._name)
         self._session = group._begin(group.id_of(self._name), self._start, group.session)
+        group.session.followers = (*group.session.followers, self._session)
         return self._session.__enter__()
 
     def __exit__(
@@ -317,34 +351,13 @@ class GroupRun:
             return
         self._files.store(session)
         session.__exit__(kind, error, trace)
-        self._group._told(self._name, session.status)
-
-
-class _Files:
-    """What is to be stored at the end of a run."""
-
-    def __init__(self, paths: tuple[Path, ...], glob: str, extensions: Sequence[str] | None) -> None:
-        self._paths = paths
-        self._glob = glob
-        self._extensions = extensions
-
-    def store(self, session: TrainingSession) -> None:
-        """Store it; no fault of a file keeps a run from ending."""
-        if session.status != "running":
-            return
-        for path in self._paths:
-            try:
-                store_files(session, path, glob=self._glob, extensions=self._extensions)
-            except (QuarkError, OSError, ValueError) as error:
-                session.report("group_files", error)
-
-
-def _paths(given: Paths) -> tuple[Path, ...]:
-    return (Path(given),) if isinstance(given, (str, Path)) else tuple(Path(path) for path in given)
+        leader = self._group.session
+        leader.followers = tuple(one for one in leader.followers if one is not session)
+        self._group._told(self._name, session)
 
 
 def _is_completed(record: RunRecord | None) -> bool:
-    return record is not None and record.status == "completed"
+    return record is not None and record.status == "completed" and record.reason != "stop_requested"
 
 
 for _public in (derive_run_id, run_group):

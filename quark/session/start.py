@@ -193,9 +193,9 @@ def _joined(
 
 def resume(
     *, run_id: str, storage_dir: str | Path | None = None, trackers: Iterable[Any] | str = (),
-    close_timeout_s: float | None = None,
+    close_timeout_s: float | None = None, stopped_too: bool = False,
 ) -> TrainingSession:  # fmt: skip
-    """Continue a run; see ``quark.resume_run``."""
+    """Continue a run; see ``quark.resume_run``. ``stopped_too``: also one that ended because it was asked to stop."""
     if setting("QUARK_DISABLE"):
         return DisabledSession("disabled")
     check_id(run_id)
@@ -204,7 +204,7 @@ def resume(
     end_earlier(cell)
     placement = Placement(resolve_storage_dir(storage_dir))
     home = home_of(placement, storage_dir)
-    run = _resumable(placement, home, run_id)
+    run = _resumable(placement, home, run_id, stopped_too)
     job = find_job()
     attempt = run.resume_count + 2
     now = format_timestamp(time.time_ns())
@@ -222,7 +222,7 @@ def resume(
     return _with_trackers(session, observers)
 
 
-def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
+def _resumable(placement: Placement, home: Home, run_id: str, stopped_too: bool) -> RunRecord:
     """The run, if it may be resumed; what an earlier process left in its journal is delivered first."""
     from .sync import sync_run
 
@@ -237,7 +237,7 @@ def _resumable(placement: Placement, home: Home, run_id: str) -> RunRecord:
         run = store.run(run_id)
     finally:
         store.close()
-    if run.status == "completed":
+    if run.status == "completed" and not (stopped_too and run.reason == "stop_requested"):
         raise InvalidRunStateError(
             f"run {run_id} is completed and cannot be resumed; start a run with parent_run_id={run_id!r} instead"
         )

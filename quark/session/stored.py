@@ -1,10 +1,11 @@
-"""A read-only session for a run that this process does not record: it is completed, or another process records it."""
+"""Sessions for runs that this process does not record: completed, recorded elsewhere, or not to begin."""
 
 import logging
+from dataclasses import replace
 
 from ..core.reader import StoreReader
 from ..records.run import ProjectRecord, RunContext, RunRecord
-from .disabled import SilentSession
+from .disabled import DisabledSession, SilentSession
 from .home import Home
 from .placement import Placement
 from .reporting import Summary, stored_summary
@@ -42,3 +43,18 @@ class StoredRun(SilentSession):
     def report(self, cause: str, error: BaseException | str | None = None) -> None:
         """Say what could not be read; there is nothing to count it in."""
         logger.warning("quark: %s of run %s: %s", cause, self.run_id, error)
+
+
+class NotBegun(DisabledSession):
+    """A session for a run that was asked to stop before it began: no store has it, and its loops end at once."""
+
+    def __init__(self, project: str, run_id: str, name: str) -> None:
+        super().__init__(project)
+        self._leave()  # log calls without a session are not meant for it
+        run = replace(
+            self._context.run, id=run_id, name=name, lineage_root_run_id=run_id, status="interrupted",
+            reason="stop_requested",
+        )  # fmt: skip
+        self._context = replace(self._context, run=run)
+        self._reason = run.reason
+        self.asked_to_stop()

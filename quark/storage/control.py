@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.batch import RecordBatch
-from ..core.control import RunControl, check_grace
+from ..core.control import GROUP_TAG, RunControl, check_grace
 from ..errors import InvalidRunStateError
 from ..records.base import format_timestamp
-from .ids import no_run, public_id
+from .ids import MARK, no_run, public_id
 
 if TYPE_CHECKING:
     from .append import Appender
@@ -80,7 +80,8 @@ class Controls:
             return _read(connection, _numbered(connection, run_id))
 
     def request_stop(self, run_id: str, grace_period_s: float) -> RunControl:
-        """Ask a run to stop; a request that waits already keeps its time and gets this grace period.
+        """Ask a run to stop, and with a group its members; a request that waits already keeps its time and
+        gets this grace period.
 
         Raises:
             RunNotFoundError: there is no such run.
@@ -108,6 +109,8 @@ class Controls:
                 f"UPDATE controls SET {what}_at = coalesce({what}_at, ?), {what}_grace_s = ? WHERE run_pk = ?",  # noqa: S608
                 (time.time_ns(), grace_s, pk),
             )
+            if what == "stop":
+                _pass_stop_on(connection, pk)
             return _read(connection, pk)
 
     # For whoever watches over the runs
@@ -180,6 +183,34 @@ def _revive(connection: "Connection", run_pk: int) -> None:
         connection.execute(
             "UPDATE controls SET stale = FALSE, reaped = FALSE, marks = NULL WHERE run_pk = ?", (run_pk,)
         )
+
+
+def inherit_stop(connection: "Connection", run_pk: int) -> None:
+    """A run has begun: if the group that it is a member of was asked to stop, so is the run."""
+    group = connection.execute(
+        "SELECT parents.pk FROM runs JOIN runs AS parents ON parents.project_id = runs.project_id"
+        " AND (parents.id = runs.parent_run_id OR parents.id = runs.parent_run_id || ? || runs.project_id)"
+        " JOIN controls ON controls.run_pk = parents.pk WHERE runs.pk = ? AND stop_at IS NOT NULL",
+        (MARK, run_pk),
+    ).fetchone()
+    if group is not None:
+        _pass_stop_on(connection, group[0])
+
+
+def _pass_stop_on(connection: "Connection", group_pk: int) -> None:
+    """Ask the members of a group that run to stop, as the group was asked; other runs have none."""
+    members = (
+        "SELECT members.pk FROM runs JOIN runs AS members ON members.project_id = runs.project_id"
+        " WHERE runs.pk = ? AND members.parent_run_id = ? AND members.status = 'running'"
+        " AND members.deleted_at IS NULL AND EXISTS (SELECT 1 FROM run_tags WHERE run_pk = runs.pk AND tag = ?)"
+    )
+    (row_id,) = connection.execute("SELECT id FROM runs WHERE pk = ?", (group_pk,)).fetchone()
+    for (pk,) in connection.execute(members, (group_pk, public_id(row_id), GROUP_TAG)).fetchall():
+        _make_row(connection, pk)
+        connection.execute(
+            "UPDATE controls SET stop_at = coalesce(controls.stop_at, asked.stop_at), stop_grace_s = asked.stop_grace_s"
+            " FROM controls AS asked WHERE asked.run_pk = ? AND controls.run_pk = ?", (group_pk, pk),
+        )  # fmt: skip
 
 
 def _make_row(connection: "Connection", run_pk: int) -> None:

@@ -12,7 +12,7 @@ from ..records.base import KINDS, Origin, parse_timestamp
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord, project_id
-from .control import forget_requests
+from .control import forget_requests, inherit_stop
 from .database import Connection
 
 LOST = "lost"
@@ -107,6 +107,8 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
         connection.execute(
             "UPDATE runs SET attempt = ?, resume_count = ? WHERE pk = ?", (origin.attempt, run.resume_count, run_pk)
         )
+        if run.parent_run_id is not None and run.status == "running":
+            inherit_stop(connection, run_pk)
 
 
 def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
@@ -120,6 +122,7 @@ def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, bod
     if attempt >= connection.execute("SELECT attempt FROM runs WHERE pk = ?", (run_pk,)).fetchone()[0]:
         _set_state(connection, run_pk, "running", None, None)
         forget_requests(connection, run_pk)
+        inherit_stop(connection, run_pk)
         connection.execute("UPDATE runs SET attempt = ? WHERE pk = ?", (attempt, run_pk))
         if body.get("environment"):
             connection.execute("UPDATE runs SET environment = ? WHERE pk = ?", (_text(body["environment"]), run_pk))

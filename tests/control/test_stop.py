@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -154,3 +155,61 @@ def test_the_service_refuses_a_request_that_makes_no_sense(service: QuickService
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "run_not_found")
         assert client.post("/runs/nobody/stop", json={"grace_period_s": 0.5}).status_code == 400
         assert client.post("/runs/nobody/heartbeat", json={"interval_s": 0}).status_code == 400
+
+
+def sweep(name: str, heard: threading.Event) -> dict[str, int]:
+    """Three members of up to 60 steps each; the group is asked to stop in the middle of the first one. Steps done."""
+    done: dict[str, int] = {}
+    with quark.run_group(name, total=3, project="p", git_sha="") as group:
+        for member in ("a", "b", "c"):
+            with group.run(member) as run:
+                done[member] = 0
+                for step in run.steps(range(60)):
+                    run.log({"loss": 1.0})
+                    done[member] += 1
+                    if step == 5 and not heard.is_set():
+                        run.flush()
+                        assert quark_command(["stop", name, "--grace", "30"]) == 0
+                        wait_until(lambda run=run: run.stop_requested)
+                        heard.set()
+    return done
+
+
+def test_a_group_that_is_asked_to_stop_stops_its_members(where: str) -> None:
+    """The running member ends, no further one begins, and the next start goes on with all that are not done."""
+    heard = threading.Event()
+    assert sweep("bench", heard) == {"a": 6, "b": 0, "c": 0}
+    with opened(where) as store:
+        states = {view.name: (view.status, view.reason) for view in store.runs()}
+    assert states == {"bench": ("interrupted", "interrupted"), "a": ("completed", "stop_requested")}
+    with quark.run_group("bench", total=3, project="p", git_sha="") as group:
+        assert group.pending(["a", "b", "c"]) == ["a", "b", "c"]
+        assert not group.stop_requested
+    assert sweep("bench", heard) == {"a": 60, "b": 60, "c": 60}
+    with opened(where) as store:
+        states = {view.name: (view.status, view.record.resume_count) for view in store.runs()}
+    assert states == {"bench": ("completed", 2), "a": ("completed", 1), "b": ("completed", 0), "c": ("completed", 0)}
+
+
+def test_a_member_of_another_process_stops_with_its_group(where: str) -> None:
+    """Only the store knows all members of a shared group: it passes the request on."""
+    with (
+        quark.run_group("bench", project="p", git_sha="") as first,
+        quark.run_group("bench", project="p", git_sha="") as second,
+    ):
+        with second.run("a") as member:
+            member.flush()
+            with opened(where) as store:
+                store.run(first.run_id).stop()
+            wait_until(lambda: member.stop_requested)
+        assert second.stop_requested
+        with second.run("b") as member:
+            assert (member.disabled, member.stop_requested, list(member.steps([1]))) == (True, True, [])
+            assert (member.status, member.run_id) == ("interrupted", second.id_of("b"))
+
+
+def test_a_group_stops_from_within(where: str) -> None:
+    """``group.session.stop()`` reaches the member that runs at once."""
+    with quark.run_group("bench", project="p", git_sha="") as group, group.run("a") as run:
+        group.session.stop()
+        assert (run.stop_requested, group.stop_requested) == (True, True)
