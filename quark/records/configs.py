@@ -29,7 +29,7 @@ class Config(Document):
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             value = getattr(self, field.name)
             if isinstance(value, Mapping):
-                _known_names(field.type, value)
+                value = _nested(field.type, value)
             value = checked(type(self).__name__, field.name, field.type, value)
             object.__setattr__(self, field.name, value)
         self._agree()
@@ -38,16 +38,16 @@ class Config(Document):
         """The rules that concern several fields."""
 
 
-def _known_names(declared: Any, given: Mapping[Any, Any]) -> None:
-    """Refuse misspelt names in a mapping that stands for a nested config; a converter would drop them silently."""
+def _nested(declared: Any, given: Mapping[Any, Any]) -> Any:
+    """A mapping that stands for a nested config, as that config: a misspelt name is refused, not dropped."""
     cls = getattr(declared, "__origin__", declared)
-    if isinstance(cls, type) and issubclass(cls, Config):
-        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        unknown = [name for name in given if name not in known]
-        if unknown:
-            raise SchemaValidationError(
-                f"{cls.__name__} has no field {shown(unknown[0])}; use one of {', '.join(known)}"
-            )
+    if not (isinstance(cls, type) and issubclass(cls, Config)):
+        return given
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise SchemaValidationError(f"{cls.__name__} has no field {shown(unknown[0])}; use one of {', '.join(known)}")
+    return cls(**given)
 
 
 @frozen

@@ -7,6 +7,7 @@ from msgspec import Meta
 from .base import frozen
 from .configs import Config, Names
 from .fields import Ratio, Text, says
+from .given import GivenConfig
 from .literals import AnalysisMode
 
 Limit = Annotated[float, Meta(ge=0)]
@@ -15,8 +16,11 @@ Keys = Annotated[tuple[Text, ...], Meta(min_length=1)]
 
 
 @frozen
-class AnalyzerThresholds(Config):
-    """Limits of the alert rules, three levels each; the most severe level whose limit is reached counts."""
+class AnalyzerThresholds(GivenConfig):
+    """Limits of the alert rules, three levels each; the most severe level whose limit is reached counts.
+
+    One that is given is taken literally, also if it is given its default; see docs/diagnosis.md.
+    """
 
     exploding_gradient_warning_norm: Annotated[Limit, says("gradient norm of a layer, warning")] = 10.0
     exploding_gradient_error_norm: Annotated[Limit, says("gradient norm of a layer, error")] = 25.0

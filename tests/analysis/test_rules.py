@@ -1,6 +1,11 @@
 """Every rule on small written runs: it speaks where it must, is silent where it must, and says what it lacks."""
 
+import copy
+import dataclasses
+import json
+import pickle
 import random
+from typing import Any
 
 import pytest
 
@@ -295,6 +300,53 @@ def test_a_step_time_that_the_user_set(run: MemoryRunHandle) -> None:
     assert alerts(run) == {}
     found = alerts(run, thresholds=AnalyzerThresholds(runtime_warning_step_time_ms=280.0))
     assert found["runtime_bottleneck_risk"].severity == "warning"
+
+
+@pytest.mark.parametrize("config", [
+    {"thresholds": AnalyzerThresholds(runtime_critical_step_time_ms=1000.0)},
+    {"thresholds": {"runtime_critical_step_time_ms": 1000}},
+    {"thresholds": dataclasses.replace(AnalyzerThresholds(), runtime_critical_step_time_ms=float("1000"))},
+    {"thresholds": pickle.loads(pickle.dumps(AnalyzerThresholds(runtime_critical_step_time_ms=1000.0)))},
+    {"mode": "absolute"},
+])  # fmt: skip
+def test_a_limit_that_is_set_to_its_default_is_set(run: MemoryRunHandle, config: dict[str, Any]) -> None:
+    """However it was set, and as soon as the first window of 50 steps is full."""
+    timed(run, [0.0] * 75, [1500.0] * 75)
+    found = analyzed(run, **config)
+    (alert,) = found.alerts
+    assert (alert.rule_id, alert.severity) == ("runtime_bottleneck_risk", "critical")
+    assert alert.evidence[0].summary.startswith("absolute")
+    assert {score.score_key: score.score for score in found.health_scores}["runtime"] == 40.0
+
+
+@pytest.mark.parametrize("thresholds", [
+    AnalyzerThresholds(),
+    dataclasses.replace(AnalyzerThresholds(), overfitting_warning_gap=0.3),
+    AnalyzerThresholds(**AnalyzerThresholds().to_dict()),
+    copy.deepcopy(AnalyzerThresholds()),
+])  # fmt: skip
+def test_a_limit_that_is_left_out_is_not_set(run: MemoryRunHandle, thresholds: AnalyzerThresholds) -> None:
+    """Copies, and changes to other limits, set nothing."""
+    timed(run, [0.0] * 400, [1500.0] * 400)
+    assert alerts(run, thresholds=thresholds) == {}
+
+
+def test_a_whole_table_written_by_hand_sets_every_limit() -> None:
+    """Whoever prints all the limits means all of them, whole numbers too."""
+    written = {name: json.loads(json.dumps(value)) for name, value in AnalyzerThresholds().to_dict().items()}
+    thresholds = AnalyzerThresholds(**written)
+    assert all(map(thresholds.is_set, written))
+    assert thresholds == AnalyzerThresholds()
+    assert not any(map(AnalyzerThresholds().is_set, written))
+
+
+@pytest.mark.parametrize("steps", [60, 130])
+def test_a_verdict_that_is_pending_is_no_health(run: MemoryRunHandle, steps: int) -> None:
+    """Too few steps, or windows that wait for data but are not three yet: the reason is told, and no score."""
+    timed(run, [900.0] * steps, [100.0] * steps)
+    found = analyzed(run)
+    assert "170" in found.abstentions["runtime_bottleneck_risk"]
+    assert "which the run does not have" in found.abstentions["runtime_bottleneck_risk"]
 
 
 def test_steps_that_become_slower(run: MemoryRunHandle) -> None:

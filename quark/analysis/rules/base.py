@@ -12,7 +12,6 @@ from ..roles import Roles
 from ..stretch import Losses
 
 SEVERITIES: tuple[str, ...] = get_args(AlertSeverity)
-_DEFAULTS = AnalyzerThresholds()
 
 LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY = (
     "loss", "validation", "probe", "timing", "telemetry", "batch", "event", "other", "any"
@@ -114,8 +113,8 @@ class Seen:
 
 
 def is_own(thresholds: AnalyzerThresholds, *names: str) -> bool:
-    """Whether one of these limits is the user's own: a default may be vetoed, his may not."""
-    return any(getattr(thresholds, name) != getattr(_DEFAULTS, name) for name in names)
+    """Whether the user has set one of these limits: a default may be vetoed, his own may not."""
+    return any(map(thresholds.is_set, names))
 
 
 class Levels:
@@ -208,7 +207,7 @@ class Rule:
 
     def result(self) -> Verdict:
         """The alerts so far, or why there cannot be any."""
-        abstained = None if self.judged else f"it needs {self.needs}, and the run has none"
+        abstained = None if self.judged else f"it needs {self.needs}, which the run does not have"
         return Verdict(self.name, self.category, tuple(self._findings.values()), abstained)
 
     def alert(

@@ -89,11 +89,12 @@ class RuntimeBottleneckRisk(WindowRule):
     Decides: per window of 50 steps, the first 20 left out, in 3 windows in a row: the share of the step spent on data
     is at least .4, .6 or .75; or (p90 - p50) / p50 of the rest is at least .25, .5 or .75 and grows no shorter; with
     at least a second lost in a window and 5 ms a step. Standard deviation over mean is not used: one checkpoint would
-    be an alarm. The documented step times count where you have set them.
+    be an alarm. The documented step times count where you have set them. A limit that you have set, and every limit in
+    absolute mode, is judged window by window.
     """
 
     name = "runtime_bottleneck_risk"
-    needs = "times of at least 70 steps"
+    needs = "times of at least 70 steps, and of 170 while the first windows are beyond a limit"
     consequence = "The hardware waits; the run takes longer than it needs to."
     actions = (
         "Raise num_workers and prefetch_factor of the loader, pin memory, cache decoded samples.",
@@ -111,7 +112,6 @@ class RuntimeBottleneckRisk(WindowRule):
 
     def judge(self, frame: Frame, windows: Windows) -> None:
         """See the class."""
-        self.judged = True
         middle, share, jitter = windows.middle(), windows.data_share(), windows.jitter()
         waited = sum(windows.data)
         slack = jitter * middle * WINDOW
@@ -122,6 +122,7 @@ class RuntimeBottleneckRisk(WindowRule):
         material = slack >= MATERIAL_MS and middle >= LEAST_MS
         self._see(frame, "jitter", jitter, self._jitter, literal or self._jitter.literal or material)
         self._see(frame, "time", middle, self._time, literal or self._time.literal)
+        self.judged = self.judged or all(not run.count or self.up(what) for what, run in self._runs.items())
 
     def _see(self, frame: Frame, what: str, value: float, levels: Levels, counts: bool) -> None:
         severity, limit = levels.reached(value)
@@ -129,7 +130,8 @@ class RuntimeBottleneckRisk(WindowRule):
         if severity is None or not run:
             self.clear(what)
             return
-        if run < 3 and not levels.literal:
+        literal = self.absolute or levels.literal
+        if run < 3 and not literal:
             return
         words = {
             "data": ("The steps wait for data", f"{value:.0%} of the time of a step is spent on data."),
@@ -141,7 +143,7 @@ class RuntimeBottleneckRisk(WindowRule):
             inference={"data": "The loader is the bottleneck.", "jitter": "Something irregular stops the steps.",
                        "time": "The step is above the limit that was set."}[what],
             evidence=[evidence("telemetry", f"{what} of the steps",
-                               ("absolute" if levels.literal else "relative") + f": {what}", value, limit, None,
+                               ("absolute" if literal else "relative") + f": {what}", value, limit, None,
                                frame.step)],
         )  # fmt: skip
 
