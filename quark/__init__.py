@@ -30,6 +30,7 @@ _HOMES: dict[str, str] = {
     "DataDiagnostics": "producers.diagnostics",
     "DataDiagnosticsConfig": "records.configs",
     "DataDiagnosticsSummary": "producers.diagnostics",
+    "DisabledSession": "session.disabled",
     "EventLogger": "producers.events",
     "EventRecord": "records.event",
     "EvidenceRecord": "records.analysis",

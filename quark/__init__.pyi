@@ -100,6 +100,7 @@ from .session import resume_run as resume_run
 from .session import start_run as start_run
 from .session.blueprints import set_blueprint as set_blueprint
 from .session.blueprints import validate_config as validate_config
+from .session.disabled import DisabledSession as DisabledSession
 from .session.folders import store_files as store_files
 from .session.groups import RunGroup as RunGroup
 from .session.groups import derive_run_id as derive_run_id

@@ -24,6 +24,9 @@ class RunConfig(MutableMapping[str, Any]):
         self._session = session
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._session, "config")
+
     def update(self, *given: Any, **named: Any) -> None:
         """Set several values with one record; a value that is refused leaves its neighbours alone.
 

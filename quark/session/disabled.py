@@ -17,7 +17,6 @@ from ..records.line import build
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from ..sinks.discovery import sink_from
 from ..sinks.memory import MemorySink
-from .current import enter
 from .loop import Stepper
 from .nothing import NoRecords
 from .session import TrainingSession
@@ -169,7 +168,17 @@ class SilentSession(TrainingSession):
 
 
 class DisabledSession(SilentSession):
-    """The session of QUARK_DISABLE=1: there is nothing to read either, and every answer is empty."""
+    """A session that records nothing, with the whole interface of one that does; what it is asked to read is empty.
+
+    ``start_run`` returns it where QUARK_DISABLE is set. Made by hand it stands in for a run on the ranks of a job that
+    do not record; it is not the current run then.
+
+    Args:
+        project: name of the project.
+        config: what ``config`` holds, which the program may read its settings from.
+    """
+
+    __module__ = "quark"
 
     def __init__(self, project: str, config: Any = None) -> None:
         now = format_timestamp(time.time_ns())
@@ -182,8 +191,6 @@ class DisabledSession(SilentSession):
                 lineage_root_run_id="disabled", run_path="", config={}, environment={}, started_at=now, updated_at=now,
             ),
         ))  # fmt: skip
-        enter(self)
-        # the program may read its settings from here
         self.config.update(json_object(config, "config", strict=False, otherwise="value"))
 
     def reader(self) -> StoreReader:

@@ -28,7 +28,7 @@ from .attempts import attempt_of_rank, check_further, config_changes, earlier_of
 from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
 from .checks import check_name, check_project, check_tags, check_trackers, run_id_from
-from .current import current_run
+from .current import current_run, enter
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
 from .environment import capture_environment
@@ -59,7 +59,7 @@ def begin(
     to be there; the store may not have heard of it yet.
     """
     if setting("QUARK_DISABLE"):
-        return DisabledSession(check_project(project or "disabled"), config)
+        return _disabled(check_project(project or "disabled"), config)
     host = current_run()
     if host is not None and host.shared and run_id in (None, host.run_id):
         return _joined(host, config, tags, trackers)
@@ -178,6 +178,13 @@ def _context_of(run: RunRecord, placement: Placement, home: Home, now: str) -> R
     )  # fmt: skip
 
 
+def _disabled(project: str, config: Mapping[str, Any] | None = None) -> DisabledSession:
+    """The session of QUARK_DISABLE; it is the current run as any other."""
+    session = DisabledSession(project, config)
+    enter(session)
+    return session
+
+
 def _joined(
     host: TrainingSession, config: Mapping[str, Any] | None, tags: Iterable[str] | None, trackers: Iterable[Any] | str
 ) -> TrainingSession:
@@ -197,7 +204,7 @@ def resume(
 ) -> TrainingSession:  # fmt: skip
     """Continue a run; see ``quark.resume_run``. ``stopped_too``: also one that ended because it was asked to stop."""
     if setting("QUARK_DISABLE"):
-        return DisabledSession("disabled")
+        return _disabled("disabled")
     check_id(run_id)
     observers = check_trackers(trackers)
     cell = current_cell()

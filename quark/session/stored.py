@@ -50,7 +50,6 @@ class NotBegun(DisabledSession):
 
     def __init__(self, project: str, run_id: str, name: str) -> None:
         super().__init__(project)
-        self._leave()  # log calls without a session are not meant for it
         run = replace(
             self._context.run, id=run_id, name=name, lineage_root_run_id=run_id, status="interrupted",
             reason="stop_requested",

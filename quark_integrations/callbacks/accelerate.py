@@ -53,7 +53,7 @@ class Tracker(GeneralTracker):
         close_timeout_s: seconds that the end of the run waits for its sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
 
     Attributes:
-        run: the session; None before ``init_trackers``, and in all but the main process.
+        run: the session; None before ``init_trackers``. In all but the main process one that records nothing.
     """
 
     name: ClassVar[str] = "quark"
@@ -78,6 +78,7 @@ class Tracker(GeneralTracker):
         self._telemetry: Any = None
         self._machine_due = 0.0
         self._context: BaseException | None = None
+        self._begun = False
 
     @property
     def tracker(self) -> Any:
@@ -85,32 +86,57 @@ class Tracker(GeneralTracker):
         return self.run
 
     def start(self) -> None:
-        """``init_trackers`` is called: start the run.
+        """``init_trackers`` is called: start the run. The one of an earlier call ends: every fold is a run of its own.
 
         Raises:
             SchemaValidationError, WrongTypeError, ConfigurationError: an option of the run is wrong.
         """
-        if not import_module("accelerate.state").PartialState().is_main_process:
+        asked = _call_of("init_trackers")
+        accelerator = asked.get("self")
+        if accelerator is not None and self._is_over(accelerator):
             return
+        if not import_module("accelerate.state").PartialState().is_main_process:
+            self.run = self._given or quark.DisabledSession(str(self._project or asked.get("project_name") or "quark"))
+            return
+        self.finish()
         self._context = sys.exception()
+        config = {**plain(asked.get("config") or {}), **self._config}
         if self._given is None:
-            asked = _call_of("init_trackers")
-            config = {**plain(asked.get("config") or {}), **self._config}
             self.run = quark.start_run(
                 project=self._project or asked.get("project_name"), config=config, **self._options
             )
+        else:
+            self.store_init_configuration(config)
         if self._wants_telemetry and not self.run.disabled:
             gpus = bool(self.run.manifest.environment.get("gpus"))
             self._telemetry = quark.SystemTelemetry(self.run, config=quark.SystemTelemetryConfig(capture_gpu=gpus))
 
+    def _is_over(self, accelerator: Any) -> bool:
+        """Whether this tracker belongs to an earlier call of ``init_trackers`` alone, which Accelerate starts again.
+
+        Accelerate adds trackers at every call and keeps the old ones: one that was given by its name is made anew, one
+        that was given as an object comes a second time. Each is to be there once, or values would be, too, twice.
+        """
+        trackers, given = accelerator.trackers, accelerator.log_with
+        at = next((at for at, tracker in enumerate(trackers) if tracker is self), None)
+        if at is None:
+            return False
+        behind = [tracker for tracker in trackers[at + 1 :] if tracker is not self]
+        over = self._begun and not any(tracker is self for tracker in given)
+        self._begun = True
+        if not over:
+            trackers[at + 1 :] = behind
+            return False
+        self.finish()
+        trackers[at:] = behind
+        if behind:
+            behind[0].start()  # Accelerate goes on with the one after it
+        return True
+
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
-        """Keep a configuration; what the run was started with is kept already."""
-        if self.run is None:
-            return
-        known = self.run.context.run.config
-        news = {key: value for key, value in plain(values).items() if key not in known}
-        if news:
-            quark.EventLogger(self.run).log("hyperparameters", payload=news)
+        """Add to the configuration of the run; what the user said when he made the tracker goes before it."""
+        if self.run is not None and self.run.status == "running":
+            self.run.config.update({name: value for name, value in plain(values).items() if name not in self._config})
 
     def log(self, values: Mapping[str, Any], step: int | None = None, epoch: int | None = None, **options: Any) -> None:
         """Record values: numbers as metrics, texts as an event. A call without ``step`` counts up from the last one.
@@ -137,7 +163,7 @@ class Tracker(GeneralTracker):
     def finish(self) -> None:
         """``end_training`` is called: end the run, with the exception that is under way, if there is one."""
         run = self.run
-        if run is None or run is self._given:
+        if run is None or run is self._given or run.status != "running":
             return
         error = sys.exception()
         if error is not None and error is not self._context:
@@ -155,7 +181,7 @@ if TYPE_CHECKING:
 def _call_of(function: str) -> Mapping[str, Any]:
     """The arguments of a function that is being called: Accelerate tells a finished tracker neither project nor config.
 
-    They are wanted before the run starts, for a configuration that comes later is none.
+    They are wanted before the run starts, so that it starts with them.
     """
     frame = sys._getframe(2)
     for _ in range(5):

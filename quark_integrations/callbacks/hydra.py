@@ -1,9 +1,12 @@
 """Records every job of a Hydra application as a Quark run, by an entry below ``hydra.callbacks``."""
 
+import math
+import numbers
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +112,12 @@ class QuarkCallback(Callback):
         run.share(False)
         value = job_return._return_value  # the property of this name raises what the job raised, and prints
         if job_return.status.name == "COMPLETED":
-            found = _objectives(value)
-            if found and run.rank == 0:
-                run.log_values(found, step=max(run.next_step - 1, 0))
+            try:
+                found = _objectives(value)
+                if found and run.rank == 0:
+                    run.log_values(found, step=max(run.next_step - 1, 0))
+            except Exception as error:  # noqa: BLE001  what a job returns may be anything, and it has done its work
+                run.report("hydra_objective", error)
             run.__exit__(None, None, None)
         elif isinstance(value, BaseException):
             run.__exit__(type(value), value, value.__traceback__)
@@ -182,9 +188,23 @@ def _without_secrets(overrides: Iterable[str]) -> list[str]:
 
 
 def _objectives(value: Any) -> dict[str, float]:
-    """What a sweeper optimizes: the number, or the numbers, that a job returns."""
-    if isinstance(value, (int, float)):
-        return {"objective": float(value)}
-    if isinstance(value, (list, tuple)) and value and all(isinstance(item, (int, float)) for item in value):
-        return {f"objective/{at}": float(item) for at, item in enumerate(value)}
-    return {}
+    """What a sweeper optimizes: the number, or the numbers, that a job returns; NumPy's, and tensors, count as such."""
+    single = _real(value)
+    if single is not None:
+        return {"objective": single}
+    several = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(several, Sequence) or isinstance(several, (str, bytes)):
+        return {}
+    found = {f"objective/{at}": _real(item) for at, item in enumerate(several)}
+    return {} if None in found.values() else found  # type: ignore[return-value]  # none of them is None then
+
+
+def _real(value: Any) -> float | None:
+    """A number as a float, also one that an array or a tensor of one element holds; None for anything else."""
+    if isinstance(value, (numbers.Real, Decimal)):
+        return float(value)
+    held = getattr(value, "item", None)
+    if not callable(held) or math.prod(getattr(value, "shape", (2,))) != 1:
+        return None
+    item = held()
+    return float(item) if isinstance(item, numbers.Real) else None

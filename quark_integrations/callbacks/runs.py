@@ -4,15 +4,18 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import quark
 
 logger = logging.getLogger("quark")
+_warned: set[str] = set()
+_trainers: "weakref.WeakKeyDictionary[Any, weakref.ref[Any]]" = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,58 @@ class Plan:
     def with_run_id(self, run_id: str | None) -> "Plan":
         """This plan with the id of the run."""
         return replace(self, run_id=run_id or self.run_id)
+
+
+class Leads(Protocol):
+    """A callback of a Trainer that may have others of its kind beside it."""
+
+    @property
+    def recording_plan(self) -> Plan:
+        """What the user said of the run."""
+        ...
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user said nothing at all, as of a callback that ``report_to`` makes."""
+        ...
+
+
+L = TypeVar("L", bound=Leads)
+
+
+def leading(callbacks: Sequence[L]) -> tuple[L, list[Plan]]:
+    """Of several callbacks in one Trainer the one that records, and what the others say of its run.
+
+    All of them would record the same: there is one run, which the others join. The first one leads that the user said
+    something of.
+    """
+    chosen = [callback for callback in callbacks if not callback.is_plain]
+    leader = chosen[0] if chosen else callbacks[0]
+    if len(chosen) > 1:
+        _warn_once(
+            "several",
+            f"{len(chosen)} callbacks of Quark are in one Trainer, which is one run: the first one records, with the "
+            "options that it leaves open taken from the others; give the Trainer a single one",
+        )
+    return leader, [callback.recording_plan for callback in callbacks if callback is not leader]
+
+
+def trains_here(run: Any, trainer: Any) -> None:
+    """Know that ``trainer`` trains in ``run``, and say so if another one did before: their steps are the same."""
+    known = _trainers.get(run)
+    if known is not None and known() is not trainer:
+        run.report(
+            "several_trainers",
+            f"another training begins in run {run.run_id}, and its steps count from their start again: the points of "
+            "both stand in the same series; give each training a run of its own",
+        )
+    _trainers[run] = weakref.ref(trainer)
+
+
+def _warn_once(cause: str, message: str) -> None:
+    if cause not in _warned:
+        _warned.add(cause)
+        logger.warning("quark: %s", message)
 
 
 def new_run_id() -> str:

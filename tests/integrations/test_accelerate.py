@@ -69,7 +69,7 @@ def test_what_is_logged_is_recorded(tmp_path):
         assert run.series("without").steps.tolist() == [3]
         assert [event.payload for event in run.events("text_logged")] == [{"phase": "warm-up"}] * 3
         assert len(run.telemetry()) == 1
-        assert not run.events("hyperparameters")
+        assert not run.events("config_updated")
 
 
 def test_by_its_name(tmp_path):
@@ -83,7 +83,7 @@ def test_by_its_name(tmp_path):
 
 
 def test_a_project_of_its_own_and_a_configuration_that_comes_later(tmp_path):
-    """The tracker's project goes before; what is stored after the start is an event, without secrets."""
+    """The tracker's project goes before; what is stored after the start is configuration, without secrets."""
     tracker = QuarkGeneralTracker("own", storage_dir=tmp_path)
     made = accelerator(tracker)
     made.init_trackers("other")
@@ -91,8 +91,7 @@ def test_a_project_of_its_own_and_a_configuration_that_comes_later(tmp_path):
     made.end_training()
     with quark.open(tmp_path) as store:
         (run,) = store.runs(project="own")
-        (event,) = run.events("hyperparameters")
-    assert event.payload == {"lr": 0.1, "api_key": "[redacted]"}
+        assert run.config == {"lr": 0.1, "api_key": "[redacted]"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_a_run_of_the_users_own(tmp_path):
         assert run.status == "running"
     with quark.open(tmp_path) as store:
         (view,) = store.runs()
-        assert (view.project, view.events("hyperparameters")[0].payload) == ("mine", {"lr": 0.1})
+        assert (view.project, view.config) == ("mine", {"lr": 0.1})
         assert view.series("train/loss").values.tolist() == losses
 
 
@@ -222,3 +221,34 @@ def test_two_processes_are_one_run(tmp_path, how):
         assert set(run.series("processes").values.tolist()) == {2.0}
         assert run.status == {"ends": "completed", "breaks": "failed"}[how]
     assert not any((tmp_path / ".quark" / "journal").iterdir())
+
+
+@pytest.mark.parametrize("how", ["instance", "name"])
+def test_every_fold_is_a_run(tmp_path, how):
+    """``init_trackers`` for each fold: Accelerate starts the old trackers again, and each value is recorded once."""
+    made = accelerator(QuarkGeneralTracker(storage_dir=tmp_path) if how == "instance" else "quark")
+    options = {"init_kwargs": {"quark": {"storage_dir": tmp_path}}} if how == "name" else {}
+    for fold in range(3):
+        made.init_trackers(f"fold{fold}", config={"fold": fold}, **options)
+        assert made.get_tracker("quark", unwrap=True).project_name == f"fold{fold}"
+        for step in range(2):
+            made.log({"loss": fold}, step=step)
+    made.end_training()
+    with quark.open(tmp_path) as store:
+        runs = sorted(store.runs(), key=lambda run: run.project)
+        assert [(run.project, run.config["fold"], run.status) for run in runs] == [
+            (f"fold{fold}", fold, "completed") for fold in range(3)
+        ]
+        assert [run.series("loss").values.tolist() for run in runs] == [[fold] * 2 for fold in range(3)]
+
+
+def test_the_other_processes_have_a_run_that_records_nothing(tmp_path, monkeypatch):
+    """``get_tracker("quark", unwrap=True)`` is a session there too, so that the same script runs in all of them."""
+    monkeypatch.setattr(PartialState, "is_main_process", property(lambda state: False))
+    tracker = QuarkGeneralTracker(storage_dir=tmp_path)
+    tracker.start()
+    assert isinstance(tracker.tracker, quark.DisabledSession)
+    assert not tracker.tracker.stop_requested
+    tracker.tracker.summary["best"] = 1
+    tracker.finish()
+    assert list(tmp_path.iterdir()) == []

@@ -4,10 +4,14 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import quark
 
@@ -184,6 +188,31 @@ def test_a_run_that_the_job_starts_joins_that_of_the_callback(tmp_path):
     assert good.config["depth"] == 3
     assert bad.status == "failed"
     assert [event.event_type for event in bad.event_list].count("runtime_error") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), [0.5]), (np.int64(3), [3.0]), (np.array(2.0), [2.0]), (torch.tensor(0.25), [0.25]),
+        (torch.tensor([1.5]), [1.5]), (Fraction(1, 4), [0.25]), (Decimal("0.5"), [0.5]), (True, [1.0]),
+        ([np.float32(0.5), 2], [0.5, 2.0]), ((torch.tensor(1.0), np.int8(2)), [1.0, 2.0]),
+        (np.array([1.0, 2.0]), [1.0, 2.0]), (torch.tensor([1, 2]), [1.0, 2.0]), (None, []), ("0.5", []), ([], []),
+        ({"a": 1}, []), ([1, "b"], []), (np.array(["a"]), []), (torch.ones(1, device="meta"), []),
+    ],
+)  # fmt: skip
+def test_what_is_an_objective(tmp_path, value, expected):
+    """Numbers of every make are, and lists of them; anything else is none, and harms nothing."""
+    config = OmegaConf.create({"hydra": {
+        "mode": "RUN", "job": {"name": "app"}, "sweep": {"dir": "s"}, "overrides": {"task": []},
+        "runtime": {"cwd": str(tmp_path), "output_dir": str(tmp_path)},
+    }})  # fmt: skip
+    callback = QuarkCallback()
+    callback.on_job_start(config)
+    callback.on_job_end(config, JobReturn(_return_value=value, status=JobStatus.COMPLETED))
+    with quark.open(tmp_path) as store:
+        (run,) = store.runs()
+        found = [point for key in sorted(run.keys()) for point in run.series(key).values.tolist()]
+        assert (run.status, found) == ("completed", expected)
 
 
 def test_several_objectives_and_none(tmp_path):

@@ -410,3 +410,41 @@ def test_importing_is_free_and_a_missing_ignite_is_told():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "quark-tracker[ignite]"' in done.stdout, done.stderr
+
+
+def test_an_evaluation_before_the_training_is_recorded(tmp_path):
+    """The first of four evaluations comes before the trainer has begun; all four are there, each once."""
+    training = Training()
+    with QuarkLogger("engines", storage_dir=tmp_path) as logger:
+        logger.attach_trainer(training.trainer, **training.all())
+        training.evaluator.run(data(2))
+        first = training.evaluator.state.metrics["mae"]
+        training.trainer.run(data(), max_epochs=3)
+    mae = only(tmp_path).all["val/mae"]
+    assert mae.steps.tolist() == [0, 6, 12, 18]
+    assert mae.values.tolist() == [first, *(metrics["mae"] for metrics in training.validated)]
+
+
+@pytest.mark.parametrize(("event", "rows"), [(Events.ITERATION_COMPLETED, 4), (Events.ITERATION_STARTED, 3)])
+def test_a_finished_iteration_is_kept_when_a_handler_raises(tmp_path, event, rows):
+    """Its row is recorded if a handler of its end raises; an iteration that never ran has none."""
+    training = Training()
+    training.trainer.add_event_handler(event(once=4), raising(ValueError("boom")))
+    with (
+        pytest.raises(ValueError, match="boom"),
+        QuarkLogger("engines", storage_dir=tmp_path) as logger,
+    ):
+        logger.attach_trainer(training.trainer, **training.all())
+        training.trainer.run(data(), max_epochs=1)
+    run = only(tmp_path)
+    assert (run.status, run.all["train/loss"].steps.tolist()) == ("failed", list(range(1, rows + 1)))
+
+
+def test_two_trainers_in_one_run_are_named(tmp_path, caplog):
+    """Their steps are the same numbers, which is said once."""
+    with QuarkLogger("engines", storage_dir=tmp_path) as logger:
+        for _ in range(2):
+            training = Training()
+            logger.attach_trainer(training.trainer, **training.all())
+            training.trainer.run(data(), max_epochs=1)
+    assert caplog.text.count("give each training a run of its own") == 1

@@ -210,7 +210,7 @@ def test_a_run_of_the_users_own(tmp_path):
         (view,) = store.runs()
         points = history_points(made.state.log_history)
         assert quark_points(view) == points
-        settings = view.events("hyperparameters")[0].payload
+        settings = view.config
     assert (settings["max_steps"], settings["hub_token"]) == (2, "[redacted]")
 
 

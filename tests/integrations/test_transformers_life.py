@@ -385,3 +385,31 @@ def test_a_trainer_that_cannot_be_found(tmp_path, monkeypatch):
         ]
         assert quark_points(second) == history_points(made.state.log_history)
         assert len(second.events("checkpoint_saved")) == 2
+
+
+@pytest.mark.parametrize("report_to", ["none", "quark"])
+def test_two_callbacks_are_one_run(tmp_path, report_to, caplog):
+    """``report_to="quark"`` beside a callback, or two callbacks: one run as the user said, and each value once."""
+    callbacks = [QuarkCallback("mine", storage_dir=tmp_path, tags=["a"])]
+    if report_to == "none":
+        callbacks.append(QuarkCallback(name="second", tags=["b"]))
+    made = trainer(tmp_path, *callbacks, max_steps=2, report_to=report_to)
+    made.train()
+    made.evaluate()
+    with quark.open(tmp_path) as store:
+        training, evaluation = sorted(store.runs(), key=lambda run: run.started_at)
+        assert (training.project, training.status, training.tags[0]) == ("mine", "completed", "a")
+        assert evaluation.record.parent_run_id == training.id
+        assert training.series("train/loss").steps.tolist() == [2]
+        if report_to == "none":
+            assert (training.name, evaluation.name) == ("second", "second/evaluate")
+    assert {callback.run_id for callback in callbacks} == {evaluation.id}
+    assert ("in one Trainer" in caplog.text) == (report_to == "none")
+
+
+def test_two_trainings_in_one_run_are_named(tmp_path, caplog):
+    """Their steps are the same numbers, which is said once."""
+    with quark.start_run(project="mine", storage_dir=tmp_path) as run:
+        for _ in range(3):
+            trainer(tmp_path, QuarkCallback(run=run), max_steps=2).train()
+    assert caplog.text.count("give each training a run of its own") == 1

@@ -10,6 +10,7 @@ import quark
 
 from ..optimizers import LearningRates
 from ..pace import Pace, samples_in
+from ..runs import trains_here
 from ..settings import plain
 from .engines import Checkpoints, early_stopping, reason_of
 from .values import numbers
@@ -42,7 +43,8 @@ class TrainerEvents:
             trainer.add_event_handler(Events.STARTED, self._started),
             trainer.add_event_handler(Events.EXCEPTION_RAISED, self._raised),
         ]
-        self._of_the_run: list[Any] = []
+        self._of_the_run: list[Any] = self._hear_evaluators()
+        self._row_waits = False
 
     def remove(self) -> None:
         """Listen no more."""
@@ -57,6 +59,8 @@ class TrainerEvents:
     def _started(self) -> None:
         run, state = self._logger.run, self._trainer.state
         self.error = None
+        self._row_waits = False
+        trains_here(run, self._trainer)
         run.will_end(None)
         if run.disabled:
             return
@@ -87,8 +91,14 @@ class TrainerEvents:
         self._of_the_run.append(trainer.add_event_handler(Events.ITERATION_COMPLETED, self._computed))
         handlers = trainer._event_handlers[Events.ITERATION_COMPLETED]
         handlers.insert(0, handlers.pop())  # before evaluators, which others run in handlers of the same event
-        for name, evaluator in self._evaluators.items():
-            self._of_the_run.append(evaluator.add_event_handler(Events.COMPLETED, self._evaluated, name))
+        self._of_the_run += self._hear_evaluators()
+
+    def _hear_evaluators(self) -> list[Any]:
+        """From the beginning: an evaluation before the training is recorded too."""
+        return [
+            evaluator.add_event_handler(Events.COMPLETED, self._evaluated, name)
+            for name, evaluator in self._evaluators.items()
+        ]
 
     # Iterations
 
@@ -104,9 +114,11 @@ class TrainerEvents:
         if self._engine is not None:
             self._engine.begin_step(state.iteration, epoch=state.epoch)
         pace.begins(samples_in(state.batch))
+        self._row_waits = False
 
     def _computed(self) -> None:
-        """The model has done what belongs to the iteration."""
+        """The model has done what belongs to the iteration; its row is still to come."""
+        self._row_waits = True
         if self._engine is not None:
             self._engine.end_step()
 
@@ -115,6 +127,7 @@ class TrainerEvents:
         if pace is None:
             return
         row, self._row = self._row, {}
+        self._row_waits = False
         pace.ends(row, state.iteration, state.epoch)
         logger.last_step, logger.last_epoch = state.iteration, state.epoch
         run = logger.run
@@ -178,6 +191,8 @@ class TrainerEvents:
     def _raised(self, error: BaseException) -> None:
         """Ignite lets no exception through where a handler of this event is attached, so this one does."""
         self.error = error
+        if self._row_waits:
+            self._ends()  # the iteration was done: a handler of its end has raised
         self._logger.run.will_end("error" if isinstance(error, Exception) else "interrupted")
         if len(self._trainer._event_handlers[Events.EXCEPTION_RAISED]) == 1:  # else the others decide
             raise error

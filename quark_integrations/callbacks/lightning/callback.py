@@ -1,5 +1,6 @@
 """QuarkCallback: records what a Lightning Trainer does, as ``Trainer(callbacks=[QuarkCallback()])``."""
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ import quark
 
 from ..names import number
 from ..optimizers import gradient_norm, optimizer_names
-from ..runs import Plan
+from ..runs import Plan, leading
 from .framework import Bridged, lightning_bases
 from .recording import Recording
 from .steps import Steps
@@ -81,6 +82,7 @@ class QuarkCallback(Bridged):
         self._steps: Steps | None = None
         self._substitute: Any = None
         self._stage_began = 0.0
+        self._leader: QuarkCallback | None = None
         self._leave_out()
 
     def _leave_out(self, needless: Iterable[str] = ()) -> None:
@@ -94,18 +96,32 @@ class QuarkCallback(Bridged):
 
     @property
     def run(self) -> Any:
-        """The session while there is one, else None."""
-        return self._recording.run
+        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
+        leader = self._leader
+        return self._recording.run if leader is None else leader.run
 
     @property
     def run_id(self) -> str | None:
         """Id of the run, or of the last one."""
-        return self._recording.state().get("run_id")
+        leader = self._leader
+        return self._recording.state().get("run_id") if leader is None else leader.run_id
 
     @property
     def state_key(self) -> str:
-        """Under which name a checkpoint holds the state of this callback."""
+        """Under which name a checkpoint holds the run; of several QuarkCallbacks only the one that records does so."""
+        if sys._getframe(1).f_code.co_name == "_validate_callbacks_list":  # where Lightning wants them to differ
+            return f"QuarkCallback {id(self)}"
         return "QuarkCallback"
+
+    @property
+    def recording_plan(self) -> Plan:
+        """What the user said of the run."""
+        return self._recording.plan
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user said nothing at all, so that any other QuarkCallback knows better."""
+        return self._hooks is None and self._recording.plan == Plan()
 
     # The life of the run
 
@@ -142,8 +158,13 @@ class QuarkCallback(Bridged):
         recording = self._recording
         if recording.active:
             return recording.run
+        several = [callback for callback in trainer.callbacks if isinstance(callback, QuarkCallback)]
+        leader, plans = leading(several)
+        self._leader = None if leader is self else leader
+        if self._leader is not None:
+            return None
         loggers = self._loggers(trainer)
-        run = recording.begin(trainer, module, offered=[logger.offered_plan() for logger in loggers])
+        run = recording.begin(trainer, module, offered=[*plans, *(logger.offered_plan() for logger in loggers)])
         for logger in loggers:
             logger.follow(self)
         return run
@@ -290,7 +311,7 @@ class QuarkCallback(Bridged):
 
     def state_dict(self) -> dict[str, Any]:
         """Id, project and place of the run, and the last step and epoch that are recorded."""
-        return self._recording.state()
+        return {} if self._leader is not None else self._recording.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """A fit is about to start from a checkpoint: its run goes on."""
@@ -301,5 +322,5 @@ class QuarkCallback(Bridged):
         state = dict(self.__dict__)
         recording = Recording(self._recording.plan)
         recording.carried, recording.last_run = self._recording.carried, self._recording.last_run
-        state.update(_recording=recording, _taps=None, _steps=None, _substitute=None)
+        state.update(_recording=recording, _taps=None, _steps=None, _substitute=None, _leader=None)
         return state

@@ -51,6 +51,27 @@ def lightning_bases(cls: type) -> list[type]:
     return [base for base in cls.__mro__ if base.__module__.startswith(("lightning.", "pytorch_lightning."))]
 
 
+def silent_run(project: str) -> quark.DisabledSession:
+    """The run as processes see it that do not record: it has the interface of a session, and does nothing.
+
+    It also is what Lightning's own loggers give there, a ``DummyExperiment``, which code may ask for.
+    """
+    found = [sys.modules.get(f"{package.__name__}.loggers.logger") for package in _loaded()]
+    bases = tuple(dict.fromkeys(base for module in found if (base := getattr(module, "DummyExperiment", None))))
+    if not bases:
+        return quark.DisabledSession(project)
+    if (quark.DisabledSession, bases) not in _made:
+        body = {"__module__": __name__, "__getattr__": _unknown}  # Lightning's says yes to every question
+        _made[quark.DisabledSession, bases] = types.new_class(
+            "SilentRun", (quark.DisabledSession, *bases), {}, lambda space: space.update(body)
+        )
+    return _made[quark.DisabledSession, bases](project)
+
+
+def _unknown(run: Any, name: str) -> Any:
+    raise AttributeError(f"a run has no attribute {name!r}")
+
+
 def _remake(cls: type[Bridged]) -> Bridged:
     return cls.__new__(cls)
 

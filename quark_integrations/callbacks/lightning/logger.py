@@ -1,5 +1,6 @@
 """QuarkLogger: a Lightning logger that writes to a Quark run, as ``Trainer(logger=QuarkLogger())``."""
 
+import os
 import sys
 import weakref
 from argparse import Namespace
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..runs import Plan, new_run_id
 from ..settings import plain
-from .framework import Bridged
+from .framework import Bridged, silent_run
 from .recording import Recording
 from .taps import Taps, stage_of
 
@@ -45,6 +46,7 @@ class QuarkLogger(Bridged):
         self._params: dict[str, Any] = {}
         self._trainer: Any = None
         self._taps: Taps | None = None
+        self._silent: Any = None
 
     # What Lightning asks a logger
 
@@ -66,27 +68,59 @@ class QuarkLogger(Bridged):
         return last or str(self._reserved)
 
     @property
+    def save_dir(self) -> str | None:
+        """The storage directory, if one was given; else Lightning takes the Trainer's ``default_root_dir``.
+
+        ``trainer.log_dir``, which is made of it, is a directory for each run: LightningCLI writes its file there, and
+        refuses to write over the one of an earlier run.
+        """
+        place = self._recording.plan.storage_dir
+        root = None if place is None or "://" in str(place) else str(place)
+        caller = sys._getframe(1)
+        if caller.f_code.co_name != "log_dir":
+            return root
+        default = getattr(caller.f_locals.get("self"), "default_root_dir", None) or "."
+        return os.path.join(root or default, self.name, self.version)
+
+    @property
     def experiment(self) -> Any:
         """The session of the run; before the run starts something that starts it when it is used."""
         run = self._current()
         if run is not None:
             return run
-        return _Later(self) if self._is_first() else _Nothing()
+        if self._is_first():
+            return _Later(self)
+        if self._silent is None:
+            self._silent = silent_run(self.name)
+        return self._silent
 
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Hyperparameters become the configuration of the run that starts; of one that runs, an event."""
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, metrics: Mapping[str, Any] | float | None = None, **kwargs: Any
+    ) -> None:
+        """Hyperparameters become configuration, of the run that starts or of the one that runs.
+
+        ``metrics``: values at step 0, by name; a plain number is ``hp_metric``, as for TensorBoardLogger.
+        """
         if not self._is_first():
             return
         run = self._current()
         if run is None:
             self._params.update(plain(params))
-        elif self._leader is None:
-            self._recording.note_hyperparameters(plain(params), run)
+        else:
+            plans = [self._recording.plan, *([] if self._leader is None else [self._leader.recording_plan])]
+            said = {name for plan in plans for name in plain(plan.config or {})}  # which goes before
+            run.config.update({name: value for name, value in plain(params).items() if name not in said})
+        if metrics is not None:
+            found = metrics if isinstance(metrics, Mapping) else {"hp_metric": metrics}
+            (run or self._open()).log(dict(found), step=0)
 
     def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Called once before each fit, validation, test or prediction: the run starts here."""
-        trainer = model.trainer
-        if self._led(trainer):
+        """Called once before each fit, validation, test or prediction: the run starts here.
+
+        A model without a Trainer, as of Fabric, starts nothing: there the run starts with what is logged first.
+        """
+        trainer = getattr(model, "_trainer", None)
+        if trainer is None or self._led(trainer):
             return
         self._trainer = weakref.ref(trainer)
         if not self._is_first() or trainer.fast_dev_run:
@@ -186,7 +220,7 @@ class QuarkLogger(Bridged):
         state = dict(self.__dict__)
         recording = Recording(self._recording.plan)
         recording.last_run = self._recording.last_run
-        state.update(_recording=recording, _leader=None, _trainer=None, _taps=None)
+        state.update(_recording=recording, _leader=None, _trainer=None, _taps=None, _silent=None)
         return state
 
 
@@ -196,19 +230,28 @@ class _Later:
     def __init__(self, logger: QuarkLogger) -> None:
         self._logger = logger
 
+    def _run(self) -> Any:
+        return self._logger._current() or self._logger._open()
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._logger._current() or self._logger._open(), name)
+        return getattr(self._run(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_logger":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._run(), name, value)
+
+    def __enter__(self) -> Any:
+        return self._run().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._run().__exit__(*error)
+
+    def _repr_html_(self) -> str:
+        return self._run()._repr_html_()
 
     def __repr__(self) -> str:
         return "<a Quark run that has not started>"
-
-
-class _Nothing:
-    """The run as ranks other than 0 see it: every call does nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *arguments, **options: None

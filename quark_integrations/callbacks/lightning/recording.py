@@ -1,12 +1,13 @@
 """What goes from a Trainer into its run: started and ended by the callback, or by the logger where it is alone."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import quark
 
 from ..names import MetricNames, number
-from ..runs import Plan, is_running, open_run, start
+from ..runs import Plan, is_running, open_run, start, trains_here
 from ..settings import plain
 from .endings import early_stopping, reason_of
 from .settings import hyperparameters, training_setup
@@ -25,7 +26,6 @@ class Recording:
         self.run: Any = None
         self.reserved: str | None = None
         self._given: Any = None
-        self._noted: tuple[str, dict[str, Any]] | None = None
         self.carried: Mapping[str, Any] | None = None
         self.last_run: Mapping[str, Any] | None = None
         self.last_step: int | None = None
@@ -58,10 +58,15 @@ class Recording:
         self._given = plan.run
         if is_running(plan.run):
             self.run = plan.run
-            self.note_hyperparameters(config, self.run)
+            if self.run.rank == 0:
+                self.run.config.update(config)
+            if fitting:
+                trains_here(self.run, trainer)
         else:
             tags = [*(plan.tags or ()), *(["fast_dev_run"] if trainer.fast_dev_run else [])]
             last = getattr(plan.run, "run_id", None) or (self.last_run or {}).get("run_id")
+            if plan.name and not fitting and last is not None:  # told from the fit that it follows
+                plan = replace(plan, name=f"{plan.name}/{trainer.state.fn.value}")
             self.run = open_run(
                 plan.with_tags(tags), trainer, project=type(module).__name__, config=config,
                 carried=carried if fitting else None, parent=last if plan.run or not fitting else None, alone=alone,
@@ -86,14 +91,6 @@ class Recording:
         for other in offered:
             plan = plan.completed_by(other)
         return plan
-
-    def note_hyperparameters(self, params: Mapping[str, Any], run: Any) -> None:
-        """Keep hyperparameters of a run that was started before they were known."""
-        known = run.context.run.config
-        news = {key: value for key, value in params.items() if key not in known}
-        if news and run.rank == 0 and self._noted != (run.run_id, news):
-            self._noted = (run.run_id, news)
-            quark.EventLogger(run).log("hyperparameters", payload=news)
 
     def _note_start(self, trainer: Any, module: Any, fitting: bool, carried: Mapping[str, Any] | None) -> None:
         stage = str(getattr(trainer.state.fn, "value", "fit"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import quark
 
 from ..pace import Pace
-from ..runs import Plan
+from ..runs import Plan, leading
 from .recording import CARRIED, Recording, anybody
 from .steps import amounts_in, epoch_of, learning_rates
 from .trainers import Method, calling_trainer, wrap
@@ -73,6 +73,7 @@ class QuarkCallback(TrainerCallback):
         self._learning_rates = learning_rates
         self._telemetry = telemetry
         self._every = every_n_steps
+        self._leader: QuarkCallback | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -90,12 +91,34 @@ class QuarkCallback(TrainerCallback):
 
     @property
     def run(self) -> Any:
-        """The session while there is one, else None."""
-        return self._recording.run
+        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
+        return self._recording.run if self._leader is None else self._leader.run
+
+    @property
+    def recording_plan(self) -> Plan:
+        """What the user said of the run."""
+        return self._recording.plan
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user said nothing at all, as of the callback that ``report_to`` makes."""
+        return self._hooks is None and not self._grad_norms and self._recording.plan == Plan()
+
+    def _others(self, trainer: Any) -> list[Plan]:
+        """See which QuarkCallback of the Trainer records; what the others say of the run if it is this one."""
+        handler = getattr(trainer, "callback_handler", None)
+        several = [callback for callback in getattr(handler, "callbacks", ()) if isinstance(callback, QuarkCallback)]
+        if self not in several:
+            several = [self]
+        leader, plans = leading(several)
+        self._leader = None if leader is self else leader
+        return plans
 
     @property
     def run_id(self) -> str | None:
         """Id of the run, or of the last one."""
+        if self._leader is not None:
+            return self._leader.run_id
         return self.run.run_id if self.run is not None else (self._recording.last_run or {}).get("run_id")
 
     # The life of the run
@@ -117,7 +140,10 @@ class QuarkCallback(TrainerCallback):
             self._recording.end("error")
         self._forget()
         trainer = self._trainer = self._found(calling_trainer())
-        run = self._recording.begin(trainer, args, state, model, stage="train")
+        others = self._others(trainer)
+        if self._leader is not None:
+            return
+        run = self._recording.begin(trainer, args, state, model, stage="train", offered=others)
         if run is None or run.disabled:
             return
         if isinstance(getattr(state, "stateful_callbacks", None), dict):
@@ -162,9 +188,10 @@ class QuarkCallback(TrainerCallback):
     def alone(self, method: Method, arguments: Any, options: Any) -> Any:
         """Evaluate or predict: within a training a part of it, else a run of its own."""
         recording, trainer = self._recording, method.trainer
-        if recording.active:
+        others = [] if recording.active else self._others(trainer)
+        if recording.active or self._leader is not None:
             return method.original(*arguments, **options)
-        recording.begin(trainer, trainer.args, trainer.state, trainer.model, stage=method.name)
+        recording.begin(trainer, trainer.args, trainer.state, trainer.model, stage=method.name, offered=others)
         try:
             result = method.original(*arguments, **options)
         except BaseException as error:
@@ -323,6 +350,7 @@ class QuarkCallback(TrainerCallback):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._leader = None
         self._forget()
 
 

@@ -1,12 +1,12 @@
 """What goes from a Trainer into its run: started, filled and ended by the callback."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import quark
 
-from ..runs import Plan, is_running, open_run
+from ..runs import Plan, is_running, open_run, trains_here
 from ..settings import plain
 from .endings import early_stopping, reason_of
 from .names import LogNames
@@ -44,7 +44,9 @@ class Recording:
         """Whether there is a run and this process writes its metrics."""
         return self.active and self.run.rank == 0
 
-    def begin(self, trainer: Any, args: Any, state: Any, model: Any, *, stage: str) -> Any:
+    def begin(
+        self, trainer: Any, args: Any, state: Any, model: Any, *, stage: str, offered: Iterable[Plan] = ()
+    ) -> Any:  # fmt: skip
         """The run for what the Trainer does now: started, or resumed if a checkpoint carries it.
 
         Args:
@@ -53,19 +55,28 @@ class Recording:
             state: its TrainerState.
             model: the model without what is wrapped around it.
             stage: train, evaluate or predict.
+            offered: plans of other callbacks that fill what the own one leaves open.
         """
         self._names = LogNames()
         plan, training = self.plan, stage == "train"
+        for other in offered:
+            plan = plan.completed_by(other)
         carried = (getattr(state, "stateful_callbacks", None) or {}).get(CARRIED) if training else None
+        if carried and is_running(here := quark.current_run()) and here.run_id == carried.get("run_id"):
+            carried = None  # no checkpoint: another callback of this Trainer has just begun it
         config = {**configuration(args, state, model), **flat(plain(plan.config or {}))}
         self._given = plan.run
         if is_running(plan.run):
             self.run = plan.run
-            self.event("hyperparameters", payload=config)
+            if self.primary:
+                self.run.config.update(config)
+            if training and trainer is not None:
+                trains_here(self.run, trainer)
         else:
             last = getattr(plan.run, "run_id", None) or self._trained
+            named = _named(plan, args, state, "" if training else f"/{stage}")
             self.run = open_run(
-                _named(plan, args, state), _Ranks(args), project=type(model).__name__, config=config, carried=carried,
+                named, _Ranks(args), project=type(model).__name__, config=config, carried=carried,
                 parent=last if plan.run or not training else None,
             )  # fmt: skip
         if training and self.run is not None:
@@ -139,11 +150,15 @@ class Recording:
         return {"run_id": run.run_id, "project": run.project_name, "storage_dir": run.storage_dir}
 
 
-def _named(plan: Plan, args: Any, state: Any) -> Plan:
-    """The plan with the name of the trial, or that of the TrainingArguments; a trial is tagged as one."""
+def _named(plan: Plan, args: Any, state: Any, suffix: str) -> Plan:
+    """The plan with the name of the trial, or that of the TrainingArguments; a trial is tagged as one.
+
+    ``suffix`` tells an evaluation by itself from the training that it follows.
+    """
     run_name = None if args.run_name == args.output_dir else args.run_name
     trial = ["trial"] if state.trial_params is not None else []
-    return Plan(name=plan.name or state.trial_name or run_name, tags=[*(plan.tags or ()), *trial]).completed_by(plan)
+    name = plan.name or state.trial_name or run_name
+    return Plan(name=name and f"{name}{suffix}", tags=[*(plan.tags or ()), *trial]).completed_by(plan)
 
 
 class _Ranks:
