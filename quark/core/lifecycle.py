@@ -28,11 +28,13 @@ class TaskManifest:
 
 @dataclass(frozen=True, slots=True)
 class CriterionManifest:
-    """When a tracked loop stops by itself: ``metric_name operator threshold``."""
+    """When a tracked loop stops by itself: ``metric_name operator threshold``, computed by a function or not."""
 
     metric_name: str
     threshold: float
     operator: str = "<"
+    func_name: str = ""
+    func_module: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,7 @@ class LoopTask:
     @property
     def manifest(self) -> TaskManifest:
         """What trackers are told of it."""
-        function = self.function
-        return TaskManifest(
-            func_name=getattr(function, "__name__", type(function).__name__),
-            func_module=getattr(function, "__module__", None) or "",
-            log_params=self.log_params,
-        )
+        return TaskManifest(**name_of(self.function), log_params=self.log_params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +49,14 @@ class Criterion:
         if value is None or math.isnan(value):
             return False
         return COMPARISONS[self.manifest.operator](value, self.manifest.threshold)
+
+
+def name_of(function: Any) -> dict[str, str]:
+    """Name and module of a function, as manifests hold them."""
+    return {
+        "func_name": getattr(function, "__name__", type(function).__name__),
+        "func_module": getattr(function, "__module__", None) or "",
+    }
 
 
 def make_task(name: str, function: Any, log_params: Any, backend: Mapping[str, Any]) -> LoopTask:

@@ -1,6 +1,7 @@
 """The tracked loop: tasks and a criterion are declared, the loop runs, records and ends as what happened says."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from ..producers.events import log_event
 from ..records.grammar import check_index, check_json, check_key, shown
 from ..redaction import redact
 from ..session import TrainingSession
-from .declared import Criterion, LoopTask, make_criterion, make_task, parameters_of
+from .declared import Criterion, LoopTask, make_criterion, make_task, name_of, parameters_of
 from .iteration import Control, Worker
 from .steps import LoopSteps
 
@@ -126,7 +127,8 @@ class Loop:
 
         def declare(function: F) -> F:
             self._check_open_to("a criterion")
-            self._criterion = Criterion(made.manifest, function, parameters_of(function, "the criterion"))
+            takes = parameters_of(function, "the criterion")
+            self._criterion = Criterion(replace(made.manifest, **name_of(function)), function, takes)
             return function
 
         return declare

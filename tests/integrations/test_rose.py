@@ -1,6 +1,8 @@
 """ROSE's learners recorded by Quark, and ROSE's trackers told of Quark's runs, through doubles of ROSE's protocol."""
 
 import asyncio
+import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -271,3 +273,69 @@ def test_a_rose_tracker_on_a_plain_run(tmp_path):
     assert keep.seen[:4] == (4, None, None, {"loss": 0.5})
     assert keep.seen[4]["iteration"] == 4
     assert run.health()["faults"] == {}
+
+
+@pytest.mark.parametrize(("base", "methods"), [
+    (base, kept)
+    for base in (object, quark.TrackerBase)
+    for count in (1, 2, 3)
+    for kept in itertools.combinations(("on_start", "on_iteration", "on_stop"), count)
+    if base is object or "on_iteration" in kept  # without it, it is a tracker of Quark's protocol
+])  # fmt: skip
+def test_any_subset_of_a_rose_tracker_s_methods(tmp_path, base, methods):
+    """Every method that is there is called, and reads ROSE's names; one that Quark's own base class lacks too."""
+    called = {}
+
+    def on_start(self, manifest):
+        called["on_start"] = (manifest.learner_type, manifest.tasks["training"].as_executable, manifest.parallel_count,
+                              manifest.criterion.func_name, manifest.no_such_name)  # fmt: skip
+
+    def on_iteration(self, state):
+        called["on_iteration"] = (state.iteration, state.metric_value, state.to_dict()["mse"], state.no_such_name)
+
+    def on_stop(self, final_state, reason):
+        called["on_stop"] = (final_state.metric_value, final_state.metric_history, reason == "max_iter_reached")
+
+    made = {"on_start": on_start, "on_iteration": on_iteration, "on_stop": on_stop}
+    tracker = type("Tracker", (base,), {name: made[name] for name in methods})()
+    loop = quark.Loop(project="r", storage_dir=tmp_path)
+    loop.task("training")(lambda step: {"mse": 1.0 / (step + 1)})
+
+    @loop.criterion(metric="mse", threshold=0.1)
+    def goal(state):
+        return state.mse
+
+    loop.add_tracker(tracker)
+    with loop.start(max_steps=2) as steps:
+        assert len(list(steps)) == 2
+    expected = {
+        "on_start": ("Loop", False, None, "goal", None), "on_iteration": (1, 0.5, 0.5, None),
+        "on_stop": (0.5, [1.0, 0.5], True),
+    }  # fmt: skip
+    assert called == {name: expected[name] for name in methods}
+    assert loop.run.health()["faults"] == {}
+
+
+def test_a_tracker_with_a_part_of_both_protocols_reads_either(tmp_path):
+    """Without on_step and on_iteration nobody can tell: Quark's own objects, which have ROSE's names too."""
+    seen = {}
+
+    class Ends:
+        def on_start(self, manifest):
+            seen["manifest"] = manifest
+
+        def on_stop(self, final_state, reason):
+            seen["end"] = (final_state, reason)
+
+    with quark.start_run(project="r", storage_dir=tmp_path, trackers=[Ends()]) as run:
+        run.step(4, {"loss": 0.5})
+    manifest, (final, reason) = seen["manifest"], seen["end"]
+    assert isinstance(manifest, quark.RunManifest)
+    assert manifest == run.manifest
+    assert isinstance(final, quark.StepState)
+    assert (final.step, final.iteration, final.loss) == (4, 4, 0.5)
+    assert reason in ("completed",)
+    assert reason in ["max_iter_reached"]
+    assert reason == "completed"
+    assert reason != "stopped"
+    assert f"{reason} {json.dumps(reason)}" == 'completed "completed"'
