@@ -8,6 +8,7 @@ is in C code for too long (a collective that hangs), and a small process when no
 import ctypes
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ from .last_word import LastWord
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 TAKE_OVER_S = 1.0
 """How long the main thread may take to run the handler before the thread ends the run."""
+LOOK_S = 2.0
+"""How often the thread looks whether the program has set a handler of its own, which no guard may overrule."""
 STOP = b"\0"
 
 _sessions: Callable[[], Iterable[Any]] = tuple
@@ -49,7 +52,8 @@ def install(sessions: Callable[[], Iterable[Any]], directory: Path) -> None:
             _previous[number] = current
             signal.signal(number, _on_signal)
     if _wake is None and signal.SIG_DFL in _previous.values():
-        _wake = _Wake.started(_word.descriptor)
+        fatal = [number for number, previous in _previous.items() if previous is signal.SIG_DFL]
+        _wake = _Wake.started(_word.descriptor, fatal)
 
 
 def give_back() -> None:
@@ -124,29 +128,33 @@ def _default_action(number: int) -> None:
 
 
 class _Wake:
-    """A pipe that the interpreter writes the number of each signal into at once, and the thread that reads it."""
+    """A socket that the interpreter writes the number of each signal into at once, and the thread that reads it."""
 
-    def __init__(self, reader: int, writer: int, word: int | None) -> None:
+    def __init__(self, reader: socket.socket, writer: socket.socket, guard: Guard, fatal: list[int]) -> None:
         self._reader = reader
         self._writer = writer
-        self._guard = Guard.of(reader, word)
+        self._guard = guard
+        self._fatal = fatal
         self._thread = threading.Thread(target=self._listen, name="quark-signals", daemon=True)
 
     @classmethod
-    def started(cls, word: int | None) -> "_Wake | None":
-        """None where an event loop or somebody else has the wakeup descriptor of the interpreter, or there is none."""
+    def started(cls, word: int | None, fatal: list[int]) -> "_Wake | None":
+        """None where an event loop or somebody else has the wakeup descriptor of the interpreter, or there is none.
+
+        ``fatal``: the signals that would end the process at once without Quark.
+        """
         try:
-            reader, writer = os.pipe()
+            reader, writer = socket.socketpair()
         except OSError:
             return None
-        os.set_blocking(writer, False)
-        other = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        writer.setblocking(False)
+        other = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         if other != -1:
             signal.set_wakeup_fd(other)
-            os.close(reader)
-            os.close(writer)
+            reader.close()
+            writer.close()
             return None
-        wake = cls(reader, writer, word)
+        wake = cls(reader, writer, Guard.of(reader.fileno(), word, fatal), fatal)
         try:
             wake._thread.start()
         except RuntimeError:  # no more threads: the handler alone has to do
@@ -156,28 +164,44 @@ class _Wake:
 
     def stop(self) -> None:
         """Give the descriptor back and end the thread."""
-        current = signal.set_wakeup_fd(-1)
-        if current not in (-1, self._writer):
-            signal.set_wakeup_fd(current)
+        self._give_back()
         self._guard.dismiss()
-        os.write(self._writer, STOP)
-        os.close(self._writer)
+        try:
+            self._writer.send(STOP)
+        except BlockingIOError:  # full of signals that the thread has yet to read; the end of the socket ends it too
+            pass
+        self._writer.close()
 
     def forget(self) -> None:
         """Close what this process has of it; in a forked child there is no thread that would."""
-        current = signal.set_wakeup_fd(-1)
-        if current not in (-1, self._writer):
-            signal.set_wakeup_fd(current)
+        self._give_back()
         self._guard.forget()
-        os.close(self._reader)
-        os.close(self._writer)
+        self._reader.close()
+        self._writer.close()
+
+    def _give_back(self) -> None:
+        current = signal.set_wakeup_fd(-1)
+        if current not in (-1, self._writer.fileno()):
+            signal.set_wakeup_fd(current)
 
     def _listen(self) -> None:
         self._guard.reap()
-        while (number := os.read(self._reader, 1)) != STOP:
+        self._reader.settimeout(LOOK_S)
+        while True:
+            try:
+                number = self._reader.recv(1)
+            except TimeoutError:
+                self._look_at_handlers()
+                continue
+            if number in (STOP, b""):
+                break
             if number[0] in SIGNALS:
                 self._arrived(number[0])
-        os.close(self._reader)
+        self._reader.close()
+
+    def _look_at_handlers(self) -> None:
+        if any(signal.getsignal(number) is not _on_signal for number in self._fatal):
+            self._guard.dismiss()
 
     def _arrived(self, number: int) -> None:
         if signal.getsignal(number) is not _on_signal:

@@ -56,6 +56,31 @@ BUSY = {
 }  # fmt: skip
 
 
+SPARED = {
+    "Ctrl-C in C code that holds the interpreter": (signal.SIGINT, "start()"),
+    "a signal of the program's own": (signal.SIGUSR1, "signal.signal(signal.SIGUSR1, lambda *_: None); start()"),
+    "SIGTERM, which the program handles since": (
+        signal.SIGTERM, "start(); signal.signal(signal.SIGTERM, lambda *_: None); time.sleep(3)"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", SPARED)
+def test_a_signal_that_python_would_hold_back_kills_nothing(tmp_path, way):
+    """A training that would live through a signal, and look at it later, does so with Quark too."""
+    number, script = SPARED[way]
+    ends = "except KeyboardInterrupt: pass\nprint('alive', flush=True); os._exit(3)"
+    script = (
+        f"{script}\ntry:\n print('ready', flush=True); sum(itertools.repeat(1, 4 * 10**8)); time.sleep(0.1)\n{ends}"
+    )
+    process = subprocess.Popen([sys.executable, "-c", BEGIN + script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(number)
+    assert (process.communicate(timeout=100)[0], process.returncode) == ("alive\n", 3)
+
+
 @pytest.mark.parametrize("way", BUSY)
 def test_sigterm_ends_it(tmp_path, way):
     """Wherever the program is, SIGTERM ends it as it would without Quark, and the run has a true status."""
