@@ -19,7 +19,8 @@ MAX_ANNOTATION_BYTES = 64 << 10
 _SHORT = 2 * MAX_ELEMENTS
 """A line of fewer bytes cannot hold too many values: each takes a character and a separator."""
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string, or the rest of the line behind a quote that nothing closes: each byte is looked at once."""
 
 
 def check_size(line: bytes, what: str = "the record", most: int = MAX_RECORD_BYTES) -> bytes:

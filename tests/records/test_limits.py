@@ -1,12 +1,20 @@
 """A record has a size: what is too large for a service is refused where it is logged."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quark
-from quark.records.limits import MAX_ANNOTATION_BYTES, MAX_ELEMENTS, MAX_RECORD_BYTES, check_size, check_sizes
+from quark.records.limits import (
+    _STRING,
+    MAX_ANNOTATION_BYTES,
+    MAX_ELEMENTS,
+    MAX_RECORD_BYTES,
+    check_size,
+    check_sizes,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,19 @@ def test_separators_in_strings_are_no_values() -> None:
     assert check_size(text) is text
     with pytest.raises(quark.SchemaValidationError, match="values"):
         check_size(b'{"m":[' + b'"",' * MAX_ELEMENTS + b'""]}')
+
+
+@pytest.mark.parametrize("piece", [b'\\",', b'",', b"\\\\[,"])
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_strings_without_end_are_searched_once(piece: bytes, end: bytes) -> None:
+    """The work grows as the line does, whatever is left open in it: it is searched before it is parsed."""
+    seconds = []
+    for count in (500, 16_000):
+        line = b'"' + piece * count + end
+        began = time.process_time()
+        _STRING.sub(b"", line)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 300 * max(seconds[0], 1e-4), "32 times as much text: 1024 times the work if it is quadratic"
 
 
 @pytest.mark.parametrize("before", [b"", b"{}\n" * 400_000, b"{}\n" * 166_666 + b"{\n"])
