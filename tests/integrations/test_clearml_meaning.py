@@ -51,6 +51,9 @@ LINES: list[Line] = [
     Line("metric", 0, 1, 4, None, "flat", 1.0),
     event_line("metric_nonfinite", "error", {"key": "bad/one", "value": "inf"}, step=1),
     event_line("loop_started", payload=TASKS), alert_line("spike", "error", step=3), run_line("tag", {"tag": "late"}),
+    run_line("config", {"values": {"late": 7}, "step": 3}),
+    event_line("summary", payload={"values": {"best": 0.9, "word": "fine"}}, step=3),
+    event_line("note", payload={"text": "by hand"}),
     line("artifact", ARTIFACT, "a"), line("artifact", ARTIFACT, "a"),
     *(line(kind, body, body.get("module_name") or body.get("parameter_name")) for kind, body in BODIES.items()),
 ]  # fmt: skip
@@ -85,8 +88,9 @@ class Found:
 def play(directory: Path, run_id: str, lines: list[Line], *, rank: int = 0) -> str:
     origin = Origin(run_id, f"w{rank}", rank, 1)
     sink = ClearMLSink(offline=True, layers=("größe.*", "net.*"))
+    params = {"lr": 0.1, "net": {"depth": 3}, "long": "x" * 5000, **({"late": 7} if rank else {})}
     sink.on_start(make_manifest(
-        origin, run_path=str(directory / run_id), params={"lr": 0.1, "net": {"depth": 3}, "long": "x" * 5000},
+        origin, run_path=str(directory / run_id), params=params,
         tags=("fast",), git_commit="abc", parent_run_id=None if run_id == "parent" else "parent",
         environment={"command": ["train.py"], "packages": {"torch": "2"}},
     ))  # fmt: skip
@@ -108,7 +112,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 CHECKS: dict[str, Callable[[Found], Any]] = {
     "config": lambda f: (f.session.params(), f.session.configuration("quark/config")["net"])
-    == ({"lr": "0.1", "net/depth": "3", "long": "x" * 3999 + "…"}, {"depth": 3}),
+    == ({"lr": "0.1", "net/depth": "3", "long": "x" * 3999 + "…", "late": "7"}, {"depth": 3}),
+    "config learned after the start": lambda f: (f.session.params()["late"], f.session.configuration("quark/config"))
+    == ("7", {"lr": 0.1, "net": {"depth": 3}, "long": "x" * 5000, "late": 7}),
+    "`run.summary`": lambda f: (f.points("Summary", "best"), f.session.params("Summary"))
+    == ([(-(2**31), 0.9)], {"word": "fine"}),
+    "notes": lambda f: f.task["comment"].startswith("by hand\nRecorded"),
     "task parameters of a tracked loop": lambda f: f.session.params("Tasks")
     == {"train/kernel": "rbf", "max_steps": "9"},
     "metric": lambda f: f.points("train", "loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
@@ -127,7 +136,8 @@ CHECKS: dict[str, Callable[[Found], Any]] = {
     "parameter": lambda f: f.points("quark/params/net.weight", "weight_norm") == [(4, 3.0)]
     and f.session.rows("parameters")[0]["weight_norm"] == 3.0,
     "batch": lambda f: f.session.rows("batches")[0]["class_counts"] == '{"7": 2}',
-    "event": lambda f: [row["event_type"] for row in f.session.rows("events")] == ["metric_nonfinite", "loop_started"]
+    "event": lambda f: [row["event_type"] for row in f.session.rows("events")]
+    == ["metric_nonfinite", "loop_started", "summary", "note"]
     and f.said("loop_started"),
     "alert": lambda f: f.session.rows("alerts")[0]["rule_id"] == "spike"
     and f.said("spike fired")

@@ -10,8 +10,8 @@ import quark
 
 pytest.importorskip("lightning.pytorch")
 from lightning.fabric.loggers.logger import _DummyExperiment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from quark_integrations.callbacks.lightning import QuarkCallback, QuarkLogger
 
@@ -26,7 +26,7 @@ pytestmark = [
 def views(directory) -> list[Any]:
     """The runs of a store, the oldest first, with what the tests look at."""
     with quark.open(directory) as store:
-        found = sorted(store.runs(), key=lambda run: run.started_at)
+        found: list[Any] = sorted(store.runs(), key=lambda run: run.started_at)
         for view in found:
             view.all = {key: view.series(key) for key in map(str, view.keys())}
         return found
@@ -40,7 +40,7 @@ def rank_1(monkeypatch):
 
 def test_on_other_ranks_the_run_has_its_whole_interface(rank_1):
     """It answers as a run that nobody stops and that records nothing; Lightning's own code takes it for a stand-in."""
-    run = QuarkLogger("p").experiment
+    run: Any = QuarkLogger("p").experiment
     public = {name for name, _ in inspect.getmembers(quark.TrainingSession) if not name.startswith("_")}
     assert {name for name in public if not hasattr(run, name)} == set()
     assert isinstance(run, _DummyExperiment)

@@ -64,6 +64,15 @@ class Twin(MirrorSink):
     def tag_twin(self, tag: str) -> None:
         self.backend.setdefault("tags", []).append(tag)
 
+    def configure_twin(self, values: Mapping[str, Any]) -> None:
+        self.backend.setdefault("config", {}).update(values)
+
+    def summarize_twin(self, saying: Any) -> None:
+        self.backend.setdefault("summary", {}).update(saying.values)
+
+    def describe_twin(self, notes: Any) -> None:
+        self.backend.setdefault("notes", []).append(list(notes))
+
     def end_twin(self, status: str, reason: str) -> None:
         self.backend.setdefault("ends", []).append((status, reason))
 
@@ -84,6 +93,33 @@ def test_a_twin_lives_as_its_run_does(tmp_path: Path) -> None:
     assert (before, facts.project, facts.name, facts.params, facts.attempt) == (None, "p", "n", {"lr": 0.1}, 1)
     assert backend["values"] == list(range(10))
     assert (backend["tags"], backend["ends"]) == (["fast"], [("completed", "completed")])
+
+
+def test_a_twin_learns_what_its_run_learns(tmp_path: Path) -> None:
+    """Configuration, summary and notes that a run sets while it goes on reach the backend as what they are."""
+    backend: dict[str, Any] = {}
+    with quark.start_run(project="p", config={"lr": 0.1}, storage_dir=tmp_path, trackers=[Twin(backend)]) as run:
+        run.config["classes"] = 10
+        run.summary["best"] = 0.9
+        run.note("first")
+        run.flush()
+        run.note("second")
+        quark.EventLogger(run).log("note", payload={"other": 1})
+    assert (backend["config"], backend["summary"]) == ({"classes": 10}, {"best": 0.9})
+    assert backend["notes"][-1] == ["first", "second"]
+
+
+def test_what_comes_again_is_said_once(tmp_path: Path) -> None:
+    """A batch that is delivered twice has its note once; the notes of an earlier process stay."""
+    backend: dict[str, Any] = {}
+    for text in ("first", "second"):
+        sink = Twin(backend)
+        sink.on_start(manifest(tmp_path))
+        first = sink.position("w") or 0
+        batch = make_batch(ORIGIN, [event_line("note", payload={"text": text})], first)
+        sink.write(batch)
+        sink.write(batch)
+    assert backend["notes"] == [["first"], ["first", "second"]]
 
 
 def test_a_resumed_run_finds_its_twin(tmp_path: Path) -> None:

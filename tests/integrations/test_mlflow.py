@@ -117,7 +117,9 @@ class Found:
             Line("metric", 0, 1, None, 7, "val/loss", 0.25),
             event_line("metric_nonfinite", "error", {"key": "bad", "value": "inf"}, step=1),
             event_line("loop_started", payload=tasks), alert_line("spike", "error", step=3),
-            run_line("tag", {"tag": "late"}),
+            run_line("tag", {"tag": "late"}), run_line("config", {"values": {"late": 7}, "step": 3}),
+            event_line("summary", payload={"values": {"best": 0.9, "word": "fine", "train/loss": 0.1}}, step=3),
+            event_line("note", payload={"text": "by hand"}),
             line("artifact", artifact, "a"),
             *(line(kind, body, body.get("module_name") or body.get("parameter_name")) for kind, body in BODIES.items()),
         ]  # fmt: skip
@@ -158,6 +160,11 @@ LAYER = name_for("quark/layers/net[0]/activation/norm")
 CHECKS: dict[str, Callable[[Found], Any]] = {
     "config": lambda f: (f.params["lr"], f.params["net.depth"], f.content("quark/config.json")["net"])
     == ("0.1", "3", {"depth": 3}),
+    "config learned after the start": lambda f: (f.params["late"], f.content("quark/config.json"))
+    == ("7", {"lr": 0.1, "net": {"depth": 3}, "late": 7}),
+    "`run.summary`": lambda f: (f.points("best"), f.points("summary/train/loss"), f.tags["quark.summary.word"])
+    == ([(3, 0.9)], [(3, 0.1)], "fine"),
+    "notes": lambda f: f.tags["mlflow.note.content"].startswith("by hand\nRecorded"),
     "config changed by a resumed attempt": lambda f: (f.tags["quark.params_changed"], f.content("quark/config-2.json"))
     == ("lr", {"lr": 0.2, "net": {"depth": 3}}),
     "task parameters of a tracked loop": lambda f: (f.params["tasks.train.kernel"], f.params["max_steps"])
@@ -171,14 +178,15 @@ CHECKS: dict[str, Callable[[Found], Any]] = {
     "parameter": lambda f: f.points("quark/params/net.weight/weight_norm") == [(4, 3.0)]
     and f.rows("parameters")[0]["weight_norm"] == 3.0,
     "batch": lambda f: f.rows("batches")[0]["class_counts"] == '{"7": 2}',
-    "event": lambda f: [row["event_type"] for row in f.rows("events")] == ["metric_nonfinite", "loop_started"],
+    "event": lambda f: [row["event_type"] for row in f.rows("events")]
+    == ["metric_nonfinite", "loop_started", "summary", "note"],
     "alert": lambda f: f.rows("alerts")[0]["rule_id"] == "spike"
     and (f.tags["quark.alerts"], f.tags["quark.worst_alert"]) == ("1", "error")
     and "spike fired" in f.tags["mlflow.note.content"],
     "health": lambda f: f.rows("health")[0]["score"] == 40.0,
     "phase": lambda f: f.rows("phases")[0]["phase_name"] == "stagnation",
     "artifact": lambda f: "artifacts/note/a/1.txt" in files(f.uri, f.id),
-    "summary": lambda f: [row["max"] for row in f.rows("summary") if row["key"] == "train/loss"] == [1.0],
+    "statistics of series": lambda f: [row["max"] for row in f.rows("summary") if row["key"] == "train/loss"] == [1.0],
     "name": lambda f: f.run.info.run_name == "cnn",
     "tags": lambda f: (f.tags["quark.tag.fast"], f.tags["quark.tag.late"]) == ("fast", "late"),
     "run": lambda f: [f.tags[f"quark.{name}"] for name in ("run_id", "project", "attempt", "status", "stop_reason")]

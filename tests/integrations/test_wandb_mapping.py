@@ -10,7 +10,7 @@ import pytest
 
 from quark.records.base import Origin
 from quark.records.line import Line
-from quark.testing import alert_line, event_line, make_batch, make_manifest, metric_lines
+from quark.testing import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line
 from quark_integrations.sinks.wandb import WandbSink
 from quark_integrations.sinks.wandb.mapping import PROMISES, Promise, markdown
 
@@ -42,6 +42,9 @@ def everything() -> list[Line]:
     phase = {"phase_name": "stagnation", "display_name": "s", "summary": "", "step_start": 0, "step_end": 1}
     return [
         *metric_lines(3, ("train/loss", "system/process/rss_bytes"), epoch=2), event_line("saved"), alert_line("spike"),
+        run_line("config", {"values": {"late": 7}, "step": 3}),
+        event_line("summary", payload={"values": {"best": 0.9}}, step=3),
+        event_line("note", payload={"text": "by hand"}),
         line("layer", layer, label="net.0"),
         line("parameter", {"parameter_name": "net.0.weight", "weight_norm": 1.0, "metadata": {}}, label="net.0.weight"),
         line("telemetry", telemetry), line("telemetry", {**telemetry, "process_rss_bytes": None}, step=2),
@@ -107,6 +110,8 @@ def test_values_are_those_of_the_records(found: Written) -> None:
     (alert,) = found.alerts
     assert alert.text.endswith("quark record w-7") and alert.level == "WARN"
     assert (found.runs[0].notes, found.runs[0].run_group, found.runs[0].job_type) == ("why", "g", "train")
+    assert found.runs[-1].notes == "why\nby hand"
+    assert (found.config["late"], found.summary["best"]) == (7, 0.9)
     assert list(found.runs[-1].tags) == ["fast"]
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 from quark import ArtifactRecord, Record
 
-from ..mirror import TABLES, RunFacts, flatten
+from ..mirror import TABLES, RunFacts, Saying, flatten
 from .twin import Event, Fields
 
 MAX_VALUE = 4000
 GENERAL, JOINED, TASKS, QUARK = "General", "QuarkConfig", "Tasks", "Quark"
+SUMMARY = "Summary"
+SINGLE_VALUE = -(2**31)
+"""The iteration by which ClearML knows a value that stands for the whole task."""
 SHOWN_ALERTS = 20
 
 
@@ -32,6 +35,32 @@ def fields_of(facts: RunFacts, name: str, project: str, parent: str | None, *, o
         made.configuration["quark/environment"] = _json(facts.environment)
         made.script = _script(facts)
     return made
+
+
+def config_fields(values: Mapping[str, Any], whole: Mapping[str, Any] | None, *, owned: bool) -> Fields:
+    """What was learned of the configuration after the start; ``whole`` is all of it, if that is known."""
+    made = Fields(hyperparams={GENERAL if owned else JOINED: _typed(values)})
+    if whole is not None:
+        made.configuration["quark/config"] = _json(whole)
+    return made
+
+
+def single_values(task_id: str, saying: Saying) -> tuple[list[Event], Fields]:
+    """A part of the run's summary: numbers as ClearML's single values, the rest as hyperparameters."""
+    numbers = {
+        name: value
+        for name, value in saying.values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    events = [
+        {
+            "timestamp": saying.time_ns // 1_000_000, "type": "training_stats_scalar", "task": task_id,
+            "iter": SINGLE_VALUE, "metric": SUMMARY, "variant": name, "value": value,
+        }
+        for name, value in numbers.items()
+    ]  # fmt: skip
+    rest = {name: value for name, value in saying.values.items() if name not in numbers}
+    return events, Fields(hyperparams={SUMMARY: _typed(rest)} if rest else {})
 
 
 def tasks_of(record: Record) -> Fields | None:
@@ -61,10 +90,10 @@ def table_of(task_id: str, kind: str, rows: Sequence[Sequence[Any]]) -> Event:
     }  # fmt: skip
 
 
-def comment_of(run_id: str, notes: str | None, status: str, reason: str, alerts: Sequence[Sequence[Any]]) -> str:
-    """The comment in the end: the user's notes, how the run ended, and its alerts, the last ones first."""
+def comment_of(run_id: str, notes: Sequence[str], status: str, reason: str, alerts: Sequence[Sequence[Any]]) -> str:
+    """The comment in the end: the notes, how the run ended, and its alerts, the last ones first."""
     columns = TABLES["alert"].columns
-    lines = [*([notes] if notes else []), f"Recorded by Quark as {run_id}: {status} ({reason}), {len(alerts)} alerts."]
+    lines = [*notes, f"Recorded by Quark as {run_id}: {status} ({reason}), {len(alerts)} alerts."]
     for row in reversed(alerts[-SHOWN_ALERTS:]):
         alert = dict(zip(columns, row, strict=True))
         lines.append(f"{alert['severity']} at step {alert['step']}: {alert['title']}")

@@ -3,6 +3,10 @@
 MEANING: dict[str, str] = {
     "config": "hyperparameters in the section General, nested names joined by `/`, values over 4,000 characters cut "
     "and marked; whole in the configuration object `quark/config`",
+    "config learned after the start": "further hyperparameters in the same section, and `quark/config` anew",
+    "`run.summary`": "numbers are single values of the table Summary, anything else hyperparameters in the section "
+    "Summary",
+    "notes": "the comment of the task, if the sink opened it",
     "task parameters of a tracked loop": "hyperparameters in the section Tasks, with `max_steps` and `criterion`",
     "metric": "a scalar: the last part of `a/b/c` is the series, the rest the title, a name of one part is both; at "
     "its step, with its wall time (milliseconds); without a step it stands at its epoch; other ranks are below "

@@ -11,9 +11,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 from quark import ArtifactRecord, ConfigurationError, RecordBatch, RunManifest
 
-from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts
+from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts, Saying
 from . import installed
-from .content import artifact_of, comment_of, fields_of, table_of, tasks_of
+from .content import artifact_of, comment_of, config_fields, fields_of, single_values, table_of, tasks_of
 from .points import Points
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class ClearMLSink(MirrorSink):
         self._rows: KeptRows | None = None
         self._stale: set[str] = set()
         self._due = 0.0
+        self._config: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"ClearMLSink({self._options['project_name']!r})"
@@ -118,6 +119,7 @@ class ClearMLSink(MirrorSink):
 
             twin = JoinedTask(self._task, twin)
         self._twin = twin
+        self._config = dict(facts.params) if facts.params or facts.environment else None
         if facts.params or facts.environment or not goes_on:  # what a crash left knows nothing new of itself
             fields = fields_of(facts, name, project, self._parent(facts), owned=link.owned)
             if self._options["notes"]:
@@ -139,6 +141,28 @@ class ClearMLSink(MirrorSink):
 
         self.twin.edit(Fields(tags=(tag,)))
 
+    def configure_twin(self, values: Mapping[str, Any]) -> None:
+        """Add hyperparameters; the configuration object is made anew where all of it is known."""
+        self._config = None if self._config is None else {**self._config, **values}
+        self.twin.edit(config_fields(values, self._config, owned=self.link.owned))
+
+    def summarize_twin(self, saying: Saying) -> None:
+        """Numbers become single values, anything else hyperparameters in the section Summary."""
+        numbers, rest = single_values(self.twin.task_id, saying)
+        self.twin.send(numbers, [])
+        self.twin.edit(rest)
+
+    def describe_twin(self, notes: Sequence[str]) -> None:
+        """The comment of a task of our own, behind what the sink was given."""
+        from .twin import Fields
+
+        if self.link.owned:
+            self.twin.edit(Fields(comment="\n".join(self._said(notes))))
+
+    def _said(self, notes: Sequence[str]) -> list[str]:
+        given = self._options["notes"]
+        return [*([given] if given else []), *notes]
+
     def flush(self) -> None:
         """Bring the tables that have changed, from time to time: each is sent whole."""
         if self._mode == ONLINE and self._opened and self._stale and time.monotonic() >= self._due:
@@ -152,7 +176,7 @@ class ClearMLSink(MirrorSink):
         self._stale = {kind for kind in TABLES if self._kept.of(kind)}
         self._publish()
         run_id = self._manifest.run_id if self._manifest is not None else ""
-        comment = comment_of(run_id, self._options["notes"], status, reason, self._kept.of("alert"))
+        comment = comment_of(run_id, self._said(self.notes), status, reason, self._kept.of("alert"))
         self.twin.end(STATUSES[status], reason, comment)
 
     def close(self) -> None:

@@ -5,11 +5,12 @@ from .flatten import Flattened, flatten
 from .kept import KeptRows
 from .link import Link
 from .naming import rank_prefix
+from .sayings import Saying
 from .series import LayerSeries, Point, series_of
 from .sink import MirrorSink, RunFacts
 from .tables import TABLES, Table, row_of
 
 __all__ = [
-    "TABLES", "Flattened", "KeptRows", "LayerSeries", "Link", "MirrorSink", "Point", "RunFacts", "Table", "flatten",
-    "kept_rows", "rank_prefix", "row_of", "series_of",
+    "TABLES", "Flattened", "KeptRows", "LayerSeries", "Link", "MirrorSink", "Point", "RunFacts", "Saying", "Table",
+    "flatten", "kept_rows", "rank_prefix", "row_of", "series_of",
 ]  # fmt: skip

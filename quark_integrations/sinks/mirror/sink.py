@@ -1,6 +1,6 @@
 """The life of a run's twin in a backend: opened once, fed from where it stands, ended truly, and found again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,10 @@ from typing import Any
 from quark import RecordBatch, RunManifest, RunMark, Sink, StepState, StopReason, status_of
 
 from .link import Link
+from .sayings import Saying, sayings_of
+
+NOTES = "notes"
+"""The note of a link that keeps the run's own notes, by the record that said each."""
 
 END = "end"
 """The note of a link that keeps the run's own end: the process that reads it may die before it has told the backend."""
@@ -64,6 +68,15 @@ class MirrorSink(Sink):
     def tag_twin(self, tag: str) -> None:
         """A tag was added to the run."""
 
+    def configure_twin(self, values: Mapping[str, Any]) -> None:
+        """A part of the configuration was learned after the start; it replaces what its names held."""
+
+    def summarize_twin(self, saying: Saying) -> None:
+        """Results that stand for the run as a whole were set."""
+
+    def describe_twin(self, notes: Sequence[str]) -> None:
+        """A note was written; ``notes`` are all of them, the oldest first."""
+
     def end_twin(self, status: str, reason: str) -> None:
         """Send what waits for the end and set the terminal status: completed, failed or interrupted.
 
@@ -116,6 +129,8 @@ class MirrorSink(Sink):
         for mark in marks:
             if mark.action == "tag" and isinstance(tag := mark.content.get("tag"), str):
                 self.tag_twin(tag)
+            elif mark.action == "config" and isinstance(values := mark.content.get("values"), Mapping):
+                self.configure_twin(values)
             elif mark.action in ("start", "resume"):
                 self.link.notes.pop(END, None)
             elif mark.action == "end":
@@ -123,9 +138,28 @@ class MirrorSink(Sink):
         writer_id = batch.origin.writer_id
         held = self.position(writer_id) or 0
         if batch.stop > held:
-            self.take(batch.after(held))
+            news = batch.after(held)
+            self.take(news)
+            self._say(news)
         self.link.positions[writer_id] = max(held, batch.stop)
         self.link.save()
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the run so far, the oldest first."""
+        return list(self.link.notes.get(NOTES, {}).values())
+
+    def _say(self, batch: RecordBatch) -> None:
+        told: dict[str, str] = self.link.notes.get(NOTES, {})
+        before = len(told)
+        for saying in sayings_of(batch):
+            if saying.note is None:
+                self.summarize_twin(saying)
+            else:
+                told = {**told, saying.key: saying.note}
+        if len(told) > before:
+            self.link.notes[NOTES] = told
+            self.describe_twin(self.notes)
 
     def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
         """End the twin with the status that the run's own end states, else with that of ``reason``."""

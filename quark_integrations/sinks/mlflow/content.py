@@ -56,10 +56,12 @@ def alert_tags(rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     return {"quark.alerts": str(len(rows)), "quark.worst_alert": worst}
 
 
-def note_of(run_id: str, status: str, reason: str, alerts: Sequence[Sequence[Any]]) -> str:
-    """The description of the run: how it ended, and its alerts, the last ones first."""
+def note_of(
+    run_id: str, status: str, reason: str, alerts: Sequence[Sequence[Any]], notes: Sequence[str] = ()
+) -> str:  # fmt: skip
+    """The description of the run: its notes, how it ended, and its alerts, the last ones first."""
     columns = TABLES["alert"].columns
-    lines = [f"Recorded by Quark as `{run_id}`: {status} ({reason})."]
+    lines = [*notes, f"Recorded by Quark as `{run_id}`: {status} ({reason})."]
     for row in reversed(alerts[-20:]):
         alert = dict(zip(columns, row, strict=True))
         lines.append(f"- **{alert['severity']}** at step {alert['step']}: {alert['title']}")

@@ -4,6 +4,7 @@ MEANING: dict[str, str] = {
     "config": "parameters, nested names joined by dots; whole in `quark/config.json`",
     "config changed by a resumed attempt": "`quark/config-<attempt>.json`, changed names in the tag "
     "`quark.params_changed`: MLflow's parameters are written once",
+    "config learned after the start": "further parameters, and `quark/config.json` anew; changed values as above",
     "task parameters of a tracked loop": "parameters below `tasks.<name>`, with `max_steps` and `criterion`",
     "metric": "a point of the series of the same name, with step and wall time (milliseconds); without a step it "
     "stands at its epoch; other ranks are below `rank_<n>/`",
@@ -20,7 +21,10 @@ MEANING: dict[str, str] = {
     "health": "the table `quark/health.json`",
     "phase": "the table `quark/phases.json`",
     "artifact": "the file, below `artifacts/` as it lies in the run's directory; `artifacts=False` leaves it out",
-    "summary": "the table `quark/summary.json`: count, last, least and greatest value of each series",
+    "`run.summary`": "a number is a metric of its name, below `summary/` where a series has that name; else a tag "
+    "`quark.summary.<name>`",
+    "notes": "the description of the run, if the sink opened it",
+    "statistics of series": "the table `quark/summary.json`: count, last, least and greatest value of each series",
     "name": "the run's name, if the sink opened it",
     "tags": "a tag `quark.tag.<tag>` each",
     "run": "tags `quark.run_id`, `quark.project`, `quark.attempt`, `quark.status`, `quark.stop_reason`",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quark import MissingDependencyError, RecordBatch, RunManifest
 
-from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts, flatten
+from ..mirror import TABLES, KeptRows, LayerSeries, Link, MirrorSink, RunFacts, Saying, flatten
 from .address import address_of, without_secret
 from .content import alert_tags, logged_tables, note_of, own_tags, parameters_of, table_text, user_tag
 from .names import name_for
@@ -77,6 +77,7 @@ class MLflowSink(MirrorSink):
         self._rows: KeptRows | None = None
         self._stale: set[str] = set()
         self._due = 0.0
+        self._config: dict[str, Any] | None = None
 
     def spec(self) -> dict[str, Any]:
         """Everything but the password that may stand in the address."""
@@ -129,6 +130,7 @@ class MLflowSink(MirrorSink):
             tags = {key: value for key, value in tags.items() if key.startswith("quark.") or key not in run.data.tags}
         self._warn(backend.set_tags(tags))
         self._log_params(facts.params, run.data.params)
+        self._config = dict(facts.params) if facts.params or facts.environment else None
         suffix = "" if facts.attempt == 1 else f"-{facts.attempt}"
         for name, known in (("config", facts.params), ("environment", facts.environment)):
             if known:  # the process that goes on after a crash knows neither
@@ -149,6 +151,31 @@ class MLflowSink(MirrorSink):
         """Set it."""
         self.backend.set_tags({name_for(f"quark.tag.{tag}"): tag})
 
+    def configure_twin(self, values: Mapping[str, Any]) -> None:
+        """Log the new parameters; of those that are there already MLflow keeps the old value."""
+        self._config = None if self._config is None else {**self._config, **values}
+        self._log_params(values, self.backend.check_active().data.params)
+        known = values if self._config is None else self._config
+        self.backend.log_text(_json(known), f"quark/{'config-update' if self._config is None else 'config'}.json")
+
+    def summarize_twin(self, saying: Saying) -> None:
+        """A number becomes a metric, unless a series has its name; anything else a tag."""
+        series: Mapping[str, Any] = self.link.notes.get("summary", {})
+        metrics, tags = [], {}
+        for name, value in saying.values.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                key = name_for(f"summary/{name}" if name in series else name)
+                metrics.append((key, float(value), saying.time_ns // 1_000_000, saying.step or 0))
+            else:
+                tags[name_for(f"quark.summary.{name}")] = (value if isinstance(value, str) else _json(value))[:5000]
+        self._warn(self.backend.log_points(metrics))
+        self._warn(self.backend.set_tags(tags))
+
+    def describe_twin(self, notes: Sequence[str]) -> None:
+        """The description of a run of our own."""
+        if self.link.owned:
+            self.backend.set_tags({"mlflow.note.content": "\n".join(notes)[:5000]})
+
     def flush(self) -> None:
         """Upload the tables that have changed, from time to time: each is uploaded whole."""
         if self._opened and self._stale and time.monotonic() >= self._due:
@@ -165,7 +192,7 @@ class MLflowSink(MirrorSink):
         backend.set_tags({"quark.status": status, "quark.stop_reason": reason})
         if self.link.owned:
             alerts = self._kept.of("alert")
-            backend.set_tags({"mlflow.note.content": note_of(self._run_id, status, reason, alerts)})
+            backend.set_tags({"mlflow.note.content": note_of(self._run_id, status, reason, alerts, self.notes)})
             backend.set_status(STATUSES[status], self._ended_ms())
 
     def close(self) -> None:
@@ -218,7 +245,8 @@ class MLflowSink(MirrorSink):
         self._warn(self.backend.log_params({m: value for m, (_, value) in named.items() if m not in there}))
         changed = [name for made, (name, value) in named.items() if there.get(made, value) != value]
         if changed:
-            self.backend.set_tags({"quark.params_changed": ", ".join(changed)[:5000]})
+            self.link.notes["changed"] = list(dict.fromkeys([*self.link.notes.get("changed", []), *changed]))
+            self.backend.set_tags({"quark.params_changed": ", ".join(self.link.notes["changed"])[:5000]})
         if renamed:
             self.link.notes["renamed"] = {**self.link.notes.get("renamed", {}), **renamed}
 

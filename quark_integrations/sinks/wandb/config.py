@@ -17,8 +17,7 @@ def config_of(facts: RunFacts, *, joined: bool) -> tuple[dict[str, Any], dict[st
     are not finite become text, for W&B keeps null in their place. In a run that the user opened nothing of his is
     touched: the parameters stand below ``quark.params`` then.
     """
-    whole: dict[str, Any] = {}
-    params = {_name(str(key)): _fitting(value, str(key), whole) for key, value in facts.params.items()}
+    params, whole = params_of(facts.params)
     about: dict[str, Any] = {
         "run_id": facts.run_id, "project": facts.project, "git_commit": facts.git_commit,
         "parent_run_id": facts.parent_run_id, "started_at": facts.started_at,
@@ -26,6 +25,12 @@ def config_of(facts: RunFacts, *, joined: bool) -> tuple[dict[str, Any], dict[st
     }  # fmt: skip
     about = {name: value for name, value in about.items() if value}
     return ({"quark": {**about, "params": params}} if joined else {**params, "quark": about}), whole
+
+
+def params_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values by names that W&B takes, and what had to be shortened, whole, by dotted name."""
+    whole: dict[str, Any] = {}
+    return {_name(str(key)): _fitting(value, str(key), whole) for key, value in values.items()}, whole
 
 
 def _name(key: str) -> str:

@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +14,9 @@ from typing import Any, ClassVar
 import quark
 from quark import RecordBatch, RunManifest
 
-from ..mirror import KeptRows, LayerSeries, MirrorSink, RunFacts, series_of
+from ..mirror import KeptRows, LayerSeries, MirrorSink, RunFacts, Saying, series_of
 from . import client, closing, sending, translog
-from .config import config_of
+from .config import config_of, params_of
 from .rows import EPOCH, STEP, rows_of
 
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 255}
@@ -174,8 +175,39 @@ class WandbSink(MirrorSink):
 
     def tag_twin(self, tag: str) -> None:
         """Add the tag."""
-        try:
+        with self._noticing():
             self._run.tags = tuple(dict.fromkeys((*(self._run.tags or ()), tag[:64])))
+
+    def configure_twin(self, values: Mapping[str, Any]) -> None:
+        """Add to the config; in a run that the user opened below ``quark.params``."""
+        made, whole = params_of(values)
+        self._whole.update(whole)
+        with self._noticing():
+            config = self._run.config
+            if self._joined is not None:
+                about = dict(config.get("quark") or {})
+                made = {"quark": {**about, "params": {**(about.get("params") or {}), **made}}}
+            config.update(made, allow_val_change=True)
+
+    def summarize_twin(self, saying: Saying) -> None:
+        """Set them in the summary."""
+        with self._noticing():
+            self._run.summary.update(params_of(saying.values)[0])
+
+    def describe_twin(self, notes: Sequence[str]) -> None:
+        """The notes of a run of our own, behind those that the sink was given."""
+        if self._joined is None:
+            with self._noticing():
+                self._run.notes = self._said(notes)
+
+    def _said(self, notes: Sequence[str]) -> str:
+        given = self._options["notes"]
+        return "\n".join([*([given] if given else []), *notes])
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             self._lost(error)
             raise
@@ -224,7 +256,7 @@ class WandbSink(MirrorSink):
         return wandb.init(
             project=options["project"] or facts.project or None, entity=options["entity"], id=link.backend_id,
             name=named, group=options["group"], job_type=options["job_type"],
-            notes=options["notes"], tags=tags or None, config=config, mode=self._mode, dir=options["dir"],
+            notes=self._said(self.notes) or None, tags=tags or None, config=config, mode=self._mode, dir=options["dir"],
             resume="allow", reinit="create_new",
             settings=client.quiet_settings(options["finish_timeout_s"], owned=link.owned),
         )  # fmt: skip
