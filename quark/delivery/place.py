@@ -119,23 +119,28 @@ class WriterPlace:
         """
         self._disk.make_directory(self.directory)
         self.lock.acquire()
-        self.describe(origin, content)
+        self._describe(origin, content)
 
     def appear(self, origin: Origin, content: dict[str, Any]) -> bool:
-        """Make the directory that could not be made before; whether it is there now."""
-        self.absent = False
+        """Make the directory that could not be made before; whether it is there now.
+
+        Until it is, other threads are not to write there.
+        """
         try:
             self.create(origin, content)
-            for sink, position in self._cursors.items():
-                self.set_cursor(sink, position)
+            for sink, position in list(self._cursors.items()):
+                self._write_cursor(sink, position)
         except OSError:
-            self.absent = True
-        return not self.absent
+            return False
+        self.absent = False
+        return True
 
     def describe(self, origin: Origin, content: dict[str, Any]) -> None:
         """Write down who writes here and what the writer's sinks are."""
-        if self.absent:
-            return
+        if not self.absent:
+            self._describe(origin, content)
+
+    def _describe(self, origin: Origin, content: dict[str, Any]) -> None:
         identity = {
             "run_id": origin.run_id, "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt,
         }  # fmt: skip
@@ -215,7 +220,10 @@ class WriterPlace:
         """Write down how far a sink has come."""
         if self.absent:
             self._cursors[sink] = position
-            return
+        else:
+            self._write_cursor(sink, position)
+
+    def _write_cursor(self, sink: str, position: int) -> None:
         self._disk.replace(self._cursor_path(sink), b"%d" % position)
 
     def quarantine(self, sink: str, line: bytes, reason: str) -> None:

@@ -1,6 +1,7 @@
 """What proves how a program ended: the frame at the bottom of its thread, and the exception behind an exit."""
 
 import dis
+import operator
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -116,20 +117,42 @@ FRAMES_TELL = returned(_ended_frame())
 """Whether the interpreter keeps the last instruction of a frame that has ended, as CPython does."""
 
 
-def _runners() -> set[CodeType]:
-    """Functions of the standard library that call the code of a thread or process, and catch what it raises."""
-    runners = {threading.Thread._bootstrap_inner.__code__}  # type: ignore[attr-defined]
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        runners.add(process.BaseProcess._bootstrap.__code__)
-    return runners
+_STARTERS = (("threading", "Thread._bootstrap_inner"), ("multiprocessing.process", "BaseProcess._bootstrap"))
+"""Functions that call the code of a thread or process."""
+
+_CATCHERS = (
+    ("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.process", "_process_worker"),
+    ("multiprocessing.pool", "worker"), ("joblib.externals.loky.process_executor", "_process_worker"),
+    ("bdb", "Bdb.run"), ("profile", "_Utils.run"), ("profile", "_Utils.runctx"),
+)  # fmt: skip
+"""Functions of pools, debuggers and profilers that call a task or a script; what it raises is caught around them."""
 
 
-def _bottom(frame: FrameType) -> FrameType:
-    runners = _runners()
-    while (back := frame.f_back) is not None and back.f_code not in runners:
+def _codes(functions: tuple[tuple[str, str], ...]) -> set[CodeType]:
+    """The code of those functions whose modules are imported and have them."""
+    found = set()
+    for module, name in functions:
+        try:
+            found.add(operator.attrgetter(name)(sys.modules[module]).__code__)
+        except (KeyError, AttributeError):
+            continue
+    return found
+
+
+def _bottom(frame: FrameType, callers: set[CodeType]) -> FrameType:
+    while (back := frame.f_back) is not None and back.f_code not in callers:
         frame = back
     return frame
+
+
+def _is_running(frame: FrameType) -> bool:
+    for top in sys._current_frames().values():
+        current: FrameType | None = top
+        while current is not None:
+            if current is frame:
+                return True
+            current = current.f_back
+    return False
 
 
 @dataclass(slots=True)
@@ -149,7 +172,8 @@ OPEN_AT_PROMPT = Verdict("interrupted", InterruptedError("the interactive sessio
 class Proof:
     """The frames that must return before a run that nobody ended counts as completed.
 
-    They are the bottom frames of the thread that began the run and of the main thread. An exception that left one of
+    They are the bottom frames of the main thread and of the thread that began the run, or of the task of a pool or the
+    script under a debugger that did. An exception that left one of
     them, an exit or an end of the process while one still runs leaves it at another instruction than a return. That
     holds also where ``sys.exit``, ``sys.excepthook`` and signal handlers were replaced.
     """
@@ -161,16 +185,20 @@ class Proof:
     last_error: int
     exit_codes: list[tuple[FrameType, FrameType]]
     """Frames that pass what a function returns on to ``exit``, and the frame of that function."""
+    caught: bool
+    """Whether a pool, debugger or profiler catches what leaves ``own``."""
 
     @classmethod
     def here(cls) -> "Proof":
         """Of a run that begins now, in this thread."""
-        own = _bottom(sys._getframe())
+        starters, catchers = _codes(_STARTERS), _codes(_CATCHERS)
+        own = _bottom(sys._getframe(), starters | catchers)
         main_thread = threading.main_thread()
         main = sys._current_frames().get(main_thread.ident or 0)
         return cls(
-            own, own if main is None else _bottom(main), threading.current_thread(),
+            own, own if main is None else _bottom(main, starters), threading.current_thread(),
             interactive=hasattr(sys, "ps1"), last_error=id(last_uncaught()), exit_codes=list(_exit_codes()),
+            caught=own.f_back is not None and own.f_back.f_code in catchers,
         )  # fmt: skip
 
     def verdict(self, exits: Mapping[int | None, "Verdict"], cell: "Verdict | None" = None) -> Verdict:
@@ -204,7 +232,7 @@ class Proof:
         if current is not None:
             error = cause_of(current)
             return Verdict(reason_of(error), error)
-        if error is not None and frame is self.main and _left(frame, error):
+        if error is not None and _left(frame, error, untraced=frame is self.main):
             return Verdict(reason_of(error), error)
         return self._of_exit(frame, exit)
 
@@ -214,6 +242,8 @@ class Proof:
                 return COMPLETED if returned_success(main) else Verdict("interrupted", SystemExit())
         if exit is not None:
             return exit
+        if self.caught and frame is self.own and not _is_running(frame):
+            return Verdict("error", RuntimeError("an exception left the code that began the run, and was caught"))
         if frame is not self.main and self.thread.is_alive():
             return Verdict("interrupted", InterruptedError("the program ended while the thread of the run still ran"))
         if _in_child_process():
@@ -226,9 +256,14 @@ def last_uncaught() -> BaseException | None:
     return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
 
 
-def _left(frame: FrameType, error: BaseException) -> bool:
+def _left(frame: FrameType, error: BaseException, *, untraced: bool) -> bool:
+    """Whether ``error`` passed through ``frame``; ``untraced`` is the answer for an error without a traceback."""
     trace = error.__traceback__
-    return trace is None or trace.tb_frame is frame
+    if trace is None:
+        return untraced
+    while trace is not None and trace.tb_frame is not frame:
+        trace = trace.tb_next
+    return trace is not None
 
 
 def _in_child_process() -> bool:

@@ -68,6 +68,7 @@ class Ending(Recorder):
         self._trackers = TrackerStack(delivery.health)
         self._stepper = Stepper(cast("TrainingSession", self))
         self._finishing = threading.RLock()
+        self._end_written = False
         enter(self)
         delivery.tick = self.tick
         if store_worker is not None and self._origin.rank == 0:
@@ -212,6 +213,9 @@ class Ending(Recorder):
             self.report(cause, described(error))
 
     def _write_end(self, reason: str) -> None:
+        if self._end_written:
+            return
+        self._end_written = True
         now = format_timestamp(time.time_ns())
         status = status_of(reason)
         try:
@@ -316,6 +320,8 @@ class Ending(Recorder):
         def end() -> None:
             self._record_failure(InterruptedError(f"received {name}"))
             self.finish("interrupted", timeout_s=SIGNAL_CLOSE_S)
+            if self._reason is not None:  # the signal came while the run was ending, and what had begun stops here
+                self._write_end(self._reason)
 
         ending = threading.Thread(target=end, name="quark-signal", daemon=True)
         try:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import quark
+from quark.delivery.disk import Disk
+from quark.delivery.place import WriterPlace
+from quark.records.base import Origin
 
 
 def delete_database(directory: Path) -> None:
@@ -52,3 +55,20 @@ def test_the_run_is_whole_afterwards(tmp_path: Path, vanish: Callable[[Path], No
         assert (view.status, view.project, view.tags) == ("completed", "p", ("t",))
         assert view.series("a").values.tolist() == [float(step) for step in range(count)]
     assert not list((place / ".quark" / "journal").glob("*/*"))
+
+
+def test_a_place_is_absent_until_it_is_there(tmp_path: Path) -> None:
+    """While one thread tries to make the journal's directory, another that describes the run does not write there."""
+    absent = []
+
+    class NoDirectories(Disk):
+        """No directory can be made; that of a file system which is not mounted yet cannot be had in a test."""
+
+        def make_directory(self, path: Path) -> None:
+            absent.append(place.absent)
+            raise OSError
+
+    place = WriterPlace(tmp_path / "writer", NoDirectories())
+    place.absent = True
+    assert not place.appear(Origin("run", "writer"), {})
+    assert absent == [True]

@@ -1,6 +1,7 @@
 """How a process ends, row by row: a run that nobody ended has a true status, and the exception that it rests on."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from quark.session.sync import sync
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 BEGIN = """
 import atexit, contextlib, itertools, os, signal, sys, threading, time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 import quark
 
@@ -127,6 +129,20 @@ ROWS: dict[str, tuple[str, int, str, str | None]] = {
         "    in_thread(work).join()", 0, E, "ValueError: no"),
     "another thread raises": (
         "start()\ndef work(): raise ValueError('no')\nin_thread(work).join()", 0, C, None),
+    "a task of a thread pool returns": (
+        "with ThreadPoolExecutor(1) as pool: pool.submit(ends_well).result()", 0, C, None),
+    "a task of a thread pool raises": (
+        "with ThreadPoolExecutor(1) as pool: pool.submit(ends_well, 'raises').exception()",
+        0, E, "RuntimeError: an exception left the code that began the run"),
+    "a task of a process pool returns": (
+        "with ProcessPoolExecutor(1) as pool: pool.submit(ends_well).result()", 0, C, None),
+    "a task of a process pool raises": (
+        "with ProcessPoolExecutor(1) as pool: pool.submit(ends_well, 'raises').exception()",
+        0, E, "RuntimeError: an exception left the code that began the run"),
+    "a task of `multiprocessing.Pool` raises": (
+        "pool = get_context('fork').Pool(1)\nwith contextlib.suppress(ValueError):\n"
+        "    pool.apply(ends_well, ('raises',))\npool.close()\npool.join()",
+        0, E, "RuntimeError: an exception left the code that began the run"),
     "a generator with the run, and `break`": ("for batch in batches(): break", 0, S, None),
     "a generator with the run is closed": ("source = batches()\nnext(source)\nsource.close()", 0, S, None),
     "a generator with the run, and the loop over it raises": (
@@ -190,6 +206,34 @@ def test_an_interactive_session_ends(tmp_path, way):
         (view,) = store.runs()
         kept = [event.payload["message"] for event in view.events() if event.event_type.startswith("runtime_")]
         assert (view.status, view.reason, kept) == (STATUS[reason], reason, [message])
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "reason", "message"),
+    [
+        (("-m", "pdb", "-c", "continue"), "start()\nraise ValueError('no')", E, "RuntimeError: an exception left"),
+        (("-m", "pdb", "-c", "continue"), "start()", C, None),
+        (("-m", "cProfile", "-o", os.devnull), "start()\nsys.exit(1)", B, "SystemExit: 1"),
+        (("-m", "cProfile", "-o", os.devnull), "start()\nraise ValueError('no')", E, "ValueError: no"),
+        (("-m", "cProfile", "-o", os.devnull), "start()", C, None),
+    ],
+)
+def test_a_script_ends_under_a_debugger_or_profiler(tmp_path, options, body, reason, message):
+    """What a debugger or profiler catches is the end of the script all the same."""
+    _, view, kept = play(tmp_path, body, options=options, text="quit\n")
+    assert (view.status, view.reason) == (STATUS[reason], reason)
+    assert len(kept) == (message is not None) and all(text.startswith(message) for text in kept), kept
+
+
+def test_a_signal_while_the_run_ends(tmp_path):
+    """A run that is ending when the signal comes has its end, however far it had come."""
+    body = (
+        "class Slow(quark.TrackerBase):\n    def on_stop(self, final_state, reason):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n        time.sleep(30)\n"
+        "quark.start_run(project='ends', storage_dir=STORE, trackers=[Slow()]).end_run()"
+    )
+    done, view, _ = play(tmp_path, body)
+    assert (done.returncode, view.reason) == (-signal.SIGTERM, "completed"), done.stderr
 
 
 def table() -> str:
