@@ -25,6 +25,9 @@ from .worker import SinkWorker
 
 TICK_S = 0.25
 
+THREADS_S = 0.5
+"""How long the end of a run waits for each of its threads, which have nothing left to do."""
+
 
 class Dispatcher:
     """Brings what a process records to its sinks. Nothing here is ever waited for by a log call.
@@ -137,6 +140,9 @@ class Dispatcher:
         if complete and self._owns_run and not self.journal.dropped:  # another rank's is delivered by the owner
             self._remove_own_journal()
         self.abandon()
+        for thread in (self._keeper, self._syncer, *(worker.thread for worker in self.workers)):
+            if thread.is_alive() and thread is not threading.current_thread():  # they are at their last line
+                thread.join(max(0.0, min(THREADS_S, deadline - self._clock.monotonic())))
         return complete
 
     def abandon(self) -> None:

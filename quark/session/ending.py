@@ -1,6 +1,7 @@
 """How a session ends: once, on every way out, with a true reason."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from ..records.base import format_timestamp
 from ..records.grammar import one_of
 from ..records.run import RunContext
 from .current import enter, leave
+from .distributed import JOIN_VARIABLE
 from .failure import described, record_failure
 from .heartbeat import Heartbeat
 from .home import Home
@@ -187,8 +189,10 @@ class Ending(Recorder):
             self._try(f"close_{type(producer).__name__}", producer.close, interrupt)
         self._try("close_devices", lambda: self._devices.drain(wait=timeout_s is None), interrupt)
         self._try("close_unrecorded", self._unrecorded.write, interrupt)
-        final = self._stepper.last_state
+        final, began = self._stepper.last_state, time.monotonic()
         self._try("trackers", lambda: self._trackers.on_stop(final, reason), interrupt)
+        if timeout_s is None:  # the time is that of the sinks; a slow tracker has taken its own
+            deadline += time.monotonic() - began
         self._write_end(reason)
         complete = interrupt.wait(lambda: self._delivery.close(final, reason, deadline))
         if interrupt.came:
@@ -239,6 +243,8 @@ class Ending(Recorder):
     def _let_go(self) -> None:
         exits.unwatch(self)
         forget_handle(self)
+        if self._origin.rank == 0 and os.environ.get(JOIN_VARIABLE) == self.run_id:
+            del os.environ[JOIN_VARIABLE]  # processes that are started from now on have no run to join
         self.close_reader()
         self._leave()
 

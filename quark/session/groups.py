@@ -58,6 +58,7 @@ def run_group(
     project: str | None = None,
     config: Mapping[str, Any] | None = None,
     tags: Iterable[str] | None = None,
+    trackers: Iterable[Any] | str = (),
     storage_dir: str | Path | None = None,
     git_sha: str | None = None,
     artifacts: Paths = (),
@@ -76,6 +77,8 @@ def run_group(
         total: how many runs there will be; None if nobody knows.
         project: name of the project; QUARK_PROJECT, else the name of the group.
         config, tags, storage_dir: as of ``start_run``, for the group.
+        trackers: as of ``start_run``, for the group's own run. A dashboard nests the members whose ``run`` names the
+            same one.
         git_sha: the commit in the ids; None looks it up, ``""`` leaves it out.
         artifacts: files and directories that are stored with the group when it ends, also when it failed.
         glob: which files of a directory.
@@ -88,8 +91,8 @@ def run_group(
         raise WrongTypeError(f"name must be a text that is not empty, got {shown(name)}")
     files = FilesAtEnd(artifacts, glob, extensions)
     return RunGroup(
-        name, check_index(total, "total"), project or setting("QUARK_PROJECT") or name, config, tags, storage_dir,
-        git_sha, files,
+        name, check_index(total, "total"), project or setting("QUARK_PROJECT") or name, config, tags, trackers,
+        storage_dir, git_sha, files,
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ class RunGroup:
 
     def __init__(
         self, name: str, total: int | None, project: str, config: Mapping[str, Any] | None, tags: Iterable[str] | None,
-        storage_dir: str | Path | None, git_sha: str | None, files: FilesAtEnd,
+        trackers: Iterable[Any] | str, storage_dir: str | Path | None, git_sha: str | None, files: FilesAtEnd,
     ) -> None:  # fmt: skip
         self.name = name
         self.total = total
@@ -124,6 +127,7 @@ class RunGroup:
         self.failed: set[str] = set()
         self._config = config
         self._tags = check_tags(tags)
+        self._trackers = trackers
         self._storage_dir = storage_dir
         self._sha = _commit() if git_sha is None else git_sha
         self._files = files
@@ -179,7 +183,10 @@ class RunGroup:
 
     def __enter__(self) -> "RunGroup":
         tags = [GROUP_TAG, *self._tags]
-        start = {"name": self.name, "config": {"total": self.total, **(self._config or {})}, "tags": tags}
+        start = {
+            "name": self.name, "config": {"total": self.total, **(self._config or {})}, "tags": tags,
+            "trackers": self._trackers,
+        }  # fmt: skip
         try:
             self._session = self._begin(self.run_id, start)
         except InvalidRunStateError:  # several processes share the work: the first one keeps the group's account

@@ -156,3 +156,12 @@ def test_a_name_is_needed(name: object) -> None:
     """The ids are made of it."""
     with pytest.raises(quark.WrongTypeError):
         quark.run_group(name)  # type: ignore[arg-type]
+
+
+def test_the_group_has_trackers_of_its_own(tmp_path: Path) -> None:
+    """They see the group's run, and a member's those of the member, whose parent the group is."""
+    group_sink, member_sink = quark.MemorySink(), quark.MemorySink()
+    with quark.run_group("g", total=1, trackers=[group_sink]) as group, group.run("a", trackers=[member_sink]) as run:
+        run.log({"loss": 1.0}, step=0)
+    assert {batch.origin.run_id for batch in group_sink.batches} == {group.run_id}
+    assert {batch.origin.run_id for batch in member_sink.batches} == {group.id_of("a")}

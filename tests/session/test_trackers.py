@@ -1,5 +1,9 @@
 """Trackers: told everything in order, and never able to harm the run or each other."""
 
+import os
+import threading
+import time
+
 import quark
 from quark import TrackerBase
 
@@ -176,3 +180,30 @@ def test_a_telemetry_of_ones_own_is_not_measured_twice(tmp_path):
                 pass
     with quark.open(tmp_path) as store:
         assert store.run(run.run_id).series("system/runtime/step_time_ms").steps.tolist() == [0, 1, 2]
+
+
+def test_a_slow_tracker_does_not_take_the_time_of_the_sinks(tmp_path):
+    """An end of its own that takes longer than the sinks have leaves them all of theirs: they see the end."""
+
+    class Slow(TrackerBase):
+        def on_stop(self, final_state, reason):
+            time.sleep(0.6)
+
+    sink = quark.MemorySink()
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=[Slow(), sink], close_timeout_s=0.5) as run:
+        run.log({"loss": 1.0}, step=0)
+    assert [mark.action for batch in sink.batches for mark in batch.marks()][-1] == "end"
+    assert sum(sink["pending"] for sink in run.health()["sinks"].values()) == 0
+
+
+def test_the_end_leaves_no_thread_and_no_variable(tmp_path, monkeypatch):
+    """When the end has returned, the run's threads are gone, and no later process would join the run."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    before = set(threading.enumerate())
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        assert os.environ["QUARK_JOIN_RUN_ID"] == run.run_id
+        run.log({"loss": 1.0}, step=0)
+    assert "QUARK_JOIN_RUN_ID" not in os.environ
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert {name for name in left if name.startswith("quark-journal")} == set()
