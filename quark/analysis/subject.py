@@ -104,7 +104,7 @@ class Subject:
 
     Raises:
         WrongTypeError: something else.
-        ClosedError: the context's run is not open in this process.
+        ClosedError: where the context's run is stored is not known in this process.
     """
 
     def __init__(self, session: Any) -> None:
@@ -114,10 +114,11 @@ class Subject:
 
     @property
     def going(self) -> bool:
-        """Whether the run goes on."""
+        """Whether the run goes on, and takes records of this process."""
         if self._view is not None:
             return getattr(self._view, "status", "") == "running"
-        return getattr(self._handle, "status", "running") == "running"
+        running = getattr(self._handle, "status", "running") == "running"
+        return running and not getattr(self._handle, "read_only", False)
 
     def run(self) -> RunOfReader:
         """The run as it is recorded by now."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
+from ..core.openruns import reopen_with
 from ..errors import ClosedError, WrongTypeError
 from ..records.event import EventRecord
 from ..records.grammar import shown
@@ -111,6 +112,15 @@ def add_log(session: Any, message: str | None = None, **details: Any) -> EventRe
     target, text = (None, session) if message is None else (session, message)
     run = _target(target, "add_log")
     return None if run is None else run.add_log(text, **details)
+
+
+def _reopened(context: RunContext) -> TrainingSession | None:
+    from .stored import reopened
+
+    return reopened(context)
+
+
+reopen_with(_reopened)
 
 
 def _target(given: Any, what: str) -> TrainingSession | None:

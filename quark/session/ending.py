@@ -25,7 +25,7 @@ from .current import enter, leave
 from .distributed import JOIN_VARIABLE
 from .failure import described, record_failure
 from .heartbeat import Heartbeat
-from .home import Home
+from .home import Home, remember_home
 from .interrupts import HeldInterrupt
 from .leaving import consumer_of_generator, reason_of_generator
 from .leftovers import Leftovers
@@ -245,6 +245,7 @@ class Ending(Recorder):
         forget_handle(self)
         if self._origin.rank == 0 and os.environ.get(JOIN_VARIABLE) == self.run_id:
             del os.environ[JOIN_VARIABLE]  # processes that are started from now on have no run to join
+        remember_home(self.run_id, self._home)
         self.close_reader()
         self._leave()
 

@@ -99,18 +99,26 @@ class Heartbeat:
 
 
 class StorePulse:
-    """The heartbeat of a run in an embedded store: the lock of its journal says that it lives, so it only listens."""
+    """The heartbeat of a run in an embedded store.
+
+    It listens often, which is cheap. It writes no more often than it was asked to beat: the lock of the journal says
+    that the run lives, what is written is only the time.
+    """
 
     longest_pause_s = 2.0
 
     def __init__(self, store: Any) -> None:
         self._store = store
+        self._due = 0.0
 
     def beat(self, run_id: str, interval_s: float, stop_step: int | None = None) -> RunControl | None:
-        """What is asked of the run."""
-        if stop_step is not None:
-            return self._store.agree_to_stop(run_id, stop_step)
-        return self._store.control(run_id)
+        """Say that the run lives, if it is time to; what is asked of it."""
+        now = time.monotonic()
+        if stop_step is None and now < self._due:
+            return self._store.control(run_id)
+        heard = self._store.beat(run_id, interval_s, stop_step)
+        self._due = now + interval_s
+        return heard
 
     def close(self) -> None:
         """Let go of the store."""

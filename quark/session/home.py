@@ -174,3 +174,16 @@ def home_of_note(placement: Placement, sink: dict[str, Any]) -> Home:
         return EmbeddedHome(placement)
     options = sink.get("options") or {}
     return ServiceHome(options.get("url"), options.get("namespace", ""))
+
+
+_homes: dict[str, Home] = {}
+
+
+def remember_home(run_id: str, home: Home) -> None:
+    """Let the context of a run that this process has ended lead to where the run is stored."""
+    _homes[run_id] = home
+
+
+def home_of_run(run_id: str) -> Home | None:
+    """Where a run that this process has ended is stored; None for any other run."""
+    return _homes.get(run_id)

@@ -87,12 +87,16 @@ def test_a_restart_of_the_service_ends_nobody_s_run(
 
 
 def test_a_run_in_a_folder_is_stale_when_its_process_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder the lock of the journal tells life: no heartbeat is written, and death is seen at once."""
+    """In a folder the lock of the journal tells life, so death is seen at once; heartbeats only move last_seen."""
     monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path))
+    monkeypatch.setenv("QUARK_HEARTBEAT_INTERVAL", "0.2")
     process = started("600")
     with quark.open(tmp_path, sync=False) as store:
         view = store.run("r")
-        assert (view.stale, view.control().last_seen) == (False, None)
+        wait_until(lambda: view.control().last_seen)
+        first = view.last_seen
+        wait_until(lambda: view.last_seen > first)
+        assert not view.stale
         process.kill()
         process.communicate()
         assert view.refresh().status == "running"

@@ -1,6 +1,6 @@
 """Turns what a user names into runs that can be read: a session, a context, a stored run or an id."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ class Side:
         run: its metrics and records.
         reader: of the store that it was found in, to find others by id; None for a stored run that was given.
         opened: the store, if it was opened for this.
+        handle: the session of a run, held because its reader is closed when it goes out of use.
     """
 
     record: RunRecord
     run: StoredRun
     reader: RecordReader | None
     opened: Any = None
+    handle: Any = None
 
     def close(self) -> None:
         """Close what was opened to read it."""
@@ -67,7 +69,7 @@ def side_of(target: Any, beside: Side | None = None) -> Side:
 
 def _of_handle(handle: Any) -> Side:
     handle.flush()
-    return _found(handle.reader(), handle.run_id)
+    return replace(_found(handle.reader(), handle.run_id), handle=handle)
 
 
 def _found(reader: RecordReader, run_id: str) -> Side:
