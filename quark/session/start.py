@@ -164,6 +164,7 @@ def _further(
     changes = config_changes(before.config, redact(given.config)) if given.config else {}
     if changes:
         log_event(session, "config_changed", payload={"attempt": attempt, **changes})
+    session.config.update({name: value for name, value in given.config.items() if name not in before.config})
     return session
 
 

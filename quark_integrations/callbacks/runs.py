@@ -147,6 +147,8 @@ def _begin(
     run = None
     if carried:
         run, parent = resumed(plan, carried, plan.storage_dir, parent)
+        if run is not None:
+            tell_differences(run, config)
     return start(plan, project, config, parent) if run is None else run
 
 
@@ -183,6 +185,20 @@ def resumed(
     except quark.RunNotFoundError as error:
         logger.warning("quark: the %s is of run %s, which is not here (%s); a new run starts", source, run_id, error)
         return None, parent
+
+
+def tell_differences(run: Any, config: Mapping[str, Any]) -> None:
+    """Record how the configuration of a resumed run differs now: new names are added, what has changed is an event."""
+    known = dict(run.config)
+    run.config.update({name: value for name, value in config.items() if name not in known})
+    changed = {
+        name: {"before": known[name], "now": value}
+        for name, value in config.items()
+        if name in known and known[name] not in (value, "[redacted]")
+    }
+    if changed:
+        attempt = run.manifest.attempt
+        quark.EventLogger(run).log("config_changed", payload={"attempt": attempt, "changed": changed})
 
 
 def is_running(run: Any) -> bool:

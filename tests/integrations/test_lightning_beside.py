@@ -111,6 +111,28 @@ def test_what_is_learned_in_a_fit_is_configuration(tmp_path):
     assert given.config == {"lr": 0.1, "depth": 1, "api_key": "[redacted]"}
 
 
+def test_a_fit_that_goes_on_tells_what_differs(tmp_path):
+    """Resumed from a checkpoint with another rate: the event says so, and a name that is new is configuration."""
+
+    class Breaks(Tiny):
+        def on_train_epoch_end(self):
+            super().on_train_epoch_end()
+            self.trainer.save_checkpoint(str(tmp_path / "last.ckpt"))
+            raise RuntimeError("broken")
+
+    first = trainer(tmp_path, callbacks=[QuarkCallback("p", storage_dir=tmp_path)], max_epochs=2)
+    with pytest.raises(RuntimeError, match="broken"):
+        first.fit(Breaks(), loader())
+    callback = QuarkCallback("p", storage_dir=tmp_path, config={"seed": 7})
+    again = trainer(tmp_path, callbacks=[callback], max_epochs=2)
+    again.fit(Tiny(lr=0.5), loader(), ckpt_path=str(tmp_path / "last.ckpt"))
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        assert (view.status, view.config["lr"], view.config["seed"]) == ("completed", 0.1, 7)
+        (event,) = view.events("config_changed")
+        assert event.payload == {"attempt": 2, "changed": {"lr": {"before": 0.1, "now": 0.5}}}
+
+
 def test_several_trainers_in_one_run_are_named(tmp_path, caplog):
     """Their steps are the same numbers, which is said once; a test after a fit is no second training."""
     with quark.start_run(project="p", storage_dir=tmp_path) as run:

@@ -79,6 +79,17 @@ def test_a_run_that_did_not_complete_goes_on(status: str) -> None:
         assert events(view, "config_changed") == []
 
 
+def test_what_a_further_attempt_adds_is_configuration() -> None:
+    """A name that the first attempt had not is in the run's configuration; what has changed is told by the event."""
+    quark.start_run(project="p", run_id="a", config={"lr": 0.1}).end_run("failed")
+    quark.start_run(project="p", run_id="a", config={"lr": 0.2, "seed": 3}).end_run()
+    with quark.open() as store:
+        view = store.run("a")
+        assert view.config == {"lr": 0.1, "seed": 3}
+        changes = {"added": {"seed": 3}, "changed": {"lr": {"before": 0.1, "now": 0.2}}}
+        assert events(view, "config_changed") == [{"attempt": 2, **changes}]
+
+
 def test_a_completed_run_stays_as_it_is() -> None:
     """Nothing is added to it, by whatever name it is called again."""
     quark.start_run(project="p", run_id="a").end_run()

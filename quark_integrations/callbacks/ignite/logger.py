@@ -10,7 +10,7 @@ from ignite.handlers.base_logger import BaseLogger
 import quark
 
 from ..names import MetricNames
-from ..runs import Plan, resumed, start
+from ..runs import Plan, resumed, start, tell_differences
 from ..settings import plain
 from .handlers import OptimizerParamsHandler, OutputHandler
 from .trainer import TrainerEvents
@@ -66,6 +66,7 @@ class QuarkLogger(BaseLogger):
         if carried is not None:
             run, parent = resumed(plan, carried, plan.storage_dir or carried.get("storage_dir"))
             if run is not None:
+                tell_differences(run, plain(plan.config or {}))
                 return run
         return start(plan, "ignite", plain(plan.config or {}), parent)
 
