@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import quark
 
 logger = logging.getLogger("quark")
-_warned: set[str] = set()
+_warned: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _trainers: "weakref.WeakKeyDictionary[Any, weakref.ref[Any]]" = weakref.WeakKeyDictionary()
 
 
@@ -72,12 +72,12 @@ def leading(callbacks: Sequence[L]) -> tuple[L, list[Plan]]:
     """
     chosen = [callback for callback in callbacks if not callback.is_plain]
     leader = chosen[0] if chosen else callbacks[0]
-    if len(chosen) > 1:
-        _warn_once(
-            "several",
-            f"{len(chosen)} callbacks of Quark are in one Trainer, which is one run: the first one records, with the "
-            "options that it leaves open taken from the others; give the Trainer a single one",
-        )
+    if len(chosen) > 1 and leader not in _warned:
+        _warned.add(leader)
+        logger.warning(
+            "quark: %d callbacks of Quark are in one Trainer, which is one run: the first one records, with the "
+            "options that it leaves open taken from the others; give the Trainer a single one", len(chosen),
+        )  # fmt: skip
     return leader, [callback.recording_plan for callback in callbacks if callback is not leader]
 
 
@@ -91,12 +91,6 @@ def trains_here(run: Any, trainer: Any) -> None:
             "both stand in the same series; give each training a run of its own",
         )
     _trainers[run] = weakref.ref(trainer)
-
-
-def _warn_once(cause: str, message: str) -> None:
-    if cause not in _warned:
-        _warned.add(cause)
-        logger.warning("quark: %s", message)
 
 
 def new_run_id() -> str:
