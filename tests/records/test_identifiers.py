@@ -39,7 +39,7 @@ def test_what_cannot_be_a_file_name_is_no_id(text: str) -> None:
         check_id(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, b"a", 1.5, ["a"], object()], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, b"a", 1.5, ["a"], object()], ids=lambda value: type(value).__name__)
 def test_an_id_is_text(value: object) -> None:
     """Anything else is of the wrong type, and the message names the argument."""
     with pytest.raises(quark.WrongTypeError, match="parent_run_id must be a string"):
