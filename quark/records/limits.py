@@ -16,6 +16,9 @@ MAX_ELEMENTS = 250_000
 MAX_ANNOTATION_BYTES = 64 << 10
 """Bytes of the description and the metadata of one metric as JSON: there are a great many metrics."""
 
+MAX_LABEL = 512
+"""Characters of a tag, of a record's kind and of its label: databases index them."""
+
 _SHORT = 2 * MAX_ELEMENTS
 """A line of fewer bytes cannot hold too many values: each takes a character and a separator."""
 

@@ -18,7 +18,7 @@ from ..records.validation import validate_record
 from ..storage.append import RefusedLineError
 from .bodies import read_body, unpacked
 from .costs import decoded_bytes
-from .parameters import Number, RunId, WriterId
+from .parameters import Count, Number, RunId, Small, WriterId
 from .problems import ProblemError
 from .runs import reach_of, store_of
 
@@ -41,8 +41,8 @@ class Taken(msgspec.Struct):
     request_max_body_size=None,
 )  # fmt: skip
 async def take(
-    request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId, first: Number, stop: Number, rank: Number = 0,
-    attempt: Number = 1, dropped: Number = 0,
+    request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId, first: Number, stop: Number, rank: Small = 0,
+    attempt: Small = 1, dropped: Count = 0,
 ) -> Taken:  # fmt: skip
     """Take the records of one writer with sequence numbers in [first, stop), one JSON line each (NDJSON).
 

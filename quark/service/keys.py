@@ -101,9 +101,9 @@ class KeyStore:
             SchemaValidationError: no name, a scope that does not exist, no names of projects, or admin with projects.
         """
         scopes = tuple(dict.fromkeys(scopes))
-        if not name or len(name) > 200:
+        if not name or len(name) > 200 or not name.isprintable():
             raise SchemaValidationError(
-                f"name must have 1 to 200 characters, got {shown(name)}; say who will use the key"
+                f"name must have 1 to 200 printable characters, got {shown(name)}; say who will use the key"
             )
         if not scopes or not set(scopes) <= set(SCOPES):
             raise SchemaValidationError(f"scopes must be some of {', '.join(SCOPES)}, got {shown(scopes)}")

@@ -23,6 +23,12 @@ Kind = Annotated[
     PathParameter(description="kind of record"),
 ]
 Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
+Small = Annotated[int, QueryParameter(ge=0, lt=2**31)]
+"""Ranks and attempts: whole numbers of 32 bits in every database."""
+
+Count = Annotated[int, QueryParameter(ge=0, lt=2**40)]
+"""What is added up, and may be a million times."""
+
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
 Cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,60}\Z", description="the ``next`` of the page before")]
 SeriesPlace = Annotated[

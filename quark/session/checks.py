@@ -6,6 +6,7 @@ from typing import Any
 from ..errors import ConfigurationError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.grammar import clean_text, shown
 from ..records.identifiers import check_id
+from ..records.limits import MAX_LABEL
 from ..redaction import redact_text
 from ..settings import setting
 
@@ -45,13 +46,16 @@ def check_tag(tag: object) -> str:
     """A tag.
 
     Raises:
-        WrongTypeError, SchemaValidationError: no text, or empty.
+        WrongTypeError, SchemaValidationError: no text, empty, or longer than 512 characters.
     """
     if not isinstance(tag, str):
         raise WrongTypeError(f"a tag must be a string, got {shown(tag)}")
     if not tag.strip():
         raise SchemaValidationError(f"a tag must not be empty, got {shown(tag)}")
-    return redact_text(clean_text(tag))
+    made = redact_text(clean_text(tag))
+    if len(made) > MAX_LABEL:
+        raise SchemaValidationError(f"a tag has at most {MAX_LABEL} characters, got {len(made)}; shorten it")
+    return made
 
 
 def check_tags(tags: object) -> tuple[str, ...]:

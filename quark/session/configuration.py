@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..producers.events import log_event
 from ..records.jsonable import json_object
+from ..records.limits import check_size
+from ..records.line import encode
 from ..redaction import redact
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class RunConfig(MutableMapping[str, Any]):
         news = {name: value for name, value in values.items() if name not in known or _differs(known[name], value)}
         if not news:
             return
+        check_size(encode({**known, **news}), "the configuration")
         step = session.current_step
         session.lifecycle("config", {"values": news, "step": step})
         session.configured({**known, **news})

@@ -12,12 +12,13 @@ from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.base import Origin
 from ..records.identifiers import check_id
+from ..records.limits import MAX_LABEL
 from ..records.line import WIDE, Line, encode, sequence_of
 from .belonging import Reach, admit
 from .database import Connection
 from .ids import public_id
 from .keys import SeriesNumbers
-from .lifecycle import apply, insert_placeholder
+from .lifecycle import apply, insert_placeholder, merge_config
 from .points import Extras, extras_of, pack_fragment, pack_points
 
 FRAGMENT_POINTS = 16_384
@@ -179,6 +180,7 @@ def _store(
     if len(metrics) == len(lines):
         return
     rows = []
+    updates = []
     for line in lines:
         if line.kind in _METRIC_KINDS:
             continue
@@ -192,7 +194,20 @@ def _store(
             _apply(connection, work, batch.origin, line)
             if strict and rejected:
                 return
+            if line.label == "config":
+                updates.append(line)
     _insert_rows(connection, rows)
+    if updates:
+        _merge(connection, work, updates)
+
+
+def _merge(connection: Connection, work: Appended, updates: list[Line]) -> None:
+    """Bring the configuration of the run up to date, once for all updates of a batch."""
+    try:
+        merge_config(connection, work.run_pk, min(line.time for line in updates))
+    except SchemaValidationError as error:
+        refused = {encode(line) for line in updates}.difference(line for line, _ in work.rejected)
+        work.rejected += [(line, str(error)) for line in sorted(refused, key=lambda line: sequence_of(line) or 0)]
 
 
 def _unpacked(connection: Connection, run_pk: int) -> tuple[int, int]:
@@ -257,6 +272,9 @@ def _fault(line: Line, first: int, stop: int) -> str | None:
     for name, number in (("step", line.step), ("epoch", line.epoch)):
         if number is not None and not 0 <= number < _LIMIT:
             return f"its {name} {number} is out of range"
+    for name, text in (("kind", line.kind), ("label", line.label)):
+        if text is not None and len(text) > MAX_LABEL:
+            return f"its {name} has {len(text)} characters, at most {MAX_LABEL} are allowed"
     return None
 
 

@@ -7,7 +7,7 @@ the id that the run's own clients use.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -168,7 +168,7 @@ def _made(rows: list[Any]) -> list[RunRow]:
 
 
 class _Project(msgspec.Struct):
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class _Start(msgspec.Struct):

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 
 from ..core.batch import RecordBatch
 from ..core.lifecycle import STOP_REASONS
+from ..errors import SchemaValidationError
 from ..records.base import KINDS, Origin, parse_timestamp
+from ..records.limits import MAX_LABEL, MAX_RECORD_BYTES, check_size
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord, project_id
@@ -20,6 +23,9 @@ UNKNOWN = "unknown"
 """Id and name of the project of runs that have not said which project they are of. No name gives this id."""
 
 MAX_TAGS = 1000
+MAX_TEXT = 64 << 10
+"""Characters of all texts of a run's start and its project together, but for configuration and environment."""
+
 SERIES_KINDS = ("metric", "metrics")
 
 Action = Callable[[Connection, int, Origin, Line, dict[str, Any]], None]
@@ -65,6 +71,10 @@ def insert_placeholder(connection: Connection, row_id: str, batch: RecordBatch, 
 def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     project = msgspec.convert(body["project"], ProjectRecord)
     run = msgspec.convert(body["run"], RunRecord)
+    texts = (getattr(record, field.name) for record in (project, run) for field in fields(record))
+    length = sum(len(text) for text in texts if isinstance(text, str))
+    if length > MAX_TEXT:
+        raise ValueError(f"the texts of a run and its project have {length} characters, at most {MAX_TEXT} are allowed")
     if run.id != origin.run_id:
         raise ValueError(f"the start of run {run.id!r} came in the journal of run {origin.run_id!r}")
     placeholder, attempt, identity, known = connection.execute(
@@ -137,25 +147,39 @@ def _tag(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
 
 
 def _config(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
-    """What was learned of the configuration after the start."""
+    """What was learned of the configuration after the start; ``merge_config`` takes it in."""
     values = body["values"]
     if not isinstance(values, dict):
         raise TypeError(f"the values of a configuration must be a JSON object, got {type(values).__name__}")
+    connection.execute("UPDATE runs SET updated_at = greatest(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
+
+
+def merge_config(connection: Connection, run_pk: int, since: int) -> None:
+    """Bring the configuration of a run up to date with its updates from ``since`` on.
+
+    Raises:
+        SchemaValidationError: the configuration, or all of its updates together, would be too large.
+    """
+    size = f"SELECT coalesce(sum(length(body)), 0) FROM records WHERE {_OF_CONFIG}"  # noqa: S608  names of ours
+    (held,) = connection.execute(size, (run_pk,)).fetchone()
+    if held > MAX_RECORD_BYTES:
+        raise SchemaValidationError(
+            f"the updates of the configuration have {held} characters together, at most {MAX_RECORD_BYTES} are "
+            "allowed; log what changes often as metrics or events"
+        )
     (known,) = connection.execute("SELECT config FROM runs WHERE pk = ?", (run_pk,)).fetchone()
-    merged = {**msgspec.json.decode(known), **values, **_updates(connection, run_pk, line.time)}
-    connection.execute(
-        "UPDATE runs SET config = ?, updated_at = greatest(updated_at, ?) WHERE pk = ?",
-        (_text(merged), line.time, run_pk),
-    )
+    merged = encode({**msgspec.json.decode(known), **_updates(connection, run_pk, since)})
+    check_size(merged, "the configuration with its updates")
+    connection.execute("UPDATE runs SET config = ? WHERE pk = ?", (merged.decode(), run_pk))
 
 
-def _updates(connection: Connection, run_pk: int, after: int = -(2**63)) -> dict[str, Any]:
-    """The updates of the configuration that are later than ``after``: journals arrive in any order."""
-    found = connection.execute(
-        "SELECT body FROM records WHERE run_pk = ? AND kind = 'run' AND label = 'config' AND time_ns > ?"
-        " ORDER BY time_ns, pk",
-        (run_pk, after),
-    ).fetchall()
+_OF_CONFIG = "run_pk = ? AND kind = 'run' AND label = 'config'"
+
+
+def _updates(connection: Connection, run_pk: int, since: int = -(2**63)) -> dict[str, Any]:
+    """The updates of the configuration from ``since`` on: journals arrive in any order."""
+    query = f"SELECT body FROM records WHERE {_OF_CONFIG} AND time_ns >= ? ORDER BY time_ns, pk"  # noqa: S608
+    found = connection.execute(query, (run_pk, since)).fetchall()
     made: dict[str, Any] = {}
     for (text,) in found:
         body = msgspec.json.decode(text)  # of a line that was refused too
@@ -207,6 +231,8 @@ def _set_state(
 
 
 def _add_tag(connection: Connection, run_pk: int, tag: str) -> None:
+    if len(tag) > MAX_LABEL:
+        raise ValueError(f"a tag has at most {MAX_LABEL} characters, got {len(tag)}")
     (held,) = connection.execute("SELECT count(*) FROM run_tags WHERE run_pk = ?", (run_pk,)).fetchone()
     if held >= MAX_TAGS:
         raise ValueError(f"a run has {MAX_TAGS} tags at most")

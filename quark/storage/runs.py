@@ -34,6 +34,7 @@ _LIMIT = 2**63
 _MISSING = object()
 
 _shown = sa.and_(projects.c.id == runs.c.project_id, runs.c.deleted_at.is_(None))
+_TEXTS = tuple(column for column in runs.c if isinstance(column.type, sa.Text))
 _everything = sa.select(runs, projects.c.name.label("project_name")).where(_shown)
 _tag_bytes = (
     sa.select(sa.func.coalesce(sa.func.sum(sa.func.length(run_tags.c.tag)), 0))
@@ -154,7 +155,7 @@ class _Page:
         column = _SORTS[self._field]
         order = sa.desc if self._descending else sa.asc
         size = (
-            sum((bytes_of(self._connection, text) for text in (runs.c.config, runs.c.environment)), _tag_bytes)
+            sum((sa.func.coalesce(bytes_of(self._connection, text), 0) for text in _TEXTS), _tag_bytes)
             if self._budget
             else sa.literal(0)
         )
@@ -169,8 +170,8 @@ class _Page:
 def _pay(budget: PageBudget | None, row: Any) -> None:
     """Count what decoding a run will take, before it is done."""
     if budget is not None:
-        budget.take(row.config)
-        budget.take(row.environment)
+        for column in _TEXTS:
+            budget.take(getattr(row, column.name) or "")
 
 
 def _cursor(field: str, descending: bool, value: Any, pk: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 import zstandard
 from litestar.testing import TestClient
@@ -18,7 +19,7 @@ from quark.records.base import Origin
 from quark.records.run import project_id
 from quark.service import ServiceConfig, create_app
 from quark.service.namespaces import Namespaces, namespace_label
-from quark.testing import event_line, make_batch, metric_lines, start_line
+from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 from .conftest import Served
 from .test_ingestion import batch_of, send
@@ -299,3 +300,35 @@ def test_a_namespace_is_opened_once(served: Served) -> None:
     """Asked for again it is the same store."""
     namespaces: Namespaces = served.app.state.namespaces
     assert namespaces.store("x", maker="k") is namespaces.store(" x/")
+
+
+@pytest.mark.parametrize("number", ["rank", "attempt"])
+def test_what_a_database_has_no_place_for_is_refused(served: Served, number: str) -> None:
+    """Ranks and attempts have 32 bits everywhere: SQLite would take more, and nobody could read the series then."""
+    origin = Origin("large", "w")
+    batch = make_batch(origin, [start_line(origin), *metric_lines(2)])
+    path = "/api/v1/runs/large/writers/w/records"
+    query = {"first": 0, "stop": batch.stop}
+    answer = served.ask("POST", path, params={**query, number: 2**31}, content=batch.data)
+    assert answer.status_code == 400, answer.text
+    assert served.ask("GET", "/api/v1/runs/large").status_code == 404
+    assert served.ask("POST", path, params={**query, number: 2**31 - 1}, content=batch.data).status_code == 200
+    assert served.ask("GET", "/api/v1/runs/large/series?key=train/loss").json()["length"] == 2
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201])
+def test_a_name_that_no_project_has_is_refused(served: Served, name: str) -> None:
+    """For good, with 422 and the line: "try again" would keep a client at it for ever."""
+    origin = Origin("named", "w")
+    body = msgspec.json.decode(start_line(origin).body)
+    body["project"]["name"] = name
+    batch = make_batch(origin, [run_line("start", body)])
+    path = f"/api/v1/runs/named/writers/w/records?first=0&stop={batch.stop}"
+    answer = served.ask("POST", path, content=batch.data)
+    assert (answer.status_code, answer.json()["error"]["index"]) == (422, 0)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\x1b[31m", "a\nb"])
+def test_the_name_of_a_key_can_be_printed(served: Served, name: str) -> None:
+    """Control characters are refused on every database, not called a fault of the service on one of them."""
+    assert served.ask("POST", "/api/v1/keys", json={"name": name}).status_code == 422
