@@ -85,7 +85,7 @@ class Dispatcher:
     def add_sink(self, sink: Sink, *, name: str | None = None) -> SinkWorker:
         """Give a sink a worker; it gets everything from the run's first record on that its cursor has not passed."""
         taken = {worker.name for worker in self.workers}
-        base = sink_name(name or sink.name)
+        base = sink_name(str(name or sink.name))
         unique = base if base not in taken else f"{base}-{sum(n.startswith(base) for n in taken) + 1}"
         own = Feed(self.place, self._tail(self.place, self.journal.origin, own=True), unique)
         others: dict[str, Feed] = {}

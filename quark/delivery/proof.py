@@ -19,11 +19,11 @@ def reason_of(error: BaseException) -> str:
     return "error" if isinstance(error, Exception) else "interrupted"
 
 
-def cause_of(error: BaseException) -> BaseException:
+def cause_of(error: BaseException, *passed: BaseException) -> BaseException:
     """The exception behind ``error``: a framework catches it, prints it, and leaves by ``sys.exit(1)``.
 
     An exit that reports success (code 0 or none) has nothing behind it. Closing a generator may have: the exception
-    that is being handled where it is closed.
+    that is being handled where it is closed. ``passed``: exits that led here; they may lead in a circle.
     """
     if isinstance(error, SystemExit):
         if error.code in (None, 0):
@@ -31,10 +31,10 @@ def cause_of(error: BaseException) -> BaseException:
     elif not isinstance(error, GeneratorExit):
         return error
     behind = error.__cause__ or error.__context__
-    if behind is None or _is_exit_request(behind):
+    if behind is None or _is_exit_request(behind) or any(behind is exit for exit in passed):
         return error
     if isinstance(behind, (SystemExit, GeneratorExit)):
-        deeper = cause_of(behind)
+        deeper = cause_of(behind, error, *passed)
         return error if deeper is behind else deeper
     if isinstance(behind.__cause__, KeyboardInterrupt):  # click turns Ctrl-C into its Abort
         return behind.__cause__

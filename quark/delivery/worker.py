@@ -9,6 +9,7 @@ from typing import Any
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
+from ..records.foreign import error_text
 from .feed import Feed
 from .health import Health
 from .threads import start_thread
@@ -153,7 +154,7 @@ class SinkWorker:
         for feed in self._feeds:
             feed.doubt()
         self._asked_pause = float(getattr(error, "retry_after_s", 0.0) or 0.0)
-        self.last_error = f"{type(error).__name__}: {error}"
+        self.last_error = error_text(error)
         self.state = "retrying"
         self._health.report(
             f"sink_{self.name}",
@@ -228,7 +229,7 @@ class SinkWorker:
             except OSError:
                 raise
             except Exception as error:  # noqa: BLE001  the reason is kept beside the record
-                reason = f"{type(error).__name__}: {error}"
+                reason = error_text(error)
         return reason
 
     def _end(self, final_state: StepState | None, reason: Any) -> bool:

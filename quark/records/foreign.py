@@ -75,6 +75,13 @@ def described(value: object) -> str:
     return f"<{type_name(value)}>"
 
 
+def error_text(error: BaseException) -> str:
+    """``ValueError: its text``, for a message; an exception may have any class, and its ``__str__`` raise anything."""
+    with suppress_foreign():
+        return f"{type_name(error)}: {clean_text(str.__str__(str(error)))}"
+    return f"{type_name(error)}: (its text is not known)"
+
+
 class suppress_foreign(suppress):  # noqa: N801  it reads like the suppress that it is
     """Suppress whatever a foreign object raises, but for what ``must_propagate``."""
 

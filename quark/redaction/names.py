@@ -31,7 +31,7 @@ NEEDS_PARENT = frozenset(("key", "keys", "code", "codes", "phrase", "pin", "url"
 
 LONGEST = 200
 _SOUNDS = re.compile(
-    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha"
+    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas"
     r"|contrasena|wachtwoord|motdepasse|[^\x00-\x7f]"
 )
 """What every secret name holds, in lower case; most names hold none of it, and need not be taken apart."""
@@ -103,6 +103,8 @@ def _of_head(words: list[str]) -> int:
         return _of_key(before)
     if head in ("token", "tokens"):
         return _of_token(before)
+    if head in ("pat", "pats", "sas"):  # a personal access token, a shared access signature
+        return OPEN if PROVIDERS.isdisjoint(before) else TEXT
     if head in ("pass", "pw"):
         return TEXT if not before or not PASS.isdisjoint(before) else OPEN
     return OPEN

@@ -24,7 +24,7 @@ PHRASES = frozenset(
     backup_code backup_codes otp_code mfa_code totp_code auth_code authorization_code verification_code security_code
     pin_code seed_phrase recovery_phrase mnemonic_phrase wallet_phrase secret_phrase user_pin card_pin sim_pin
     account_pin pass_phrase pass_word pass_code pass_wd access_signature amz_signature goog_signature
-    shared_signature""".split()
+    shared_signature otp_seed totp_seed""".split()
 )
 """Secret as the last two words of a name."""
 
@@ -45,7 +45,7 @@ TAILS = frozenset(
     """value values val str string raw plain plaintext encoded encrypted hash hashed prod production dev development
     staging live sandbox test old new current previous default backup secondary write read rw ro header headers
     confirm
-    confirmation again repeat""".split()
+    confirmation again repeat pem""".split()
 )
 """Words that may follow a secret's name and change nothing: ``token_value``, ``api_key_prod``."""
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from ..core.sink import Sink
 from ..errors import ConfigurationError, QuarkError, SchemaValidationError, WrongTypeError
+from ..records.foreign import suppress_foreign
 from ..records.grammar import clean_text, shown
 from ..records.identifiers import check_id
 from ..records.limits import MAX_LABEL
@@ -11,7 +13,7 @@ from ..redaction import redact_text
 from ..settings import setting
 
 MAX_PROJECT = 200
-TRACKER_METHODS = ("on_start", "on_step", "on_stop", "on_iteration", "write")
+TRACKER_METHODS = ("on_start", "on_step", "on_stop", "on_iteration")
 
 
 def check_project(project: object) -> str:
@@ -92,12 +94,26 @@ def check_tracker(tracker: Any) -> Any:
     Raises:
         WrongTypeError: it has no method that anybody could call.
     """
-    if isinstance(tracker, (str, type)) or any(callable(getattr(tracker, name, None)) for name in TRACKER_METHODS):
+    if isinstance(tracker, (str, type)) or is_sink(tracker) or any(_has(tracker, name) for name in TRACKER_METHODS):
         return tracker
     raise WrongTypeError(
-        f"a tracker has on_start, on_step or on_stop, and a sink has write; got {shown(tracker)}; "
+        f"a tracker has on_start, on_step or on_stop, and a sink is a quark.Sink; got {shown(tracker)}; "
         "leave it out, or name a sink such as 'jsonl'"
     )
+
+
+def is_sink(tracker: Any) -> bool:
+    """Whether an object gets the records of a run: a ``quark.Sink``, or one that has what a sink has."""
+    with suppress_foreign():
+        named = isinstance(getattr(tracker, "name", None), str)
+        return isinstance(tracker, Sink) or (named and hasattr(tracker, "per_writer") and _has(tracker, "write"))
+    return False
+
+
+def _has(tracker: Any, method: str) -> bool:
+    with suppress_foreign():
+        return callable(getattr(tracker, method, None))
+    return False
 
 
 def run_id_from(variable: str) -> str | None:

@@ -271,20 +271,26 @@ class Ending(Recorder):
         if error is None:
             self.finish(self._reason_if_left_well())
             return
-        cause = cause_of(error)
+        cause: BaseException | None = cause_of(error)
         if isinstance(cause, GeneratorExit):
             reason, cause = reason_of_generator(self._consumer, cause)
         else:
             reason = reason_of(cause)
-        if cause is not None:
-            self._record_failure(cause)
-        self.finish(reason)
+        self._fail(reason, cause)
 
     def _reason_if_left_well(self) -> str:
         """The reason of a run whose block or program ran through: something may be known that says otherwise."""
         if self._crashed:
             return "error"
         return "interrupted" if self._signal else self._stepper.reason or "completed"
+
+    def _fail(self, reason: str, cause: BaseException | None) -> None:
+        """End the run for ``cause``, also if Ctrl-C comes while that is looked at, or its text raises it."""
+        try:
+            if cause is not None:
+                self._record_failure(cause)
+        finally:
+            self.finish(reason)
 
     def _record_failure(self, error: BaseException) -> None:
         """The exception that leaves the run, as the log message that the status rests on."""
@@ -304,12 +310,10 @@ class Ending(Recorder):
         """The interpreter ends and nobody ended the run."""
         self.shared = False
         if self._crashed:
-            reason = "error"
-        elif error is not None:
-            self._record_failure(error)
-        elif reason == "completed":
+            reason, error = "error", None
+        elif error is None and reason == "completed":
             reason = self._reason_if_left_well()
-        self.finish(reason)
+        self._fail(reason, error)
 
     def thread_failed(self, error: BaseException) -> None:
         """An exception that nobody caught has ended a thread that works on this run; other threads may go on."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import RunManifest
-from ..core.sink import Sink
 from ..delivery.worker import SinkWorker
 from ..errors import ClosedError, QuarkError, WrongTypeError
 from ..producers.events import log_message, refused_event
@@ -16,7 +15,7 @@ from ..records.event import EventRecord
 from ..records.grammar import MAX_INT, check_index, check_step, shown
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
-from .checks import check_tag, check_tracker
+from .checks import check_tag, check_tracker, is_sink
 from .reporting import Reporting
 
 if TYPE_CHECKING:
@@ -308,7 +307,7 @@ class TrainingSession(Reporting):
             tracker = sink_from(tracker)
         if self._reason is not None:
             self.refuse(ClosedError("the run has ended; attach trackers while it runs"), what="add_tracker")
-        elif isinstance(tracker, Sink) or callable(getattr(tracker, "write", None)):
+        elif is_sink(tracker):
             if self.rank == 0 or tracker.per_writer:
                 self._add_sink(tracker, name)
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.lifecycle import RunManifest, StepState
 from ..delivery.health import Health
+from ..records.foreign import error_text
 from .rose import RoseTracker, is_rose_tracker
 
 SLOW_S = 0.05
@@ -40,15 +41,15 @@ class TrackerStack:
             self._tell(tracker, "on_stop", final_state, reason)
 
     def _tell(self, tracker: Any, method: str, *arguments: Any) -> None:
-        act = getattr(tracker, method, None)
-        if act is None:
-            return
         name = type(tracker.told if isinstance(tracker, RoseTracker) else tracker).__name__
         start = time.perf_counter()
         try:
+            act = getattr(tracker, method, None)
+            if act is None:
+                return
             act(*arguments)
         except Exception as error:  # noqa: BLE001  a tracker's fault is not the training's
-            self._health.report(f"tracker_{name}.{method}", f"raised {type(error).__name__}: {error}")
+            self._health.report(f"tracker_{name}.{method}", f"raised {error_text(error)}")
         taken = time.perf_counter() - start
         if taken > SLOW_S:
             self._health.report(

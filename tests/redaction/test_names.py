@@ -37,9 +37,11 @@ SECRET = """
     X-Amz-Security-Token X-Amz-Signature redis_password MONGO_INITDB_ROOT_PASSWORD sudo_password unlock_passphrase
     kaggle_key KAGGLE_KEY roboflow_api_key labelbox_key tavily_api_key user_secret consumer_secret consumer_key
     encrypted_password password_plaintext passwordHash login_password encryption.key trainer.logger.api_key
+    otp_seed private_key_pem gitlab_pat GITHUB_PAT azureSas
 """.split()
 
 INNOCENT = """
+    pat patience github_pattern sas sas_path random_seed
     num_tokens max_tokens min_tokens n_tokens total_tokens avg_tokens tokens_per_second tokensPerSecond
     tokens_per_step
     tokens_per_batch tokens_per_gpu tokens_seen train_tokens token_count tokenCount token_dim token_type

@@ -76,6 +76,12 @@ ROWS: dict[str, tuple[str, int, str, str | None]] = {
     "an exception": ("start()\nraise ValueError('no')", 1, E, "ValueError: no"),
     "an exception whose `__str__` raises": ("start()\nraise Odd", 1, E, "Odd: (its text is not known"),
     "the same, out of a `with` block": ("with start():\n    raise Odd", 1, E, "Odd: (its text is not known"),
+    "an exception whose `__str__` raises KeyboardInterrupt, out of a `with` block": (
+        "Odd.__str__ = lambda self: signal.raise_signal(signal.SIGINT)\n"
+        "try:\n    with start():\n        raise Odd\nexcept KeyboardInterrupt:\n    pass", 0, E, None),
+    "exits that are each other's cause": (
+        "one, two = SystemExit(1), SystemExit(2)\ntwo.__cause__ = one\nwith start():\n    raise one from two",
+        1, B, "SystemExit: 1"),
     "`raise SystemExit(1)`": ("start()\nraise SystemExit(1)", 1, B, "SystemExit"),
     "`exit(1)`": ("start()\nexit(1)", 1, B, "SystemExit: 1"),
     "`quit(3)`": ("start()\nquit(3)", 3, B, "SystemExit: 3"),

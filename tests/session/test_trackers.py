@@ -4,6 +4,8 @@ import os
 import threading
 import time
 
+import pytest
+
 import quark
 from quark import TrackerBase
 
@@ -71,6 +73,65 @@ def test_a_tracker_that_raises_everywhere_harms_nobody(tmp_path):
     assert [entry[1] for entry in book] == ["start", "step", "step", "stop"]
     assert run.status == "completed"
     assert sum("tracker_Broken" in cause for cause in run.health()["faults"]) == 3
+
+
+class OddError(Exception):
+    """Its text raises."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Odd(quark.TrackerBase):
+    """Raises an odd exception, and has no methods but on_step that can be looked up."""
+
+    def on_step(self, state):
+        raise OddError
+
+    def __getattribute__(self, name):
+        if name in ("on_start", "on_stop"):
+            raise OddError
+        return super().__getattribute__(name)
+
+
+class OddSink(quark.MemorySink):
+    """Takes nothing."""
+
+    def write(self, batch):
+        raise OddError
+
+
+def test_exceptions_without_a_text_are_faults_like_others(tmp_path):
+    """An exception whose text raises harms neither the training nor the sink's worker, and is counted."""
+    with quark.start_run(project="p", storage_dir=tmp_path, close_timeout_s=1, trackers=[Odd(), OddSink()]) as run:
+        run.step(0, {"a": 1.0})
+    assert run.status == "completed"
+    faults = run.health()["faults"]
+    assert {"tracker_Odd.on_start", "tracker_Odd.on_step", "tracker_Odd.on_stop", "sink_memory"} <= set(faults)
+    assert faults["sink_memory"]["last"].startswith("OddError: (its text is not known)")
+
+
+class Writer:
+    def write(self, text):
+        raise AssertionError("no records are for it")
+
+
+class WritingTracker(Writer, quark.TrackerBase):
+    """A tracker with a ``write`` of its own."""
+
+
+@pytest.mark.parametrize("wrong", [Writer(), open, 5])
+def test_what_is_neither_tracker_nor_sink_is_refused(tmp_path, wrong):
+    """With one error that names it."""
+    with pytest.raises(quark.WrongTypeError, match="a sink is a quark"):
+        quark.start_run(project="p", storage_dir=tmp_path, trackers=[wrong])
+
+
+def test_a_tracker_may_have_a_method_write(tmp_path):
+    """It is a tracker all the same."""
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=[WritingTracker()]) as run:
+        run.step(0, {"a": 1.0})
+    assert run.health()["faults"] == {}
 
 
 def test_any_object_is_a_tracker_and_a_rose_tracker_too(tmp_path):
