@@ -216,7 +216,13 @@ class Connection:
         return made
 
 
-def _query(value: Any) -> str:
+class Several(tuple[str, ...]):
+    """Values of a query that is sent once for each."""
+
+
+def _query(value: Any) -> str | list[str]:
+    if isinstance(value, Several):
+        return list(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else str(value)

@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from ..core.choice import TEXTS, Moment, Texts, check_sort, checked_choice
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.line import KINDS, build
 from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
-from .connection import Connection
+from .connection import Connection, Several
 from .control import RemoteControls
 from .paths import path_of_run, path_of_writer
 
@@ -50,19 +51,27 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         return run_record(self.connection.get(path_of_run(run_id)))
 
     def runs(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
-        config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
+        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
+        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
         sort: str = "-started_at", limit: int | None = None, after: str | None = None,
     ) -> Page:  # fmt: skip
         """A page of runs, or all of them without ``limit``."""
+        chosen = checked_choice({
+            "ids": ids, "project": project, "status": status, "tag": tag, "name": name,
+            "config": dict(config) if isinstance(config, Mapping) else config, "started_after": started_after,
+            "started_before": started_before,
+        })  # fmt: skip
+        if any(chosen.get(one) == [] for one in TEXTS):
+            return Page([], None)
+        chosen.update({one: Several(chosen[one]) for one in TEXTS if one in chosen})
+        check_sort(sort)
         found: list[RunRecord] = []
         while True:
             wanted = PAGE if limit is None else min(PAGE, limit - len(found))
             if wanted <= 0:
                 return Page(found, after)
             answer = self.connection.get(
-                "/runs", project=project, status=status, tag=tag, name=name, config=dict(config) if config else None,
-                started_after=started_after, started_before=started_before, sort=sort, limit=wanted, after=after,
+                "/runs", **chosen, sort=sort, limit=wanted, after=after,
             )  # fmt: skip
             found += [run_record(told) for told in answer["runs"]]
             after = answer["next"]

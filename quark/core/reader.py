@@ -8,6 +8,7 @@ from ..errors import SchemaValidationError
 from ..records.base import Origin, Record
 from ..records.grammar import check_index
 from ..records.run import ProjectRecord, RunRecord
+from .choice import Moment, Texts
 from .control import RunControl
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class RecordReader(Protocol):
         ...
 
     def runs(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
-        config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
+        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
+        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
         sort: str = "-started_at", limit: int | None = None, after: str | None = None,
     ) -> Page:  # fmt: skip
         """A page of runs; ``config`` compares values by dotted path; ``sort`` is a field, ``-`` for descending."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..core.choice import Moment, Texts
 from ..core.control import Alive
 from ..core.reader import Page, StoreReader
 from ..errors import RunNotFoundError, WrongTypeError
@@ -55,16 +56,16 @@ class Store:
         self.location = location
 
     def runs(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None,
-        config: Mapping[str, Any] | None = None, name: str | None = None, started_after: str | None = None,
-        started_before: str | None = None, sort: str = "-started_at", limit: int | None = None,
+        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None,
+        config: Mapping[str, Any] | None = None, name: Texts = None, started_after: Moment = None,
+        started_before: Moment = None, sort: str = "-started_at", limit: int | None = None,
     ) -> Iterator[RunView]:  # fmt: skip
         """All runs that match, page by page; the newest first.
 
         Args:
-            project, status, tag, name: equal to these.
+            ids, project, status, tag, name: equal to this, or to one of a list.
             config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
-            started_after, started_before: RFC 3339 bounds of the start.
+            started_after, started_before: inclusive bounds of the start, a datetime or RFC 3339 text.
             sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.
             limit: at most so many.
         """
@@ -72,7 +73,7 @@ class Store:
         cursor: str | None = None
         while left is None or left > 0:
             page = self.page(
-                project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
+                ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
                 started_before=started_before, sort=sort, limit=PAGE_SIZE if left is None else min(PAGE_SIZE, left),
                 after=cursor,
             )  # fmt: skip
@@ -83,13 +84,13 @@ class Store:
                 return
 
     def page(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None,
-        config: Mapping[str, Any] | None = None, name: str | None = None, started_after: str | None = None,
-        started_before: str | None = None, sort: str = "-started_at", limit: int = PAGE_SIZE, after: str | None = None,
+        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None,
+        config: Mapping[str, Any] | None = None, name: Texts = None, started_after: Moment = None,
+        started_before: Moment = None, sort: str = "-started_at", limit: int = PAGE_SIZE, after: str | None = None,
     ) -> RunPage:  # fmt: skip
         """One page of runs; ``after`` is the ``next`` of the page before. See ``runs`` for the filters."""
         found: Page = self._reader.runs(
-            project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
+            ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
             started_before=started_before, sort=sort, limit=limit, after=after,
         )  # fmt: skip
         return RunPage(tuple(self._view(record) for record in found.items), found.next)
@@ -120,7 +121,7 @@ class Store:
 
     def _named(self, text: str) -> list[RunView]:
         by_id = [view for view in self.runs(sort="id") if view.id.startswith(text)]
-        return by_id or list(self.runs(name=text))
+        return by_id or ([] if "\0" in text else list(self.runs(name=text)))
 
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs here, by name."""

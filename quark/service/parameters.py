@@ -37,6 +37,7 @@ SeriesPlace = Annotated[
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 Text = Annotated[str | None, QueryParameter(max_length=4096, pattern=r"^[^\x00]*\Z")]
+Texts = Annotated[list[str] | None, QueryParameter(max_items=1000, description="any of these; send one each time")]
 MetricKey = Annotated[str, QueryParameter(min_length=1, max_length=1024, description="key of the metric")]
 Flag = Annotated[bool, QueryParameter()]
 Sort = Annotated[str, QueryParameter(max_length=30, description="a field of the run; with - before it descending")]

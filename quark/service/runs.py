@@ -8,7 +8,7 @@ from litestar import Request, get
 
 from ..records.run import ProjectRecord, RunRecord
 from ..storage.belonging import Reach, RunRow
-from .parameters import Limit, RunId, Sort, Text
+from .parameters import Limit, RunId, Sort, Text, Texts
 from .problems import ProblemError, not_there
 from .room import page_budget
 
@@ -98,16 +98,17 @@ def json_object(text: str | None, field: str) -> dict[str, Any]:
 
 @get("/api/v1/runs", opt={"scope": "read"}, sync_to_thread=True)
 def list_runs(
-    request: Request[Any, Any, Any], project: Text = None, status: Text = None, tag: Text = None, name: Text = None,
-    config: Text = None, started_after: Text = None, started_before: Text = None, sort: Sort = "-started_at",
-    limit: Limit = 100, after: Text = None,
+    request: Request[Any, Any, Any], ids: Texts = None, project: Texts = None, status: Texts = None,
+    tag: Texts = None, name: Texts = None, config: Text = None, started_after: Text = None,
+    started_before: Text = None, sort: Sort = "-started_at", limit: Limit = 100, after: Text = None,
 ) -> RunPage:  # fmt: skip
     """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive.
 
+    ``ids``, ``project``, ``status``, ``tag`` and ``name`` may be sent several times: any of the values counts.
     A page holds about 2 MiB at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
     page = store_of(request).runs(
-        project=project, status=status, tag=tag, name=name, config=json_object(config, "config") or None,
+        ids=ids, project=project, status=status, tag=tag, name=name, config=json_object(config, "config") or None,
         started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
         projects_only=request.state.key.projects, budget=page_budget(request),
     )  # fmt: skip

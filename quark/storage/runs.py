@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ..core.choice import check_sort, checked_choice
 from ..core.reader import Page
 from ..errors import SchemaValidationError
 from ..records.base import format_timestamp, parse_timestamp
-from ..records.grammar import check_index, one_of
-from ..records.literals import RUN_STATUSES
+from ..records.grammar import check_index
 from ..records.run import ProjectRecord, RunRecord
 from .budget import PageBudget, bytes_of, groups
-from .ids import no_run, public_id
+from .ids import MARK, no_run, public_id
 from .lifecycle import UNKNOWN
 from .schema import projects, run_tags, runs
 
@@ -26,9 +26,6 @@ _SORTS: dict[str, Any] = {
     "status": runs.c.status,
     "id": runs.c.id,
 }
-SORT_FIELDS = tuple(_SORTS)
-"""What runs can be sorted by; a minus sign before it turns the order round."""
-
 _PAGE = 200
 _LIMIT = 2**63
 _MISSING = object()
@@ -73,38 +70,40 @@ def read_projects(connection: sa.Connection, only: Collection[str] | None = None
 
 
 def read_runs(
-    connection: sa.Connection, *, project: str | None, status: str | None, tag: str | None, name: str | None,
-    config: Mapping[str, Any] | None, started_after: str | None, started_before: str | None, sort: str,
-    limit: int | None, after: str | None, projects_only: Collection[str] | None, budget: PageBudget | None,
+    connection: sa.Connection, *, filters: Mapping[str, Any], sort: str, limit: int | None, after: str | None,
+    projects_only: Collection[str] | None, budget: PageBudget | None,
 ) -> Page:  # fmt: skip
     """A page of the runs that match everything given; see ``SqlStore.runs``.
 
     Raises:
-        SchemaValidationError: a status, sort field, limit, time or cursor that cannot be used.
+        WrongTypeError, SchemaValidationError: a filter, sort field, limit or cursor that cannot be used.
     """
+    chosen = checked_choice(filters)
+    check_sort(sort)
     field, descending = sort.removeprefix("-"), sort.startswith("-")
-    if field not in _SORTS:
-        raise SchemaValidationError(
-            f"sort {sort!r} is not known; use one of {', '.join(SORT_FIELDS)}, with - before it"
-        )
     check_index(limit, "limit")
     query = _everything
-    if project is not None:
-        query = query.where(projects.c.name == project)
     if projects_only is not None:
         query = query.where(projects.c.name.in_(projects_only), projects.c.id != UNKNOWN)
-    if status is not None:
-        query = query.where(runs.c.status == one_of(status, RUN_STATUSES, "status"))
-    if tag is not None:
-        query = query.where(sa.exists().where(run_tags.c.run_pk == runs.c.pk, run_tags.c.tag == tag))
-    if name is not None:
-        query = query.where(runs.c.name == name)
-    if started_after is not None:
-        query = query.where(runs.c.started_at >= parse_timestamp(started_after))
-    if started_before is not None:
-        query = query.where(runs.c.started_at <= parse_timestamp(started_before))
-    page = _Page(connection, query, field, descending, dict(config or {}), budget)
+    for column, name in (
+        (projects.c.name, "project"), (runs.c.status, "status"), (runs.c.name, "name"),
+    ):  # fmt: skip
+        if name in chosen:
+            query = query.where(column.in_(chosen[name]))
+    if "ids" in chosen:  # a run whose id another project used first is stored under more than its id
+        query = query.where(sa.or_(*(_has_id(one) for one in chosen["ids"]), sa.false()))
+    if "tag" in chosen:
+        query = query.where(sa.exists().where(run_tags.c.run_pk == runs.c.pk, run_tags.c.tag.in_(chosen["tag"])))
+    if "started_after" in chosen:
+        query = query.where(runs.c.started_at >= parse_timestamp(chosen["started_after"]))
+    if "started_before" in chosen:
+        query = query.where(runs.c.started_at <= parse_timestamp(chosen["started_before"]))
+    page = _Page(connection, query, field, descending, dict(chosen.get("config", {})), budget)
     return page.read(limit, None if after is None else _place(after, field, descending))
+
+
+def _has_id(run_id: str) -> Any:
+    return sa.or_(runs.c.id == run_id, runs.c.id == sa.literal(f"{run_id}{MARK}") + runs.c.project_id)
 
 
 class _Page:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.batch import RecordBatch
+from ..core.choice import Moment, Texts
 from ..core.reader import Body, Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
@@ -200,14 +201,15 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
             return read_run(connection, run_id, budget)
 
     def runs(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None, name: str | None = None,
-        config: Mapping[str, Any] | None = None, started_after: str | None = None, started_before: str | None = None,
+        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
+        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
         sort: str = "-started_at", limit: int | None = None, after: str | None = None,
         projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None,
     ) -> Page:  # fmt: skip
         """A page of runs; ``config`` compares values by dotted path, bounds of time are inclusive.
 
         Args:
+            ids, project, status, tag, name: equal to this, or to one of a list.
             sort: started_at, updated_at, name, project, status or id, with ``-`` before it for descending.
             limit: runs on a page; None for all.
             after: the ``next`` of the page before.
@@ -218,9 +220,12 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
 
         with self._database.reading() as connection:
             return read_runs(
-                connection, project=project, status=status, tag=tag, name=name, config=config,
-                started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
-                projects_only=projects_only, budget=budget,
+                connection,
+                filters={
+                    "ids": ids, "project": project, "status": status, "tag": tag, "name": name, "config": config,
+                    "started_after": started_after, "started_before": started_before,
+                },
+                sort=sort, limit=limit, after=after, projects_only=projects_only, budget=budget,
             )  # fmt: skip
 
     def projects(self, only: Collection[str] | None = None) -> "list[ProjectRecord]":

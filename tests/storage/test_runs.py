@@ -1,6 +1,7 @@
 """Runs are found by what they were configured with, and shown as they are."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from quark import RecordFilter, SchemaValidationError
 from quark.records.base import Origin
 from quark.records.line import Line
 from quark.storage import SqlStore
+from quark.storage.belonging import Reach
 from quark.storage.budget import PageBudget
 from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
@@ -170,3 +172,29 @@ def test_pages_within_a_budget(store: SqlStore) -> None:
     assert (len(page), cursor is None) == (1, False)
     rest, cursor = store.records_page("run-1", "event", RecordFilter(after=cursor), limit=100)
     assert (len(rest), cursor) == (4, None)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [({"ids": ["a", "c"]}, "ac"), ({"ids": "b"}, "b"), ({"ids": ["zzz"]}, ""), ({"ids": []}, ""),
+     ({"project": ["p", "q"]}, "abc"), ({"project": ("q",)}, "b"), ({"name": {"a", "b"}}, "ab"),
+     ({"status": ["running", "failed"]}, "abc"), ({"status": ["failed"]}, ""), ({"tag": ["x", "y"]}, ""),
+     ({"started_after": datetime(2020, 1, 1)}, "abc"), ({"started_before": datetime(2020, 1, 1, tzinfo=UTC)}, ""),
+     ({"ids": ["a", "b"], "project": "p"}, "a")],
+)  # fmt: skip
+def test_several_values(store: SqlStore, filters: dict[str, Any], found: str) -> None:
+    """A filter takes one value or several, of which any counts; different filters all count."""
+    for run_id, project in (("a", "p"), ("b", "q"), ("c", "p")):
+        origin = Origin(run_id, "w")
+        store.append(make_batch(origin, [start_line(origin, name=run_id, project=project)]))
+    assert "".join(run.id for run in store.runs(**filters, sort="id").items) == found
+
+
+def test_an_id_of_another_project_is_found_by_its_clients(store: SqlStore) -> None:
+    """Where two projects use one id, both runs have it."""
+    for project in ("p", "q"):
+        origin = Origin("same", f"w-{project}")
+        reach = Reach((project,), project)
+        store.append(make_batch(origin, [start_line(origin, project=project)]), reach=reach)
+    found = store.runs(ids=["same"], sort="project").items
+    assert [(run.id, run.project_name) for run in found] == [("same", "p"), ("same", "q")]
