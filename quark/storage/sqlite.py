@@ -175,11 +175,18 @@ class SqliteDatabase:
             return
         self._closed = True
         # The last connection to go writes the log back, so going asks for the lock like any checkpoint.
-        with faults_named(self.path), self.lock.for_a_moment():
-            if self._engine is not None:
-                self._engine.dispose()
-            self._writer.close()
+        with faults_named(self.path):
+            try:
+                with self.lock.for_a_moment():
+                    self._disconnect()
+            except FileNotFoundError:  # the directory was deleted, and nobody else can have this file
+                self._disconnect()
         self.lock.close()
+
+    def _disconnect(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        self._writer.close()
 
     def shrink(self, pages: int = 1024) -> bool:
         """Give up to ``pages`` free pages back to the file system; whether a large part of the file is still free."""

@@ -72,3 +72,11 @@ def test_a_place_is_absent_until_it_is_there(tmp_path: Path) -> None:
     place.absent = True
     assert not place.appear(Origin("run", "writer"), {})
     assert absent == [True]
+
+
+def test_a_store_is_closed_also_where_its_directory_is_gone(tmp_path: Path) -> None:
+    """A thread that lets go of a store ends, and so does a run that has read in its own."""
+    quark.start_run(project="p", storage_dir=tmp_path / "runs").end_run()
+    store = quark.open(tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs")
+    store.close()
