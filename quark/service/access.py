@@ -87,7 +87,7 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
     text = key_text(connection)
     key = connection.app.state.key_store.remembered(text) if text else None
     if key is None and text:
-        key = await anyio.to_thread.run_sync(_look_up, connection, text)
+        key = await anyio.to_thread.run_sync(_look_up, connection, text, limiter=connection.app.state.doorkeepers)
     if key is None:
         raise ProblemError(
             401, "this needs a key that is in use: send it as X-Quark-API-Key or as Authorization: Bearer",

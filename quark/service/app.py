@@ -37,6 +37,12 @@ WRITERS = 2
 READERS = 2
 """Whole series that a process holds at once: ten million points are half a gigabyte."""
 
+SCANS = 8
+"""Lists of runs by configuration that a process makes at once: each may decode every configuration of a project."""
+
+DOORKEEPERS = 4
+"""Threads for keys and for the question whether the service is ready, however many requests wait for the database."""
+
 MOST_JSON = 1 << 20
 """Bytes of a request's body, except where a route takes records or files, which count for themselves."""
 
@@ -49,6 +55,7 @@ def create_app(config: ServiceConfig) -> Litestar:
         "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
         "failures": Failures(config.failed_keys_per_minute), "room": Room(config.max_memory),
         "writers": CapacityLimiter(WRITERS), "readers": CapacityLimiter(READERS),
+        "scans": CapacityLimiter(SCANS), "doorkeepers": CapacityLimiter(DOORKEEPERS),
         "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
     })  # fmt: skip
     app = Litestar(

@@ -31,13 +31,13 @@ def healthz() -> Alive:
     return Alive("ok", VERSION)
 
 
-@get("/readyz", opt={"scope": OPEN}, sync_to_thread=True)
-def readyz(request: Request[Any, Any, Any]) -> Alive:
+@get("/readyz", opt={"scope": OPEN})
+async def readyz(request: Request[Any, Any, Any]) -> Alive:
     """The service can serve: it is not stopping, and the database answers. 503 otherwise."""
     state = request.app.state
     if state.stopping:
         raise ProblemError(503, "the service is stopping", headers={"Retry-After": "5"})
-    state.key_store.answers()
+    await anyio.to_thread.run_sync(state.key_store.answers, limiter=state.doorkeepers)
     return Alive("ok", VERSION)
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import anyio.to_thread
 import msgspec
 from litestar import Request, get
 
@@ -96,8 +97,8 @@ def json_object(text: str | None, field: str) -> dict[str, Any]:
         raise ProblemError(400, f"{field} must be a JSON object ({error})", field=field) from error
 
 
-@get("/api/v1/runs", opt={"scope": "read"}, sync_to_thread=True)
-def list_runs(
+@get("/api/v1/runs", opt={"scope": "read"})
+async def list_runs(
     request: Request[Any, Any, Any], ids: Texts = None, project: Texts = None, status: Texts = None,
     tag: Texts = None, name: Texts = None, config: Text = None, started_after: Text = None,
     started_before: Text = None, sort: Sort = "-started_at", limit: Limit = 100, after: Text = None,
@@ -107,12 +108,17 @@ def list_runs(
     ``ids``, ``project``, ``status``, ``tag`` and ``name`` may be sent several times: any of the values counts.
     A page holds about 2 MiB at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
-    page = store_of(request).runs(
-        ids=ids, project=project, status=status, tag=tag, name=name, config=json_object(config, "config") or None,
-        started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
-        projects_only=request.state.key.projects, budget=page_budget(request),
-    )  # fmt: skip
-    return RunPage(list(page.items), page.next)
+    values = json_object(config, "config")
+
+    def page() -> RunPage:
+        found = store_of(request).runs(
+            ids=ids, project=project, status=status, tag=tag, name=name, config=values or None,
+            started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
+            projects_only=request.state.key.projects, budget=page_budget(request),
+        )  # fmt: skip
+        return RunPage(list(found.items), found.next)
+
+    return await anyio.to_thread.run_sync(page, limiter=request.app.state.scans if values else None)
 
 
 @get("/api/v1/runs/{run_id:str}", opt={"scope": "read"}, sync_to_thread=True)
