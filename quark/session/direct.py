@@ -36,6 +36,9 @@ _PLURALS = {"event_types": "event_type", "artifact_types": "artifact_type"}
 class DirectRun:
     """Emits records of one run to the service; what is emitted is stored when the call returns."""
 
+    strict = True
+    """Bad arguments always raise: nothing trains here."""
+
     def __init__(self, connection: Connection, run_id: str, attempt: int, store: RemoteStore) -> None:
         self.run_id = run_id
         self.writer = RemoteWriter(connection, run_id, attempt)

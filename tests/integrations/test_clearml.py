@@ -266,19 +266,17 @@ def test_clearml_is_not_installed(
 ) -> None:
     """One warning with the pip line, and the records wait; in strict mode an error where the sink is made."""
     real = quark_find_spec()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "clearml" else real(name, *a))
-    with pytest.raises(quark.MissingDependencyError, match=r"pip install .*quark-tracker\[clearml\]"):
-        ClearMLSink(strict_mode=True)
-    with caplog.at_level(logging.WARNING, "quark"):
-        run = quark.start_run(project="p", storage_dir=tmp_path / "q", trackers=[offline()], close_timeout_s=1)
-        run.log({"loss": 1.0}, step=0)
-        run.flush(2)
-        assert run.health()["sinks"]["clearml"]["pending"] > 0
-        run.finish("completed")
-    assert sum("quark-tracker[clearml]" in record.getMessage() for record in caplog.records) == 1
-    monkeypatch.undo()
-    for name, value in clearml_environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "clearml" else real(name, *a))
+        with pytest.raises(quark.MissingDependencyError, match=r"pip install .*quark-tracker\[clearml\]"):
+            ClearMLSink(strict_mode=True)
+        with caplog.at_level(logging.WARNING, "quark"):
+            run = quark.start_run(project="p", storage_dir=tmp_path / "q", trackers=[offline()], close_timeout_s=1)
+            run.log({"loss": 1.0}, step=0)
+            run.flush(2)
+            assert run.health()["sinks"]["clearml"]["pending"] > 0
+            run.finish("completed")
+        assert sum("quark-tracker[clearml]" in record.getMessage() for record in caplog.records) == 1
     assert sync(tmp_path / "q").problems == []
     assert Session(tmp_path).points() == [("loss", "loss", 0, 1.0)]
 

@@ -131,10 +131,9 @@ class Sampler:
             self._feeds = (*self._feeds, feed)
             feed.serve(self.wake)
             if self._threaded and self._thread is None:
-                thread = threading.Thread(target=self._run, name="quark-telemetry", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="quark-telemetry", daemon=True)
                 try:
-                    thread.start()
-                    self._thread = thread
+                    self._thread.start()
                 except RuntimeError:  # the system gives no thread: the next producer tries again
                     self._thread = None
         self._wake.set()
