@@ -91,7 +91,7 @@ def _groups(run: Any) -> None:
 @pytest.mark.parametrize("use", [_producers, _analysis, _functions, _groups], ids=lambda use: use.__name__.strip("_"))
 def test_nothing_happens(use: Callable[[Any], None]) -> None:
     """No exception, whatever is given; no file is made."""
-    run = quark.start_run(project="p", config={"a": object()}, trackers=["memory"])
-    assert callable(run.add_tracker("memory").write)
-    use(run)
+    with quark.start_run(project="p", config={"a": object()}, trackers=["memory"]) as run:
+        assert callable(run.add_tracker("memory").write)
+        use(run)
     assert os.listdir(".") == []
