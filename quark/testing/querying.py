@@ -20,12 +20,10 @@ class QueryContract(OpenedStore):
 
     def test_runs_are_filtered(self, store: WritableStore) -> None:
         """By project, status, tag, name, configuration and time, each exactly."""
-        for name, project in (("a%", "p_1"), ("a_", "p%1"), ("ab", "pX1")):
-            origin = Origin(f"run-{name}", "w")
+        for run_id, name, project in (("run-1", "a%", "p_1"), ("run-2", "a_", "p%1"), ("run-3", "ab", "pX1")):
+            origin = Origin(run_id, "w")
             store.append(make_batch(origin, [start_line(origin, name=name, project=project)]))
-        store.append(
-            make_batch(Origin("run-ab", "w"), [run_line("tag", {"tag": "t_"}), end_mark("failed", "error")], 1)
-        )
+        store.append(make_batch(Origin("run-3", "w"), [run_line("tag", {"tag": "t_"}), end_mark("failed", "error")], 1))
 
         def names(**filters: Any) -> list[str | None]:
             return sorted(run.name for run in store.runs(**filters).items)  # type: ignore[type-var]
