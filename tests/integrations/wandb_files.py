@@ -88,8 +88,13 @@ def _update(into: dict[str, Any], items: Any) -> None:
         into[_name(item)] = json.loads(item.value_json)
 
 
+def _whole(text: str) -> float:
+    """A number without a point; wandb-core writes -0.0 as ``-0``, and an int has no sign of zero."""
+    return -0.0 if text == "-0" else int(text)
+
+
 def _row(found: Written, items: Any, folder: Path) -> None:
-    row = {_name(item): json.loads(item.value_json) for item in items}
+    row = {_name(item): json.loads(item.value_json, parse_int=_whole) for item in items}
     found.rows.append(row)
     for name, value in row.items():
         if name.endswith("/path") and isinstance(value, str) and value.endswith(".table.json"):

@@ -9,7 +9,8 @@ MEANING: dict[str, str] = {
     "metric": "a point of the series of the same name, with step and wall time (milliseconds); without a step it "
     "stands at its epoch; other ranks are below `rank_<n>/`",
     "epoch": "the series `quark/epoch`: a point at the first step of each",
-    "NaN, infinity": "a point: NaN is NaN, infinity is ±1.797e308, the greatest number that MLflow keeps",
+    "NaN, infinity": "a point: NaN is NaN, infinity is ±1.797e308, the greatest number that MLflow keeps; "
+    "SQLite stores -0.0 as 0.0",
     "telemetry": "the series below `system/`, and the table `quark/telemetry.json`",
     "layer": "series `quark/layers/<module>/<activation or gradient>/<statistic>`, chosen by `layers`, and the table "
     "`quark/layers.json`",
