@@ -180,13 +180,13 @@ def test_reading(two: Two) -> None:
 
 @st.composite
 def lines(draw: Any) -> bytes:
-    """A batch for a new run, one or two of whose fields hold something else."""
+    """A batch for a new run, no two alike: up to two of its fields hold something else."""
     origin = Origin("run", "w")
     items = [
         start_line(origin),
         *metric_lines(2),
         *wide_lines(1),
-        event_line("saved", payload={"a": 1}),
+        event_line("saved", payload={"a": draw(st.integers(0, 10**6))}),
         alert_line("r"),
     ]
     content = [msgspec.json.decode(raw) for raw in make_batch(origin, items).data.splitlines()]
