@@ -13,7 +13,8 @@ UNSET = ("CLEARML_API_HOST", "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY",
 def clearml_environment(folder: Path) -> dict[str, str]:
     """What keeps clearml quiet and inside of ``folder``."""
     return {
-        "HOME": str(folder / "home"), "CLEARML_CACHE_DIR": str(folder / "clearml"), "CLEARML_LOG_LEVEL": "ERROR",
+        "HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "state"),
+        "CLEARML_CACHE_DIR": str(folder / "clearml"), "CLEARML_LOG_LEVEL": "ERROR",
         "CLEARML_CONFIG_FILE": str(folder / "clearml.conf"),
     }  # fmt: skip
 

@@ -16,7 +16,8 @@ QUIET = {
 def wandb_environment(folder: Path) -> dict[str, str]:
     """Variables that keep W&B's caches and settings below ``folder``, and nobody logged in."""
     places = {name: str(folder / f"wandb-{name.lower()}") for name in ("CACHE_DIR", "CONFIG_DIR", "DATA_DIR")}
-    return {**QUIET, **{f"WANDB_{name}": place for name, place in places.items()}, "HOME": str(folder)}
+    homes = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    return {**QUIET, **{f"WANDB_{name}": place for name, place in places.items()}, **homes}
 
 
 @dataclass
