@@ -150,7 +150,8 @@ class Torture:
         self.report.wrong += self.report.books.wrong
 
     def _synced(self, slot: int) -> list[str]:
-        report = sync(self._storage(slot))
+        with _environment({"QUARK_PERSISTENCE_URL": f"http://127.0.0.1:{self._proxy.port}"}):
+            report = sync(self._storage(slot))
         return [*report.problems, *(f"{run_id} seems to live" for run_id in report.alive)]
 
     def _storage(self, slot: int) -> Path:
