@@ -167,6 +167,20 @@ class SilentSession(TrainingSession):
             self._leave()
 
 
+def unrecorded_context(run_id: str, project: str, name: str | None = None) -> RunContext:
+    """The context of a run that this process does not record: who it is, and no place where anything lies."""
+    now = format_timestamp(time.time_ns())
+    identity = project_id(project)
+    return RunContext(
+        storage_dir="", store_root="", db_path="",
+        project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
+        run=RunRecord(
+            id=run_id, name=name, project_id=identity, project_name=project, status="running",
+            lineage_root_run_id=run_id, run_path="", config={}, environment={}, started_at=now, updated_at=now,
+        ),
+    )  # fmt: skip
+
+
 class DisabledSession(SilentSession):
     """A session that records nothing, with the whole interface of one that does; what it is asked to read is empty.
 
@@ -181,16 +195,7 @@ class DisabledSession(SilentSession):
     __module__ = "quark"
 
     def __init__(self, project: str, config: Any = None) -> None:
-        now = format_timestamp(time.time_ns())
-        identity = project_id(project)
-        super().__init__(RunContext(
-            storage_dir="", store_root="", db_path="",
-            project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
-            run=RunRecord(
-                id="disabled", project_id=identity, project_name=project, status="running",
-                lineage_root_run_id="disabled", run_path="", config={}, environment={}, started_at=now, updated_at=now,
-            ),
-        ))  # fmt: skip
+        super().__init__(unrecorded_context("disabled", project))
         self.config.update(json_object(config, "config", strict=False, otherwise="value"))
 
     def reader(self) -> StoreReader:

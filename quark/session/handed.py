@@ -1,16 +1,14 @@
 """A run that is handed to another process: the handle that arrives there is silent, for the run is recorded here."""
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..core.openruns import open_run
 from ..core.reader import StoreReader
 from ..errors import SessionStoreError
-from ..records.base import Record, format_timestamp
-from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
-from .disabled import SilentSession
+from ..records.base import Record
+from .disabled import SilentSession, unrecorded_context
 
 R = TypeVar("R", bound=Record)
 logger = logging.getLogger("quark")
@@ -27,16 +25,7 @@ class HandedRun(SilentSession):
     """A session that has the run's identity and records nothing; the first record that it is given warns."""
 
     def __init__(self, run_id: str, project: str, name: str | None) -> None:
-        now = format_timestamp(time.time_ns())
-        identity = project_id(project)
-        super().__init__(RunContext(
-            storage_dir="", store_root="", db_path="",
-            project=ProjectRecord(id=identity, name=project, root_path="", created_at=now, updated_at=now),
-            run=RunRecord(
-                id=run_id, name=name, project_id=identity, project_name=project, status="running",
-                lineage_root_run_id=run_id, run_path="", config={}, environment={}, started_at=now, updated_at=now,
-            ),
-        ))  # fmt: skip
+        super().__init__(unrecorded_context(run_id, project, name))
 
     def reader(self) -> StoreReader:
         """It cannot be read through the copy.
