@@ -1,6 +1,7 @@
 """How large one record may be, wherever it is recorded, sent or stored."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -39,10 +40,7 @@ def check_size(line: bytes, what: str = "the record", most: int = MAX_RECORD_BYT
     """
     if len(line) <= _SHORT:
         return line
-    if len(line) > most:
-        raise SchemaValidationError(
-            f"{what} has {len(line)} bytes, at most {most} are allowed; store large content as an artifact"
-        )
+    _check_length(len(line), what, most)
     if _separators(line) > MAX_ELEMENTS and _separators(_STRING.sub(b"", line)) > MAX_ELEMENTS:
         raise SchemaValidationError(
             f"{what} has more than {MAX_ELEMENTS} values in its lists and objects; store large content as an artifact"
@@ -64,6 +62,26 @@ def check_annotations(description: str | None, metadata: dict[str, Any] | None) 
         )
 
 
+def line_bounds(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each line of JSON text begins and ends, without its line break."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        yield start, end
+        start = end + 1
+
+
+def checked_line(data: bytes, start: int, end: int) -> bytes:
+    """The line between two places of a text, which is not copied if it is too long.
+
+    Raises:
+        SchemaValidationError: see ``check_size``.
+    """
+    _check_length(end - start, "the record", MAX_RECORD_BYTES)
+    return check_size(data[start:end])
+
+
 def check_sizes(lines: bytes) -> None:
     """Refuse the first record that is too large among lines of JSON, without looking at the small ones.
 
@@ -76,8 +94,15 @@ def check_sizes(lines: bytes) -> None:
         if end < 0:  # no line ends here, so it is a long one
             end = lines.find(b"\n", start)
             end = len(lines) if end < 0 else end
-            check_size(lines[start:end])
+            checked_line(lines, start, end)
         start = end + 1
+
+
+def _check_length(length: int, what: str, most: int) -> None:
+    if length > most:
+        raise SchemaValidationError(
+            f"{what} has {length} bytes, at most {most} are allowed; store large content as an artifact"
+        )
 
 
 def _separators(text: bytes) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
-import anyio.to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from .keys import ServiceKey
+from .lanes import KEYS, run_in
 from .problems import ProblemError, not_there
 
 Network = IPv4Network | IPv6Network
@@ -87,7 +87,7 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
     text = key_text(connection)
     key = connection.app.state.key_store.remembered(text) if text else None
     if key is None and text:
-        key = await anyio.to_thread.run_sync(_look_up, connection, text, limiter=connection.app.state.doorkeepers)
+        key = await run_in(connection, KEYS, _look_up, connection, text)
     if key is None:
         raise ProblemError(
             401, "this needs a key that is in use: send it as X-Quark-API-Key or as Authorization: Bearer",

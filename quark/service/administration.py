@@ -7,6 +7,7 @@ from litestar import Request, delete, get, post
 from litestar.params import JSONBody
 
 from .keys import ServiceKey
+from .lanes import CONTROL, in_lane
 from .parameters import KeyId
 from .problems import ProblemError
 
@@ -32,19 +33,22 @@ class NewKey(msgspec.Struct):
     key: ServiceKey
 
 
-@get("/api/v1/keys", opt={"scope": "admin"}, sync_to_thread=True)
+@get("/api/v1/keys", opt={"scope": "admin"})
+@in_lane(CONTROL)
 def list_keys(request: Request[Any, Any, Any]) -> Keys:
     """The keys of the service."""
     return Keys(request.app.state.key_store.all())
 
 
-@post("/api/v1/keys", opt={"scope": "admin"}, sync_to_thread=True)
+@post("/api/v1/keys", opt={"scope": "admin"})
+@in_lane(CONTROL)
 def create_key(request: Request[Any, Any, Any], data: JSONBody[WantedKey]) -> NewKey:
     """Make a key."""
     return NewKey(*request.app.state.key_store.create(data.name, data.scopes, data.projects))
 
 
-@delete("/api/v1/keys/{key_id:str}", opt={"scope": "admin"}, sync_to_thread=True)
+@delete("/api/v1/keys/{key_id:str}", opt={"scope": "admin"})
+@in_lane(CONTROL)
 def revoke_key(request: Request[Any, Any, Any], key_id: KeyId) -> None:
     """Make a key useless."""
     if not request.app.state.key_store.revoke(key_id):

@@ -5,7 +5,6 @@ from ipaddress import ip_network
 from typing import Any
 
 import msgspec
-from anyio import CapacityLimiter
 from litestar import Litestar
 from litestar.datastructures import State
 
@@ -13,6 +12,7 @@ from . import administration, blobs, blueprints, control, deletion, description,
 from .access import Failures, require_scope
 from .config import ServiceConfig
 from .keys import KeyStore
+from .lanes import new_lanes
 from .meters import Meters
 from .namespaces import Namespaces
 from .problems import answer
@@ -31,18 +31,6 @@ ROUTES: list[Any] = [
 """Every route of the service; the tests of access and of the description go through this list."""
 
 
-WRITERS = 2
-"""Batches that a process decodes and stores at once; the others wait as they were sent, which is small."""
-
-READERS = 2
-"""Whole series that a process holds at once: ten million points are half a gigabyte."""
-
-SCANS = 8
-"""Lists of runs by configuration that a process makes at once: each may decode every configuration of a project."""
-
-DOORKEEPERS = 4
-"""Threads for keys and for the question whether the service is ready, however many requests wait for the database."""
-
 MOST_JSON = 1 << 20
 """Bytes of a request's body, except where a route takes records or files, which count for themselves."""
 
@@ -54,9 +42,7 @@ def create_app(config: ServiceConfig) -> Litestar:
     state = State({
         "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
         "failures": Failures(config.failed_keys_per_minute), "room": Room(config.max_memory),
-        "writers": CapacityLimiter(WRITERS), "readers": CapacityLimiter(READERS),
-        "scans": CapacityLimiter(SCANS), "doorkeepers": CapacityLimiter(DOORKEEPERS),
-        "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
+        "lanes": new_lanes(), "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
     })  # fmt: skip
     app = Litestar(
         ROUTES, state=state, guards=[require_scope], lifespan=[life.lifespan],

@@ -6,19 +6,24 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
 
-import anyio.to_thread
 from litestar import Request, get, put
 from litestar.response import Stream
 
 from ..core.reader import RecordFilter
 from ..storage.belonging import RunRow
+from .lanes import FILES, in_lane, run_in
 from .parameters import Digest, RecordId, RunId
 from .payloads import BlobFiles, Held, owners_of
 from .problems import ProblemError
-from .requests import ENDLESS
+from .requests import ENDLESS, HEAD_ONLY
 from .runs import found_run, namespace_of
 
-PIECE = 1 << 20
+PIECE = 64 << 10
+"""Bytes of a payload that are read at once."""
+
+IN_FLIGHT = 4 * PIECE
+"""What a transfer holds at once: a piece as it is read, as it is handed on, and in the buffers of its connection."""
+
 SLOWEST = 4096
 """Bytes a second that an upload has to make, on the whole."""
 
@@ -34,7 +39,8 @@ def _found_files(request: Request[Any, Any, Any], run_id: str) -> BlobFiles:
     return _files(request, found_run(request, run_id)[1])
 
 
-@get("/api/v1/runs/{run_id:str}/blobs/{digest:str}", opt={"scope": "write"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}/blobs/{digest:str}", opt={"scope": "write"})
+@in_lane(FILES)
 def held(request: Request[Any, Any, Any], run_id: RunId, digest: Digest) -> Held:
     """How much of a payload is held already: an upload that broke off goes on from there."""
     return _found_files(request, run_id).held(digest)
@@ -50,7 +56,8 @@ async def upload(request: Request[Any, Any, Any], run_id: RunId, digest: Digest)
     A part that does not begin where the held ones end is refused with 409 and ``held``. What other projects have sent
     counts for nothing here: a payload is had by whoever has sent it whole.
     """
-    files = await anyio.to_thread.run_sync(_found_files, request, run_id)
+    request.app.state.room.take(request.scope, IN_FLIGHT)
+    files = await run_in(request, FILES, _found_files, request, run_id)
     limit = request.app.state.config.max_artifact
     first, stop, total = _part(request)
     if max(total or 0, _declared(request)) > limit:
@@ -67,7 +74,7 @@ async def upload(request: Request[Any, Any, Any], run_id: RunId, digest: Digest)
         size = await _receive(request, file, first, limit if stop is None else stop)
         if total is not None and size < total:
             return Held(size, False)
-        await anyio.to_thread.run_sync(files.complete, digest, file)
+        await run_in(request, FILES, files.complete, digest, file)
     return Held(size, True)
 
 
@@ -93,7 +100,7 @@ async def _receive(request: Request[Any, Any, Any], file: BinaryIO, first: int, 
     idle_s = request.app.state.config.body_timeout_s
     start = time.monotonic()
     setattr(request.state, ENDLESS, True)
-    await anyio.to_thread.run_sync(_cut, file, first)
+    await run_in(request, FILES, _cut, file, first)
     async for piece in request.stream():
         size += len(piece)
         if size > most:
@@ -101,7 +108,7 @@ async def _receive(request: Request[Any, Any, Any], file: BinaryIO, first: int, 
             raise ProblemError(413, f"the part was to end at {most} bytes; it is larger", limit=most)
         if time.monotonic() - start > idle_s + (size - first) / SLOWEST:
             raise ProblemError(408, f"less than {SLOWEST} bytes arrived a second; {size - len(piece)} bytes are held")
-        await anyio.to_thread.run_sync(_write, file, piece)
+        await run_in(request, FILES, _write, file, piece)
     return size
 
 
@@ -117,7 +124,8 @@ def _write(file: BinaryIO, piece: bytes) -> None:
         view = view[file.write(view) :]
 
 
-@get("/api/v1/runs/{run_id:str}/artifacts/{artifact_id:str}/payload", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}/artifacts/{artifact_id:str}/payload", opt={"scope": "read"})
+@in_lane(FILES)
 def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: RecordId) -> Stream:
     """The payload of an artifact, or with ``Range: bytes=first-last`` a part of it."""
     store, row = found_run(request, run_id)
@@ -132,6 +140,7 @@ def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: Record
     size = os.fstat(file.fileno()).st_size
     try:
         first, last, part = _wanted(request, size)
+        request.app.state.room.take(request.scope, IN_FLIGHT)
     except ProblemError:
         file.close()
         raise
@@ -141,8 +150,10 @@ def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: Record
     }  # fmt: skip
     if part:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    if request.scope["state"].get(HEAD_ONLY):
+        first = last + 1  # there is nothing to be read
     return Stream(
-        _pieces(file, first, last),
+        _pieces(request, file, first, last),
         status_code=206 if part else 200,
         headers=headers,
         media_type="application/octet-stream",
@@ -163,10 +174,10 @@ def _wanted(request: Request[Any, Any, Any], size: int) -> tuple[int, int, bool]
     return first, last, True
 
 
-async def _pieces(file: BinaryIO, first: int, last: int) -> AsyncIterator[bytes]:
+async def _pieces(request: Request[Any, Any, Any], file: BinaryIO, first: int, last: int) -> AsyncIterator[bytes]:
     with file:
         file.seek(first)
         left = last - first + 1
-        while left > 0 and (piece := await anyio.to_thread.run_sync(file.read, min(PIECE, left))):
+        while left > 0 and (piece := await run_in(request, FILES, file.read, min(PIECE, left))):
             left -= len(piece)
             yield piece

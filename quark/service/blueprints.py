@@ -7,6 +7,7 @@ from litestar import Request, get, put
 from litestar.params import JSONBody, QueryParameter
 
 from .access import check_project
+from .lanes import CONTROL, in_lane
 from .runs import store_of
 
 Project = Annotated[str, QueryParameter(min_length=1, max_length=200, description="name of the project")]
@@ -18,14 +19,16 @@ class Blueprint(msgspec.Struct, forbid_unknown_fields=True):
     blueprint: dict[str, Any] | None
 
 
-@get("/api/v1/blueprint", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/blueprint", opt={"scope": "read"})
+@in_lane(CONTROL)
 def read_blueprint(request: Request[Any, Any, Any], project: Project) -> Blueprint:
     """The blueprint of a project."""
     check_project(request.state.key, project)
     return Blueprint(store_of(request).blueprint(project))
 
 
-@put("/api/v1/blueprint", opt={"scope": "write"}, sync_to_thread=True)
+@put("/api/v1/blueprint", opt={"scope": "write"})
+@in_lane(CONTROL)
 def set_blueprint(request: Request[Any, Any, Any], project: Project, data: JSONBody[Blueprint]) -> Blueprint:
     """Set the blueprint of a project, or remove it with null; 422 if it is no JSON Schema that stands by itself."""
     check_project(request.state.key, project)

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from litestar import Request
@@ -10,8 +11,11 @@ from litestar import Request
 from .config import ServiceConfig
 from .problems import ProblemError
 
-_PIECE = 4096
-"""Bytes that are unpacked at once: what they can become is looked at before the next ones are."""
+_GZIP_PIECE, _ZSTD_PIECE = 4096, 256
+"""Bytes that are unpacked at once: they become 4 and 8 MiB at most, which are counted before the next ones follow."""
+
+Take = Callable[[int], None]
+"""Takes so many bytes of the memory of all requests, or raises ProblemError."""
 
 
 async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> bytes:
@@ -24,75 +28,78 @@ async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> b
     if re.fullmatch(r"[0-9]{1,18}", declared) is None or int(declared) > config.max_body:
         raise _too_large(config.max_body)
     room = request.app.state.room
-    made = bytearray()
+    made, size = BytesIO(), 0  # hands its buffer out without a copy
     async for piece in request.stream():
-        if len(made) + len(piece) > config.max_body:
+        size += len(piece)
+        if size > config.max_body:
             raise _too_large(config.max_body)
         room.take(request.scope, len(piece))
-        made += piece
-    return bytes(made)
+        made.write(piece)
+    return made.getvalue()
 
 
-def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+def unpacked(body: bytes, encoding: str, limit: int, take: Take) -> bytes:
     """A body without its gzip or zstd.
 
+    Args:
+        take: called with the size of each unpacked piece before the next one is unpacked.
+
     Raises:
-        ProblemError: 413 too large when unpacked; 415 another encoding; 400 damaged.
+        ProblemError: 413 too large when unpacked; 415 another encoding; 400 damaged; what ``take`` raises.
     """
-    unpack = _unpacker(encoding.strip().lower())
-    made = bytearray()
-    unpack(body, made, limit)
-    return bytes(made)
-
-
-Unpack = Callable[[bytes, bytearray, int], None]
-
-
-def _unpacker(encoding: str) -> Unpack:
+    encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
-        return _plain
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
     if encoding == "gzip":
-        return _Packed("gzip", zlib.decompressobj(wbits=31), zlib.error)
+        return _unpack("gzip", zlib.decompressobj(wbits=31), zlib.error, _GZIP_PIECE, body, limit, take)
     if encoding == "zstd":
-        return _zstd()
+        return _unpack_zstd(body, limit, take)
     raise ProblemError(
         415, f"bodies may be packed with gzip or zstd, got {encoding!r}", headers={"Accept-Encoding": "gzip, zstd"}
     )
 
 
-def _plain(piece: bytes, made: bytearray, limit: int) -> None:
-    made += piece
-    if len(made) > limit:
-        raise _too_large(limit)
+def _unpack(
+    name: str, decoder: Any, error: type[Exception], size_at_once: int, body: bytes, limit: int, take: Take
+) -> bytes:
+    """Unpack one packed stream in small pieces: a bomb is noticed while it is still small."""
+    made, size = BytesIO(), 0
+    try:
+        for start in range(0, len(body), size_at_once):
+            ended = decoder.eof
+            piece = b"" if ended else decoder.decompress(body[start : start + size_at_once])
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            take(len(piece))
+            made.write(piece)
+            if ended or decoder.unused_data:
+                raise ProblemError(400, f"the body goes on behind the end of its {name} data", code="damaged")
+    except error as fault:
+        raise ProblemError(400, f"the body is no {name} ({fault})", code="damaged") from fault
+    if not decoder.eof:
+        raise ProblemError(400, f"the body breaks off within its {name} data", code="damaged")
+    return made.getvalue()
 
 
-class _Packed:
-    """One packed stream, unpacked in small pieces: a bomb is noticed while it is still small."""
-
-    def __init__(self, name: str, decoder: Any, error: type[Exception]) -> None:
-        self._name = name
-        self._decoder = decoder
-        self._error = error
-
-    def __call__(self, piece: bytes, made: bytearray, limit: int) -> None:
-        try:
-            for at in range(0, len(piece), _PIECE):
-                ended = self._decoder.eof
-                made += b"" if ended else self._decoder.decompress(piece[at : at + _PIECE])
-                if len(made) > limit:
-                    raise _too_large(limit)
-                if ended or self._decoder.unused_data:
-                    raise ProblemError(400, f"the body goes on behind the end of its {self._name} data", code="damaged")
-        except self._error as error:
-            raise ProblemError(400, f"the body is no {self._name} ({error})", code="damaged") from error
-        if not self._decoder.eof:
-            raise ProblemError(400, f"the body breaks off within its {self._name} data", code="damaged")
-
-
-def _zstd() -> _Packed:
+def _unpack_zstd(body: bytes, limit: int, take: Take) -> bytes:
+    """Unpack a zstd stream. Its window is memory as well, however little of it is used."""
     import zstandard
 
-    return _Packed("zstd", zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(), zstandard.ZstdError)
+    try:
+        window = zstandard.get_frame_parameters(body).window_size
+    except zstandard.ZstdError as fault:
+        raise ProblemError(400, f"the body is no zstd ({fault})", code="damaged") from fault
+    if window > limit:
+        raise ProblemError(
+            413, f"the zstd data needs a window of {window} bytes, at most {limit} are allowed; use a lower level",
+            limit=limit,
+        )  # fmt: skip
+    take(window)
+    decoder = zstandard.ZstdDecompressor(max_window_size=limit).decompressobj()
+    return _unpack("zstd", decoder, zstandard.ZstdError, _ZSTD_PIECE, body, limit, take)
 
 
 def _too_large(limit: int) -> ProblemError:

@@ -7,6 +7,7 @@ from litestar import Request, delete, post
 from litestar.params import JSONBody
 
 from ..storage.ids import public_id
+from .lanes import CONTROL, SCANS, in_lane
 from .parameters import RunId
 from .payloads import drop_partials
 from .problems import ProblemError
@@ -25,14 +26,16 @@ class Purged(msgspec.Struct):
     run_ids: list[str]
 
 
-@delete("/api/v1/runs/{run_id:str}", opt={"scope": "write"}, sync_to_thread=True)
+@delete("/api/v1/runs/{run_id:str}", opt={"scope": "write"})
+@in_lane(CONTROL)
 def delete_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     """Hide a run until it is restored or purged; 409 if it is running."""
     store, row = found_run(request, run_id)
     store.delete_run(row.id)
 
 
-@post("/api/v1/runs/{run_id:str}/restore", status_code=204, opt={"scope": "write"}, sync_to_thread=True)
+@post("/api/v1/runs/{run_id:str}/restore", status_code=204, opt={"scope": "write"})
+@in_lane(CONTROL)
 def restore_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     """Show a deleted run again. Needs a key for all projects: nobody may learn of what is hidden."""
     if request.state.key.projects is not None:
@@ -41,7 +44,8 @@ def restore_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     store.restore_run(row.id)
 
 
-@post("/api/v1/purge", status_code=200, opt={"scope": "admin"}, sync_to_thread=True)
+@post("/api/v1/purge", status_code=200, opt={"scope": "admin"})
+@in_lane(SCANS)
 def purge(request: Request[Any, Any, Any], data: JSONBody[Age]) -> Purged:
     """Remove deleted runs for good, and uploads that broke off so long ago.
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import anyio.to_thread
 import msgspec
 from litestar import Request, get, post
 
@@ -12,12 +11,13 @@ from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError
 from ..records.base import Origin
 from ..records.grammar import check_key
-from ..records.limits import check_annotations, check_size, check_sizes
+from ..records.limits import check_annotations, check_sizes, checked_line, line_bounds
 from ..records.line import WIDE, Line, decode_line, decode_lines, records_of
 from ..records.validation import validate_record
 from ..storage.append import RefusedLineError
 from .bodies import read_body, unpacked
 from .costs import decoded_bytes
+from .lanes import CONTROL, WRITES, in_lane, run_in
 from .parameters import Count, Number, RunId, Small, WriterId
 from .problems import ProblemError
 from .runs import reach_of, store_of
@@ -53,12 +53,17 @@ async def take(
     if stop < first:
         raise ProblemError(400, f"stop {stop} is below first {first}", field="stop")
     state = request.app.state
-    body = await read_body(request, state.config)
-    batch = RecordBatch(Origin(run_id, writer_id, rank, attempt), first, stop, body, dropped)
-    return Taken(await anyio.to_thread.run_sync(_store, request, batch, limiter=state.writers))
+    data = await read_body(request, state.config)
+    batch = RecordBatch(Origin(run_id, writer_id, rank, attempt), first, stop, data, dropped)
+    del data
+    try:
+        return Taken(await run_in(request, WRITES, _store, request, batch))
+    finally:  # the traceback of a refusal may keep the batch for a while
+        batch.data, batch._lines = b"", None
 
 
-@get("/api/v1/runs/{run_id:str}/writers/{writer_id:str}", opt={"scope": "write"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}/writers/{writer_id:str}", opt={"scope": "write"})
+@in_lane(CONTROL)
 def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId) -> Taken:
     """The number that is expected next of a writer; 0 for one that has sent nothing."""
     return Taken(_position(request, store_of(request), run_id, writer_id))
@@ -67,7 +72,9 @@ def position(request: Request[Any, Any, Any], run_id: RunId, writer_id: WriterId
 def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     state = request.app.state
     encoding = request.headers.get("content-encoding", "identity")
-    batch.data = unpacked(batch.data, encoding, state.config.max_inflated)
+    batch.data = unpacked(
+        batch.data, encoding, state.config.max_inflated, lambda size: state.room.take(request.scope, size)
+    )
     _take_room(request, batch)
     batch._lines = lines = checked_lines(batch)
     store = store_of(request, make=bool(lines))
@@ -152,17 +159,18 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
 def _fault_of(batch: RecordBatch) -> ProblemError:
     """Which line is at fault: they are gone through one by one only when one is."""
     least = batch.first
-    for index, raw in _numbered(batch.data):
+    for index, (start, end) in enumerate(line_bounds(batch.data)):
         try:
-            check_size(raw)
-            least = _check(decode_line(raw), batch, least)
+            raw = checked_line(batch.data, start, end)
+            least = _check(decode_line(raw), batch, least) if raw.strip() else least
         except _FAULTS as error:
             return ProblemError(422, f"line {index}: {error}", index=index)
     return ProblemError(422, "the body is not one JSON object a line")
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
-    return ((index, raw) for index, raw in enumerate(data.split(b"\n")) if raw.strip())
+    lines = ((index, data[start:end]) for index, (start, end) in enumerate(line_bounds(data)))
+    return ((index, raw) for index, raw in lines if raw.strip())
 
 
 def _check(line: Line, batch: RecordBatch, least: int) -> int:

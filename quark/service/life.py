@@ -10,6 +10,7 @@ import msgspec
 from litestar import Litestar, Request, get
 
 from .access import OPEN
+from .lanes import KEYS, run_in
 from .problems import ProblemError
 from .rounds import Rounds
 from .survey import Survey
@@ -37,7 +38,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Alive:
     state = request.app.state
     if state.stopping:
         raise ProblemError(503, "the service is stopping", headers={"Retry-After": "5"})
-    await anyio.to_thread.run_sync(state.key_store.answers, limiter=state.doorkeepers)
+    await run_in(request, KEYS, state.key_store.answers)
     return Alive("ok", VERSION)
 
 

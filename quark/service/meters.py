@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from .access import OPEN
+from .lanes import METERS, in_lane
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """Prometheus' own variable: the directory in which the workers keep their counts."""
@@ -63,7 +64,8 @@ def _forget_the_dead(directory: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-@get("/metrics", opt={"scope": OPEN}, media_type=MediaType.TEXT, include_in_schema=False, sync_to_thread=True)
+@get("/metrics", opt={"scope": OPEN}, media_type=MediaType.TEXT, include_in_schema=False)
+@in_lane(METERS)
 def prometheus(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The counters in Prometheus' text format."""
     return Response(request.app.state.meters.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

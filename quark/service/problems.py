@@ -100,6 +100,16 @@ def answer_bytes(problem: ProblemError) -> bytes:
 
 
 def answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """The response to an error."""
+    """The response to an error, of whose frames nothing is kept."""
     problem = problem_of(error)
+    _forget_frames(error)
     return Response({"error": problem.content}, status_code=problem.status, headers=problem.headers)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what the functions held that raised an error, such as a whole body, without waiting for the collector.
+
+    A thread's errors come through a future, which the traceback of the same error holds: a cycle.
+    """
+    while error is not None:
+        error.__traceback__, error = None, error.__cause__ or error.__context__

@@ -3,7 +3,6 @@
 from base64 import b64encode
 from typing import Any
 
-import anyio.to_thread
 import msgspec
 import numpy as np
 from litestar import Request, get
@@ -11,10 +10,20 @@ from litestar import Request, get
 from ..core.reader import RecordFilter, Series
 from ..records.base import Record
 from ..storage.samples import Place
+from .lanes import PAGES, SCANS, SERIES, in_lane, run_in
 from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
-from .room import page_budget
+from .room import page_budget, take_points
 from .runs import found_run, json_object
+
+SERIES_POINT_BYTES = 128
+"""A point of a series: its columns, the same again where they are cut or joined, and its share of the answer."""
+
+CHART_POINT_BYTES = 96
+"""A point that is opened for a chart, with the summary that is made of it."""
+
+OPENED_POINTS = 512
+"""Points that a chart opens for each bucket at most."""
 
 PLACE = ("attempts", "ranks", "sequences", "timestamps")
 """What tells a point of a series from the others."""
@@ -59,8 +68,8 @@ class ChartColumns(msgspec.Struct):
     last: list[float]
 
 
-@get("/api/v1/runs/{run_id:str}/records/{kind:str}", opt={"scope": "read"}, sync_to_thread=True)
-def read_records(
+@get("/api/v1/runs/{run_id:str}/records/{kind:str}", opt={"scope": "read"})
+async def read_records(
     request: Request[Any, Any, Any], run_id: RunId, kind: Kind, step: Bound = None, step_min: Bound = None,
     step_max: Bound = None, epoch: Bound = None, epoch_min: Bound = None, epoch_max: Bound = None,
     where: Text = None, limit: Limit = 1000, after: Cursor = None,
@@ -70,13 +79,21 @@ def read_records(
     ``where`` is a JSON object of a kind's own fields; a list as value means any of them. A page holds about 2 MiB at
     most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
-    store, row = found_run(request, run_id)
     fields = json_object(where, "where")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    wanted = RecordFilter(
-        step=step, step_min=step_min, step_max=step_max, epoch=epoch, epoch_min=epoch_min, epoch_max=epoch_max,
-        where=chosen, after=_cursor(kind, after),
-    )  # fmt: skip
+    bounds = {
+        "step": step, "step_min": step_min, "step_max": step_max,
+        "epoch": epoch, "epoch_min": epoch_min, "epoch_max": epoch_max,
+    }  # fmt: skip
+    wanted = RecordFilter(**bounds, where=chosen, after=_cursor(kind, after))
+    lane = SCANS if fields or any(bound is not None for bound in bounds.values()) else PAGES
+    return await run_in(request, lane, _record_page, request, run_id, kind, wanted, limit)
+
+
+def _record_page(
+    request: Request[Any, Any, Any], run_id: str, kind: str, wanted: RecordFilter, limit: int
+) -> RecordPage:
+    store, row = found_run(request, run_id)
     found, cursor = store.records_page(row.id, kind, wanted, limit, budget=page_budget(request))
     return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
 
@@ -101,17 +118,14 @@ async def read_series(
     limit: Points = POINTS, after: SeriesPlace = None,
 ) -> Columns:  # fmt: skip
     """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``."""
-    found = await anyio.to_thread.run_sync(
-        _columns, request, run_id, key, all_attempts, limit, after, limiter=request.app.state.readers
-    )
-    request.app.state.room.take(request.scope, sum(len(text) for text in msgspec.structs.astuple(found)[2:-1]))
-    return found
+    return await run_in(request, SERIES, _columns, request, run_id, key, all_attempts, limit, after)
 
 
 def _columns(
     request: Request[Any, Any, Any], run_id: str, key: str, all_attempts: bool, limit: int, after: str | None
 ) -> Columns:
     store, row = found_run(request, run_id)
+    take_points(request, store.size(row.id, key), SERIES_POINT_BYTES)
     series = store.series(row.id, key, all_attempts=all_attempts)
     start = _behind(series, after)
     stop = min(start + limit, len(series))
@@ -144,7 +158,8 @@ def _behind(series: Series, place: str | None) -> int:
     return int(found[abs(found - (index - 1)).argmin()]) + 1
 
 
-@get("/api/v1/runs/{run_id:str}/chart", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}/chart", opt={"scope": "read"})
+@in_lane(SCANS)
 def read_chart(
     request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, buckets: Buckets = 1000,
     step_min: Bound = None, step_max: Bound = None,
@@ -153,6 +168,7 @@ def read_chart(
     if step_min is not None and step_max is not None and step_min > step_max:
         raise ProblemError(400, f"step_min {step_min} is above step_max {step_max}", field="step_min")
     store, row = found_run(request, run_id)
+    take_points(request, min(store.size(row.id, key), OPENED_POINTS * buckets), CHART_POINT_BYTES)
     chart = store.chart(row.id, key, buckets=buckets, step_min=step_min, step_max=step_max)
     columns = ("step_first", "step_last", "count", "minimum", "maximum", "mean", "last")
     return ChartColumns(key=key, **{name: getattr(chart, name).tolist() for name in columns})

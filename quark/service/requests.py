@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import ProblemError, answer_bytes
@@ -25,7 +24,8 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _ALWAYS_SERVED = frozenset(("/healthz", "/readyz", "/metrics"))
 ENDLESS = "endless_body"
 """The request's state says so where a body may take longer than ``body_timeout_s``; each part has that long then."""
-encode = msgspec.json.encode
+HEAD_ONLY = "head_only"
+"""The request's state says so where the body of the answer will not be sent."""
 
 
 class ClientGoneError(Exception):
@@ -41,6 +41,7 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
             return
         request = _Request(scope, receive, send, state.config.body_timeout_s)
         if scope["method"] == "HEAD":  # type: ignore[typeddict-item]
+            scope.setdefault("state", {})[HEAD_ONLY] = True
             scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         with state.meters.open_requests.track_inprogress():
             try:

@@ -45,3 +45,13 @@ def page_budget(request: Any) -> PageBudget:
     """What one answer may hold; what it becomes when it is decoded is taken from the room of all requests."""
     room, scope = request.app.state.room, request.scope
     return PageBudget(PAGE_BYTES, lambda text: room.take(scope, decoded_text(text)))
+
+
+def take_points(request: Any, points: int, size: int) -> None:
+    """Take what so many points need while they are read, at most half of the room.
+
+    Raises:
+        ProblemError: 503, there is no room now.
+    """
+    state = request.app.state
+    state.room.take(request.scope, min(points * size, state.config.max_memory // 2))

@@ -3,21 +3,24 @@
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import anyio.to_thread
 import msgspec
 from litestar import Request, get
 
 from ..records.run import ProjectRecord, RunRecord
 from ..storage.belonging import Reach, RunRow
+from .lanes import CONTROL, PAGES, SCANS, in_lane, run_in
 from .parameters import Limit, RunId, Sort, Text, Texts
 from .problems import ProblemError, not_there
-from .room import page_budget
+from .room import page_budget, take_points
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
 
 _KEY_BYTES = 500
 """A key with its last point, as objects and in the answer."""
+
+UNPACKED_POINT_BYTES = 96
+"""A point that is not packed yet and has to be looked at, with the working space for it."""
 
 
 class RunPage(msgspec.Struct):
@@ -118,27 +121,31 @@ async def list_runs(
         )  # fmt: skip
         return RunPage(list(found.items), found.next)
 
-    return await anyio.to_thread.run_sync(page, limiter=request.app.state.scans if values else None)
+    return await run_in(request, SCANS if values else PAGES, page)
 
 
-@get("/api/v1/runs/{run_id:str}", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}", opt={"scope": "read"})
+@in_lane(CONTROL)
 def read_run(request: Request[Any, Any, Any], run_id: RunId) -> RunRecord:
     """One run."""
     store, row = found_run(request, run_id)
     return store.run(row.id, budget=page_budget(request))
 
 
-@get("/api/v1/runs/{run_id:str}/overview", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/runs/{run_id:str}/overview", opt={"scope": "read"})
+@in_lane(SCANS)
 def overview(request: Request[Any, Any, Any], run_id: RunId) -> Overview:
     """What the run holds, in one answer."""
     store, row = found_run(request, run_id)
+    take_points(request, store.size(row.id), UNPACKED_POINT_BYTES)
     writers = [Writer(origin.writer_id, origin.rank, origin.attempt, mark) for origin, mark in store.writers(row.id)]
     keys = store.keys(row.id)
     request.app.state.room.take(request.scope, _KEY_BYTES * (len(keys) + len(writers)))
     return Overview(keys, store.latest(row.id), store.count(row.id), writers)
 
 
-@get("/api/v1/projects", opt={"scope": "read"}, sync_to_thread=True)
+@get("/api/v1/projects", opt={"scope": "read"})
+@in_lane(PAGES)
 def list_projects(request: Request[Any, Any, Any]) -> Projects:
     """The projects that have runs, by name."""
     return Projects(store_of(request).projects(request.state.key.projects))

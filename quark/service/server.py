@@ -22,6 +22,7 @@ from .app import create_app
 from .config import ServiceConfig
 from .connection import GuardedProtocol
 from .logs import log_to_stderr
+from .memory import return_freed_memory
 from .meters import SHARED
 
 logger = logging.getLogger("quark.service")
@@ -44,6 +45,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal. The application is made here: with several workers that is another process."""
         log_to_stderr()
+        return_freed_memory()
         sys.setswitchinterval(SWITCH_S)
         self._app = create_app(self._service)
         self.config.app = self._app

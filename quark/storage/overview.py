@@ -44,3 +44,13 @@ def read_counts(connection: sa.Connection, run_pk: int) -> dict[str, int]:
     query = sa.select(records.c.kind, sa.func.count()).where(records.c.run_pk == run_pk, records.c.kind != "run")
     made = {kind: count for kind, count in connection.execute(query.group_by(records.c.kind))}
     return {"metric": points, **made} if points else made
+
+
+def read_size(connection: sa.Connection, run_pk: int, key: str | None) -> int:
+    """Points of a run that are not packed yet, and of a key those that are."""
+    unpacked = sa.select(sa.func.coalesce(sa.func.sum(fragments.c.count), 0)).where(fragments.c.run_pk == run_pk)
+    packed = sa.select(sa.func.coalesce(sa.func.sum(series.c.count), 0)).where(
+        series.c.run_pk == run_pk, series.c.key == key
+    )
+    queries = (unpacked,) if key is None else (unpacked, packed)
+    return sum(int(connection.execute(query).scalar_one()) for query in queries)

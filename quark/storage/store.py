@@ -301,6 +301,13 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         with self._database.reading() as connection:
             return read_counts(connection, self._number(connection, run_id))
 
+    def size(self, run_id: str, key: str | None = None) -> int:
+        """How many points are looked at at most to read a metric key; without one, those of all that are not packed."""
+        from .overview import read_size
+
+        with self._database.reading() as connection:
+            return read_size(connection, self._number(connection, run_id), key)
+
     def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
         """A metric as arrays, attempt by attempt and writer by writer; no points for a key that was never recorded.
 

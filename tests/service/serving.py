@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from quark.core.batch import RecordBatch
 from quark.service import ServiceConfig
 from quark.service.app import create_app
 from quark.service.keys import KeyStore
@@ -35,6 +36,7 @@ class Threaded:
         self.url = f"http://127.0.0.1:{self.port}"
         self.app = create_app(config)
         self.key = self.app.state.key_store.create("test", ["admin"])[0]
+        self._client = httpx.Client(base_url=self.url, headers={"X-Quark-API-Key": self.key}, timeout=60)
         settings = {**settings_of(config, host="127.0.0.1", port=self.port, connections=1000), "loop": "asyncio"}
         self.server = uvicorn.Server(uvicorn.Config(self.app, **settings))
         self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
@@ -51,10 +53,17 @@ class Threaded:
 
     def ask(self, path: str) -> httpx.Response:
         """A request with the key of everything."""
-        return httpx.get(self.url + path, headers={"X-Quark-API-Key": self.key}, timeout=30)
+        return self._client.get(path)
+
+    def write(self, batch: RecordBatch) -> int:
+        """Send a batch; the status of the answer."""
+        path = f"/api/v1/runs/{batch.origin.run_id}/writers/{batch.origin.writer_id}/records"
+        query = {"first": batch.first, "stop": batch.stop}
+        return self._client.post(path, params=query, content=batch.data).status_code
 
     def close(self) -> None:
         """End it."""
+        self._client.close()
         self.server.should_exit = True
         self._thread.join(60)
 

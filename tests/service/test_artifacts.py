@@ -14,6 +14,7 @@ import pytest
 from quark.records.base import Origin
 from quark.records.line import Line, encode
 from quark.records.run import project_id
+from quark.service import blobs
 from quark.service.payloads import BlobFiles
 from quark.service.problems import ProblemError
 from quark.testing import make_batch, start_line
@@ -62,6 +63,42 @@ def test_a_payload_goes_there_and_back(held: Served) -> None:
         "attachment",
         "nosniff",
     )
+
+
+@pytest.mark.parametrize("more", [{}, {"Range": "bytes=100-199"}])
+def test_head_reads_no_payload(held: Served, monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
+    """HEAD tells the size and the type of a payload, and its file is not read for that."""
+    held.ask("PUT", BLOB, content=DATA).raise_for_status()
+    whole = held.ask("GET", PAYLOAD, headers=more)
+    read: list[int] = []
+    before = blobs.run_in
+
+    async def counted(connection: Any, lane: str, function: Any, *args: Any, **named: Any) -> Any:
+        if getattr(function, "__name__", "") == "read":
+            read.append(args[0])
+        return await before(connection, lane, function, *args, **named)
+
+    monkeypatch.setattr(blobs, "run_in", counted)
+    answer = held.ask("HEAD", PAYLOAD, headers=more)
+    assert (answer.status_code, answer.content, read) == (whole.status_code, b"", [])
+    for name in ("content-length", "content-range", "etag", "accept-ranges", "content-disposition"):
+        assert answer.headers.get(name) == whole.headers.get(name)
+    assert held.ask("GET", PAYLOAD, headers=more).content == whole.content
+    assert read and max(read) <= blobs.PIECE
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", PAYLOAD), ("PUT", BLOB)])
+def test_transfers_take_room(held: Served, method: str, path: str) -> None:
+    """What a transfer holds at once is taken from the memory of all requests; 503 if there is none."""
+    if method == "GET":
+        held.ask("PUT", BLOB, content=DATA).raise_for_status()
+    room = held.app.state.room
+    room.take("others", room.free - 1000)
+    answer = held.ask(method, path, content=DATA if method == "PUT" else None)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    room.leave("others")
+    assert held.ask(method, path, content=DATA if method == "PUT" else None).status_code == 200
+    assert room.free == held.app.state.config.max_memory
 
 
 def test_an_upload_goes_on_where_it_broke_off(held: Served) -> None:

@@ -12,6 +12,7 @@ from quark.records.line import Line
 from quark.service import costs
 from quark.service.ingest import MOST_ACTIONS
 from quark.service.room import PAGE_BYTES
+from quark.storage import SqlStore
 from quark.storage.lifecycle import MAX_TAGS
 from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
@@ -138,7 +139,8 @@ def test_pages_of_large_runs(served: Served, filters: dict[str, str]) -> None:
 
 
 READS = ["/api/v1/runs", "/api/v1/runs/run-1", "/api/v1/runs/run-1/records/event", "/api/v1/runs/run-1/records/metric",
-         "/api/v1/runs/run-1/overview", "/api/v1/runs/run-1/series?key=train/loss"]  # fmt: skip
+         "/api/v1/runs/run-1/overview", "/api/v1/runs/run-1/series?key=train/loss",
+         "/api/v1/runs/run-1/chart?key=train/loss"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", READS)
@@ -153,3 +155,33 @@ def test_answers_take_room(served: Served, path: str) -> None:
     room.leave("others")
     assert served.ask("GET", path).status_code == 200
     assert room.free == served.app.state.config.max_memory
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("series", "/series?key=train/loss"), ("chart", "/chart?key=train/loss"), ("latest", "/overview")],
+)
+def test_points_take_room_before_they_are_read(
+    served: Served, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    """An answer for which there is no room is not made to find that out."""
+    send(served, batch_of(metric_lines(1000))).raise_for_status()
+    made: list[str] = []
+    before = getattr(SqlStore, method)
+    monkeypatch.setattr(SqlStore, method, lambda *args, **named: made.append(method) or before(*args, **named))
+    room = served.app.state.room
+    room.take("others", room.free - 50_000)
+    assert served.ask("GET", f"/api/v1/runs/run-1{path}").status_code == 503
+    assert made == []
+    room.leave("others")
+    assert served.ask("GET", f"/api/v1/runs/run-1{path}").status_code == 200
+    assert made == [method]
+
+
+def test_more_points_than_there_is_room(served: Served) -> None:
+    """A series that is larger than the room is served alone, so that none is too long to be read."""
+    send(served, batch_of(metric_lines(1000))).raise_for_status()
+    object.__setattr__(served.app.state.config, "max_memory", 20_000)
+    served.app.state.room.free = 20_000
+    assert served.ask("GET", "/api/v1/runs/run-1/series?key=train/loss").json()["length"] == 1000
+    assert served.app.state.room.free == 20_000
