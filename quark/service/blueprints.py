@@ -6,6 +6,7 @@ import msgspec
 from litestar import Request, get, put
 from litestar.params import JSONBody, QueryParameter
 
+from ..core.blueprint import check_schema
 from .access import check_project
 from .lanes import CONTROL, in_lane
 from .runs import store_of
@@ -32,5 +33,7 @@ def read_blueprint(request: Request[Any, Any, Any], project: Project) -> Bluepri
 def set_blueprint(request: Request[Any, Any, Any], project: Project, data: JSONBody[Blueprint]) -> Blueprint:
     """Set the blueprint of a project, or remove it with null; 422 if it is no JSON Schema that stands by itself."""
     check_project(request.state.key, project)
-    store_of(request, make=True).set_blueprint(project, data.blueprint)
+    if data.blueprint is not None:
+        check_schema(data.blueprint)  # before a namespace is made for it
+    store_of(request, make=data.blueprint is not None).set_blueprint(project, data.blueprint)
     return data

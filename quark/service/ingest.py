@@ -20,7 +20,7 @@ from .costs import decoded_bytes
 from .lanes import CONTROL, WRITES, in_lane, run_in
 from .parameters import Count, Number, RunId, Small, WriterId
 from .problems import ProblemError
-from .runs import reach_of, store_of
+from .runs import namespace_of, reach_of, store_of
 
 _LIMIT = 2**63
 _FAULTS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError, RecursionError)
@@ -77,11 +77,13 @@ def _store(request: Request[Any, Any, Any], batch: RecordBatch) -> int:
     )
     _take_room(request, batch)
     batch._lines = lines = checked_lines(batch)
-    store = store_of(request, make=bool(lines))
     if not lines:
-        return _unmoved(request, store, batch)
+        return _unmoved(request, store_of(request), batch)
+    reach = reach_of(request)
     try:
-        mark = store.append(batch, strict=True, reach=reach_of(request))
+        if not state.namespaces.exists(namespace_of(request)):  # it is made once it is clear that the batch is stored
+            store_of(request).check(batch, reach=reach)
+        mark = store_of(request, make=True).append(batch, strict=True, reach=reach)
     except RefusedLineError as error:
         index = next((at for at, line in _numbered(batch.data) if decode_line(line).sequence == error.sequence), None)
         raise ProblemError(422, f"line {index}: {error}", index=index) from error

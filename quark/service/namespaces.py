@@ -89,6 +89,11 @@ class Namespaces:
                     self._open[name] = store
         return store
 
+    def exists(self, text: str | None) -> bool:
+        """Whether something was stored in a namespace; the default one is always there."""
+        name = canonical_name(text)
+        return name in self._open or self._is_there(name)
+
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
         return self._directory / namespace_label(text) / BLOBS
@@ -133,14 +138,17 @@ class Namespaces:
                 store.close()
             self._open.clear()
 
-    def _to_open(self, name: str, maker: str | None) -> str:
+    def _is_there(self, name: str) -> bool:
         known = self._directory / digest(name)
-        if name == DEFAULT or (known.is_dir() and not known.is_symlink()):
+        return name == DEFAULT or (known.is_dir() and not known.is_symlink())
+
+    def _to_open(self, name: str, maker: str | None) -> str:
+        if self._is_there(name):
             return name
         if maker is None:
             return EMPTY
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = list(self._directory.iterdir())
+        made = [directory for directory in self._directory.iterdir() if directory.name != digest(EMPTY)]
         if len(made) >= self._config.max_namespaces:
             raise ProblemError(
                 403, f"the service has {self._config.max_namespaces} namespaces, the most that it may; "

@@ -242,7 +242,7 @@ class RunGroup:
         if not isinstance(self._session, StoredRun) or self._session.status != "running":
             return False
         home = self._home()
-        store = home.open()
+        store = home.open(self.project)
         try:
             return store.control(self.run_id).stop_requested_at is not None
         except (RunNotFoundError, ServiceUnavailableError):
@@ -264,7 +264,7 @@ class RunGroup:
         sync_run(Placement(resolve_storage_dir(self._storage_dir)), run_id)
         if not home.exists():
             return None
-        store = home.open()
+        store = home.open(self.project)
         try:
             return store.run(run_id)
         except (RunNotFoundError, ServiceUnavailableError):

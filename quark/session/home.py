@@ -28,8 +28,8 @@ class Home(Protocol):
         """What brings records there."""
         ...
 
-    def open(self) -> StoreReader:
-        """What reads them there; to be closed."""
+    def open(self, project: str = "") -> StoreReader:
+        """What reads them there; to be closed. ``project``: whose runs are meant, if that is known."""
         ...
 
     def exists(self) -> bool:
@@ -67,7 +67,7 @@ class EmbeddedHome:
         self._placement.check()
         return StoreSink(self.location)
 
-    def open(self) -> StoreReader:
+    def open(self, project: str = "") -> StoreReader:
         """The store."""
         from ..storage import SqlStore
 
@@ -121,11 +121,11 @@ class ServiceHome:
 
         return ServiceSink(self.location, namespace=self._namespace)
 
-    def open(self) -> StoreReader:
+    def open(self, project: str = "") -> StoreReader:
         """The service as a store."""
         from ..client import RemoteStore
 
-        return RemoteStore(Connection(self.location, namespace=self._namespace))
+        return RemoteStore(Connection(self.location, namespace=self._namespace, project=project))
 
     def exists(self) -> bool:
         """Nobody knows before asking."""

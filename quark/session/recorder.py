@@ -160,7 +160,7 @@ class Recorder:
 
     def _opened_reader(self) -> StoreReader:
         if self._reader is None:
-            self._reader = self._home.open()
+            self._reader = self._home.open(self._context.project.name)
             # of a run that has ended nobody closes it: a comparison of finished sessions opens one for each
             self._let_go_of_reader = weakref.finalize(self, self._reader.close)
             self._let_go_of_reader.atexit = False  # the end of a process closes files by itself, of a forked one too

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,11 @@ def _deliver_run(
     report: SyncReport, permission: Permission,
 ) -> None:  # fmt: skip
     home = permission.home(placement, places)
+    project = _project_of(places)
     store = home.sink()
     complete: dict[Path, bool] = {}
     try:
-        store.on_start(RunManifest(run_id=run_id, project="", run_path=str(placement.run_path(run_id))))
+        store.on_start(RunManifest(run_id=run_id, project=project, run_path=str(placement.run_path(run_id))))
         last_time = 0
         for place in places:
             try:
@@ -182,7 +184,7 @@ def _deliver_run(
         try:
             arrived = report.delivered.get(run_id, 0) > 0
             was_last = not any_alive and all(complete.get(place.directory) for place in places)
-            if was_last and _is_open(home, run_id, arrived):
+            if was_last and _is_open(home, run_id, project, arrived):
                 if awaits_owner:
                     return
                 word = last_word(place.directory for place in places)
@@ -211,9 +213,17 @@ def _check_identity(place: WriterPlace, run_id: str) -> None:
         )
 
 
-def _is_open(home: Home, run_id: str, arrived: bool) -> bool:
+def _project_of(places: list[WriterPlace]) -> str:
+    """The project of a run's journals, which tells runs with one id apart at a service; empty if none can be read."""
+    for place in places:
+        with suppress(SessionStoreError):
+            return str(place.content().get("project", ""))
+    return ""
+
+
+def _is_open(home: Home, run_id: str, project: str, arrived: bool) -> bool:
     """Whether the run lacks its end. A service that closed it as silent takes back what it said when records arrive."""
-    store = home.open()
+    store = home.open(project)
     try:
         run = store.run(run_id)
         return run.status == "running" or (arrived and run.reason == LOST and store.control(run_id).stale)

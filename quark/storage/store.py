@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from .budget import PageBudget
 
 PAGE_RECORDS = 1000
+
+
+class _UndoneError(Exception):
+    """Ends a transaction of which nothing is to be kept."""
 
 
 class SqlStore(Controls, Deletion, Blueprints, Belonging):
@@ -136,6 +141,12 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         self._appender.remember(work)
         batch.rejected += work.rejected
         return work.mark
+
+    def check(self, batch: RecordBatch, *, reach: Reach | None = None) -> None:
+        """Raise what ``append`` would raise with ``strict``; nothing is stored."""
+        with suppress(_UndoneError), self._database.writing() as connection:
+            self._appender.append(connection, batch, strict=True, reach=reach)
+            raise _UndoneError
 
     def seal(self, run_id: str | None = None, limit: int = 4) -> int:
         """Pack new metric points into chunks, which take less room and are faster to read.

@@ -100,6 +100,19 @@ def test_a_killed_run_is_delivered_and_closed(service: Service, tmp_path: Path) 
         assert (view.status, view.reason, len(view.series("loss"))) == ("failed", "lost", 1000)
 
 
+def test_a_killed_run_of_two_with_one_id(service: Service, tmp_path: Path) -> None:
+    """What is delivered and closed is the run of the project that died, not the one of another project with its id."""
+    service.start()
+    with quark.LocalSessionStore(tmp_path) as store:
+        store.create_run(project="another", run_id="killed")
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, env=os.environ)
+    from quark.session.sync import sync
+
+    assert sync(tmp_path).lost == ["killed"]
+    with quark.connect(storage_dir=tmp_path) as found:
+        assert {view.project: view.status for view in found.runs()} == {"another": "running", "p": "failed"}
+
+
 def test_a_run_is_resumed_from_the_service(service: Service, tmp_path: Path) -> None:
     """An interrupted run goes on as a second attempt; a completed one cannot."""
     service.start()

@@ -22,7 +22,7 @@ from quark.service.namespaces import Namespaces, namespace_label
 from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 from .conftest import Served
-from .test_ingestion import batch_of, send
+from .test_ingestion import ORIGIN, batch_of, send
 
 PLACES = [
     "%2e%2e", "%2e%2e%2fx", "%252e%252e%252f", "..%2f..%2fx", "a%00b", "a%0ab", ".hidden", "..%2F..%2Fetc%2Fpasswd",
@@ -113,6 +113,37 @@ def test_who_only_reads_makes_no_namespace(served: Served) -> None:
             answer = served.ask(method, path, headers=headers, json=body)
             assert answer.status_code in (200, 404, 422), (path, answer.text)
     assert len(files_of(served) - before) <= 3  # the one that stands in for all of them
+
+
+def records(first: int, *items: Any) -> tuple[str, str, dict[str, Any]]:
+    """A request that sends records from a number on."""
+    batch = make_batch(ORIGIN, items, first)
+    path = f"/api/v1/runs/run-1/writers/w/records?first={first}&stop={batch.stop}"
+    return "POST", path, {"content": batch.data}
+
+
+BLUEPRINT = "/api/v1/blueprint?project=mine"
+REFUSED: dict[str, tuple[tuple[str, str, dict[str, Any]], int]] = {
+    "a project that is not the key's": (records(0, start_line(ORIGIN)), 403),
+    "records of no run": (records(0, *metric_lines(1)), 403),
+    "a gap": (records(5, start_line(ORIGIN, project="mine")), 409),
+    "a start of another run": (records(0, start_line(Origin("run-2", "w"), project="mine")), 422),
+    "a line that is none": (("POST", records(0, *metric_lines(1))[1], {"content": b"{"}), 422),
+    "a schema that is none": (("PUT", BLUEPRINT, {"json": {"blueprint": {"type": 1}}}), 422),
+    "no blueprint": (("PUT", BLUEPRINT, {"json": {"blueprint": None}}), 200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_makes_no_namespace(served: Served, what: str) -> None:
+    """A namespace comes to be with what is stored in it: a request that stores nothing makes none."""
+    (method, path, body), status = REFUSED[what]
+    key, headers = served.new_key(["write"], ["mine"]), {"X-Quark-Storage-Dir": "wanted"}
+    answer = served.ask(method, path, key=key, headers=headers, **body)
+    assert answer.status_code == status, answer.text
+    assert not served.app.state.namespaces.exists("wanted")
+    assert send(served, batch_of([]), headers=headers).status_code == 200
+    assert served.app.state.namespaces.exists("wanted")
 
 
 @pytest.mark.parametrize(
