@@ -149,6 +149,7 @@ def _sqlite(placement: Placement) -> Check:
 def _store(placement: Placement) -> Check:
     if not placement.db_path.exists():
         return Check("store", "ok", "there is no store yet; the first run makes it")
+    placement.check()  # SQLite would wait for a pipe in the place of one of its files
     store = sqlite3.connect(f"{placement.db_path.as_uri()}?mode=ro", uri=True, timeout=10)
     try:
         found = [row[0] for row in store.execute("PRAGMA quick_check(5)")]

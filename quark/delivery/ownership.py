@@ -11,7 +11,7 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def refusal(path: Path) -> str | None:
-    """Why a file or directory is not this user's own; None if it is, if it is missing, or if QUARK_SAFE_DIRS has it."""
+    """Why a path is no file or directory of this user; None if it is, or is missing, or QUARK_SAFE_DIRS names it."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -19,6 +19,8 @@ def refusal(path: Path) -> str | None:
     reason = None
     if stat.S_ISLNK(found.st_mode):
         reason = f"{path} is a link to another place"
+    elif not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        reason = f"{path} is neither a file nor a directory"  # to open a pipe may wait for ever
     elif found.st_uid != os.geteuid():
         reason = f"{path} belongs to {_user(found.st_uid)}"
     return None if reason is None or _is_declared_safe(path) else reason

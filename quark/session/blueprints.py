@@ -1,7 +1,6 @@
 """A configuration is held against the blueprint of its project before a run begins."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,15 @@ import msgspec
 import orjson
 
 from ..core.blueprint import check_config, check_schema
+from ..delivery.disk import Disk
 from ..errors import QuarkError
 from ..records.jsonable import json_object
 from ..settings import setting
 from .home import Home, home_of
 from .placement import Placement, resolve_storage_dir
+
+MAX_CACHED = 16 << 20
+"""Bytes of a blueprint that was kept; a service takes none larger than a megabyte."""
 
 
 def validate_config(project: str, config: Mapping[str, Any] | None, *, storage_dir: str | Path | None = None) -> None:
@@ -59,7 +62,7 @@ def blueprint_of(placement: Placement, home: Home, project: str) -> dict[str, An
         return home.blueprint(project)
     except (QuarkError, OSError, msgspec.MsgspecError):
         try:
-            return orjson.loads(_cached(placement, home, project).read_bytes())
+            return orjson.loads(Disk().read(_cached(placement, home, project), 0, MAX_CACHED))
         except (OSError, ValueError):
             return None
 
@@ -74,9 +77,7 @@ def remember_blueprint(placement: Placement, home: Home, project: str, blueprint
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        made = path.with_name(f"{path.name}.{os.getpid()}")
-        made.write_bytes(orjson.dumps(blueprint))
-        os.replace(made, path)
+        Disk().replace(path, orjson.dumps(blueprint))
     except OSError:
         return  # then it is asked for again
 

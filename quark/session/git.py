@@ -5,6 +5,7 @@ Git itself is not run: it takes longer than a start may, and a repository's conf
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from .git_index import is_dirty
 
 MAX_SYMBOLIC_REFS = 5
 """A reference may name another one; Git follows as many."""
+
+MAX_FILE = 32 << 20
+"""Bytes of a file of the repository, which may come from anybody's archive; packed references seldom have a tenth."""
 
 _COMMIT = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SECTION = re.compile(rb'\[\s*([\w.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
@@ -117,12 +121,17 @@ def _settings(config: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
 
 
 def _read(path: bytes) -> bytes:
-    """The content of a file, or nothing."""
+    """The content of a regular file of at most MAX_FILE bytes, else nothing: no pipe and no device is waited for."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with open(path, "rb", opener=_at_once) as file:
+            found = os.fstat(file.fileno())
+            return file.read(MAX_FILE) if stat.S_ISREG(found.st_mode) and found.st_size <= MAX_FILE else b""
     except OSError:
         return b""
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _text(raw: bytes) -> str:

@@ -27,7 +27,10 @@ logger = logging.getLogger("quark")
 
 SHARED_MEMORY = Path("/dev/shm")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_PARTS = ("", "quark.db", "quark.db-wal", "quark.db-shm", "quark.db.lock", "runs", "journal", "blueprints")
+_PARTS = (
+    "", "quark.db", "quark.db-journal", "quark.db-wal", "quark.db-shm", "quark.db.lock", "runs", "journal",
+    "blueprints",
+)  # fmt: skip
 """What is checked of Quark's own directory before it is written to."""
 _UNMAPPABLE = (errno.ENODEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)
 
@@ -63,7 +66,7 @@ class Placement:
             return Path(elsewhere)
 
     def refusal(self, run_id: str | None = None) -> str | None:
-        """Why nothing is written or carried out here: parts of it are another user's, or links. None for one's own."""
+        """Why nothing is written or carried out here: a part is a link, a pipe or another user's; None if none is."""
         paths = [self.store_root / name for name in _PARTS]
         if run_id is not None:
             paths.append(self.run_path(run_id))

@@ -114,6 +114,26 @@ def test_a_head_that_names_no_commit_is_none(tmp_path, head):
     assert git_state(_repository(tmp_path, head, refs={b"refs/heads/loop": b"ref: refs/heads/loop\n"})) is None
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "too large"])
+@pytest.mark.parametrize("name", ["HEAD", "refs/heads/main", "packed-refs", "commondir", "config", "index"])
+def test_a_repository_from_an_archive_holds_nobody(tmp_path, name, kind):
+    """A pipe, an endless device or a file without end in the place of any file of a repository is read as empty."""
+    refs = {} if name == "packed-refs" else {b"refs/heads/main": COMMIT}
+    path = _repository(tmp_path, b"ref: refs/heads/main\n", refs=refs) / ".git" / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with open(path, "wb") as file:
+            file.truncate(1 << 40)
+    state = git_state(tmp_path)
+    assert state == (
+        {"branch": "main", "commit": COMMIT.decode()} if name in ("commondir", "config", "index") else None
+    )
+
+
 def test_text_in_any_encoding_is_read(tmp_path):
     """Latin-1 and broken UTF-8 in the configuration, in HEAD and in names of branches."""
     branch = b"refs/heads/caf\xe9"

@@ -222,9 +222,10 @@ def test_a_description_of_any_shape_is_a_problem_and_no_crash(scene: Scene, cont
 
 
 LINKS = ["writer.json", "00000000.jsonl", "lock", "hosts", "cursor-jsonl", "quarantine-journal.jsonl"]
+STORES = [f"../../../quark.db{side}" for side in ("", "-journal", "-wal", "-shm", ".lock")]
 
 
-@pytest.mark.parametrize("name", [*LINKS, "..", "../..", "../../..", "../../../runs", "../../../quark.db"])
+@pytest.mark.parametrize("name", [*LINKS, *STORES, "..", "../..", "../../..", "../../../runs"])
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_links_and_pipes_are_neither_followed_nor_waited_for(scene: Scene, name: str, kind: str) -> None:
     """A link in the place of any file or directory on the way to a journal leads nowhere; a pipe holds nobody."""
@@ -244,6 +245,9 @@ def test_links_and_pipes_are_neither_followed_nor_waited_for(scene: Scene, name:
         sync(scene.folder, trust=True)
     with suppress(QuarkError), quark.open(scene.folder) as store:
         list(store.runs())
+    with suppress(QuarkError):
+        command(["doctor"])
+    _record(scene)
     assert scene.files() == before
 
 
