@@ -9,6 +9,9 @@ import msgspec
 from ..records.base import Origin, Record
 from ..records.line import Line, decode_lines, decode_loosely, records_of, sequence_of
 
+_BROKEN = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+"""What decoding a line raises that is damaged, nested too deeply, or another program's."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunMark:
@@ -54,7 +57,7 @@ class RecordBatch:
         if self._lines is None:
             try:
                 self._lines = decode_lines(self.data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except _BROKEN:
                 self._lines = list(self._decode_one_by_one())
         return self._lines
 
@@ -62,7 +65,7 @@ class RecordBatch:
         for raw in self.data.splitlines():
             try:
                 yield decode_loosely(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except _BROKEN as error:
                 self.rejected.append((raw, str(error)))
 
     def records(self) -> list[Record]:
@@ -72,7 +75,7 @@ class RecordBatch:
             for line in self.lines():
                 try:
                     made.extend(records_of(line, self.origin))
-                except (ValueError, msgspec.MsgspecError) as error:
+                except _BROKEN as error:
                     self.rejected.append((msgspec.json.encode(line), str(error)))
             self._records = made
         return self._records

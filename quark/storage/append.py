@@ -31,7 +31,7 @@ _LIMIT = 2**63
 KNOWN_RUNS = 256
 """Runs whose keys a store remembers; past it those that have nothing left to pack are asked for again."""
 
-_BROKEN = (ValueError, KeyError, TypeError, OverflowError, msgspec.MsgspecError)
+_BROKEN = (ValueError, KeyError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError)
 """What applying a line raises if it is the line's fault, beside the driver's complaints."""
 
 Rejected = list[tuple[bytes, str]]
@@ -205,7 +205,7 @@ def _merge(connection: Connection, work: Appended, updates: list[Line]) -> None:
     """Bring the configuration of the run up to date, once for all updates of a batch."""
     try:
         merge_config(connection, work.run_pk, min(line.time for line in updates))
-    except SchemaValidationError as error:
+    except (SchemaValidationError, RecursionError) as error:
         refused = {encode(line) for line in updates}.difference(line for line, _ in work.rejected)
         work.rejected += [(line, str(error)) for line in sorted(refused, key=lambda line: sequence_of(line) or 0)]
 
@@ -304,7 +304,7 @@ def _row(
                 body = encode(msgspec.json.decode(body))  # refuses half of a pair, which no database could search
             text = body.decode() or "{}"
             return run_pk, writer_pk, line.sequence, line.kind, line.time, line.step, line.epoch, line.label, text
-        except (UnicodeDecodeError, msgspec.DecodeError, OverflowError) as error:
+        except (UnicodeDecodeError, msgspec.DecodeError, OverflowError, RecursionError) as error:
             reason = str(error)
     rejected.append((encode(line), reason))
     return None

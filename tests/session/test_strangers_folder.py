@@ -221,6 +221,23 @@ def test_a_description_of_any_shape_is_a_problem_and_no_crash(scene: Scene, cont
         assert store.run("recorded").series("loss").values.tolist() == [1.0]
 
 
+@pytest.mark.parametrize("label", ["start", "config", "event"])
+def test_a_line_that_nobody_can_decode_is_set_aside_alone(scene: Scene, label: str) -> None:
+    """A line nested a hundred thousand times costs itself: all other records of its journal are delivered."""
+    place = scene.plant([])
+    kind = "event" if label == "event" else "run"
+    deep = b'{"kind":"%s","sequence":2,"time":1,"label":"%s","body":{"values":{"a":%s}}}' % (
+        kind.encode(), label.encode(), b"[" * 100_000 + b"]" * 100_000,
+    )  # fmt: skip
+    origin = Origin(RUN, WRITER)
+    batch = make_batch(origin, [start_line(origin), event_line("log"), deep, *metric_lines(5)])
+    (place / "00000000.jsonl").write_bytes(batch.data)
+    with quark.open(scene.folder) as store:
+        assert len(store.run(RUN).series("train/loss")) == 5
+    aside = (place / "quarantine-journal.jsonl").read_text()
+    assert aside.count("\n") == 1 and "recursion" in aside
+
+
 LINKS = ["writer.json", "00000000.jsonl", "lock", "hosts", "cursor-jsonl", "quarantine-journal.jsonl"]
 STORES = [f"../../../quark.db{side}" for side in ("", "-journal", "-wal", "-shm", ".lock")]
 
