@@ -1,9 +1,13 @@
 """Quark watches neural networks train: every public name, imported when it is first used."""
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+_imported_by = os.getpid()
+"""Another id means that this process was forked from the one that imported Quark."""
 
 _HOMES: dict[str, str] = {
     "ARTIFACT_STORAGE_LAYOUT": "records.artifact",

@@ -6,6 +6,7 @@ and given back when the last one ends.
 
 import _sitebuiltins
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -14,9 +15,9 @@ import weakref
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import signals
+from . import signals, unasked
 from .patches import Patch
-from .proof import OPEN_AT_PROMPT, Proof, Verdict, cause_of, reason_of, verdict_of_exit
+from .proof import COMPLETED, OPEN_AT_PROMPT, Proof, Verdict, cause_of, reason_of, verdict_of_exit
 
 
 class Exiting(Protocol):
@@ -91,27 +92,30 @@ def _note_thread(arguments: Any, /) -> None:
     if error is None or isinstance(error, SystemExit):  # which ends a thread in silence
         return
     for session, proof in list(_open.items()):
-        if proof.thread is arguments.thread or _works_on(session, error):
+        if proof.thread is arguments.thread or unasked.works_on(error, session):
             session.thread_failed(error)
 
 
-def _works_on(session: Any, error: BaseException) -> bool:
-    """Whether one of the functions that an exception has left uses ``session``."""
-    trace = error.__traceback__
-    while trace is not None:
-        frame = trace.tb_frame
-        names = frame.f_code.co_names
-        used = [*frame.f_locals.values(), *(frame.f_globals.get(name) for name in names)]
-        if any(value is session for value in used):
-            return True
-        trace = trace.tb_next
-    return False
+def _note_exit_of_fork(code: Any) -> None:
+    """``os._exit``: a forked child ends by it without any function of atexit; other processes vanish."""
+    if os.getpid() == sys.modules[__name__.partition(".")[0]]._imported_by:
+        return
+    verdict = COMPLETED
+    if code != 0:
+        error = SystemExit(code)
+        error.__context__ = sys.exception()
+        cause = cause_of(error)
+        verdict = Verdict(reason_of(cause), cause)
+    for session in list(_open):
+        with contextlib.suppress(KeyboardInterrupt):  # the process ends now, whatever comes
+            session.exit_by_end(verdict.reason, verdict.error)
 
 
 _patches = (
     Patch(sys, "exit", lambda *status: _note_exit(SystemExit(*status))),
     Patch(_sitebuiltins.Quitter, "__call__", lambda quitter, code=None: _note_exit(SystemExit(code))),
     Patch(threading, "excepthook", _note_thread),
+    Patch(os, "_exit", _note_exit_of_fork),
 )
 
 
@@ -136,6 +140,7 @@ def _install(directory: Path) -> None:
     _watch_child_process()
     for patch in _patches:
         patch.apply()
+    unasked.install(_open.keys)
 
 
 def _watch_child_process() -> None:
@@ -158,6 +163,7 @@ def _give_back() -> None:
     _printed.remove()
     for patch in _patches:
         patch.remove()
+    unasked.remove()
 
 
 def end_open_runs() -> None:
@@ -196,5 +202,6 @@ def _after_fork() -> None:
     _exits.clear()
     for patch in _patches:
         patch.remove()
+    unasked.remove()
     for session in sessions:
         session.after_fork_in_child()

@@ -11,7 +11,7 @@ from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import CriterionManifest, RunManifest, StepState, TaskManifest, status_of
-from ..delivery import exits
+from ..delivery import exits, unasked
 from ..delivery.dispatcher import Dispatcher
 from ..delivery.proof import cause_of, reason_of
 from ..delivery.worker import SinkWorker
@@ -280,6 +280,9 @@ class Ending(Recorder):
 
     def _reason_if_left_well(self) -> str:
         """The reason of a run whose block or program ran through: something may be known that says otherwise."""
+        error = None if self._crashed else unasked.error_of(self)
+        if error is not None:
+            self.thread_failed(error)
         if self._crashed:
             return "error"
         return "interrupted" if self._signal else self._stepper.reason or "completed"

@@ -14,9 +14,10 @@ from quark.session.sync import sync
 
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 BEGIN = """
-import atexit, contextlib, itertools, os, signal, sys, threading, time
+import asyncio, atexit, contextlib, itertools, os, signal, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.pool import ThreadPool
 import quark
 
 def start():
@@ -44,6 +45,17 @@ def in_thread(function, **options):
     thread = threading.Thread(target=function, **options)
     thread.start()
     return thread
+
+def fails(run):
+    run.log({"loss": 0.5})
+    raise ValueError("no")
+
+def forked(leave):
+    child = os.fork()
+    if not child:
+        run = start()
+        exec(leave)
+    os.waitpid(child, 0)
 
 def child(method, how=None):
     process = get_context(method).Process(target=ends_well, args=(how,))
@@ -149,6 +161,29 @@ ROWS: dict[str, tuple[str, int, str, str | None]] = {
         "pool = get_context('fork').Pool(1)\nwith contextlib.suppress(ValueError):\n"
         "    pool.apply(ends_well, ('raises',))\npool.close()\npool.join()",
         0, E, "RuntimeError: an exception left the code that began the run"),
+    "a task of a thread pool that uses the run raises, and nobody asks for it": (
+        "run = start()\nwith ThreadPoolExecutor(1) as pool: pool.submit(fails, run)", 0, E, "ValueError: no"),
+    "the same, in a `with` block, and the future is kept": (
+        "with start() as run, ThreadPoolExecutor(1) as pool: kept = pool.submit(fails, run)", 0, E, "ValueError: no"),
+    "the same, and its exception is asked for": (
+        "run = start()\nwith ThreadPoolExecutor(1) as pool: pool.submit(fails, run).exception()", 0, C, None),
+    "the same, and a callback asks for it": (
+        "run = start()\nwith ThreadPoolExecutor(1) as pool:\n"
+        "    pool.submit(fails, run).add_done_callback(lambda future: future.exception())", 0, C, None),
+    "a task of a thread pool that does not use the run raises": (
+        "start()\nwith ThreadPoolExecutor(1) as pool: pool.submit(int, 'x')", 0, C, None),
+    "an asyncio task that uses the run raises, and nobody awaits it": (
+        "async def work(): fails(run)\nasync def main():\n    asyncio.create_task(work())\n"
+        "    await asyncio.sleep(0)\nrun = start()\nasyncio.run(main())", 0, E, "ValueError: no"),
+    "a task of a `ThreadPool` that uses the run raises, and nobody gets it": (
+        "run = start()\nwith ThreadPool(1) as pool:\n    pool.apply_async(fails, (run,))\n    pool.close()\n"
+        "    pool.join()", 0, E, "ValueError: no"),
+    "an `os.fork` child leaves by `os._exit(0)`": ("forked('os._exit(0)')", 0, C, None),
+    "the same, by `os._exit(3)`": ("forked('os._exit(3)')", 0, B, "SystemExit: 3"),
+    "the same, by `except Exception: os._exit(3)`": (
+        "forked('try: fails(run)\\nexcept Exception: os._exit(3)')", 0, E, "ValueError: no"),
+    "the same, out of a loop over `run.steps`": (
+        "forked('for _ in run.steps(range(3)): os._exit(0)')", 0, S, None),
     "a generator with the run, and `break`": ("for batch in batches(): break", 0, S, None),
     "a generator with the run is closed": ("source = batches()\nnext(source)\nsource.close()", 0, S, None),
     "a generator with the run, and the loop over it raises": (
