@@ -13,13 +13,16 @@ QuarkError
     └── InvalidRunStateError                the run's status does not allow this
 
 Every message says what was refused, what was given and what to do. It may quote names that strangers chose, so errors
-and log messages are made printable here.
+and log messages are made printable here. The logger ``quark`` is prepared here too: it never raises into a training.
 """
 
+import functools
 import logging
 import re
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -38,7 +41,28 @@ class _Printable(logging.Filter):
         return True
 
 
-logging.getLogger("quark").addFilter(_Printable())
+def _never_raising(log: Callable[..., None]) -> Callable[..., None]:
+    """``Logger._log``, through which every message goes, for a program whose own part of it may fail.
+
+    Its handlers, filters and record factory may raise; so does the standard handler once stderr is closed.
+    """
+
+    @functools.wraps(log)
+    def guarded(*args: Any, stacklevel: int = 1, **options: Any) -> None:
+        try:
+            log(*args, stacklevel=stacklevel + 1, **options)
+        except Exception:  # noqa: BLE001  the training goes on, and there is nobody who could be told
+            pass
+
+    return guarded
+
+
+def _prepare(logger: logging.Logger) -> None:
+    logger.addFilter(_Printable())
+    vars(logger)["_log"] = _never_raising(logger._log)
+
+
+_prepare(logging.getLogger("quark"))
 
 
 class QuarkError(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
+from ..records.foreign import suppress_foreign
 from ..settings import setting
 from .frames import Answer, Call, Fault, Made, receive, send
 from .place import WriterPlace, writer_places
@@ -158,7 +159,8 @@ class Apart(Sink):
         send(inbound.fileno(), message)
         answer: Answer = receive(outbound.fileno(), Answer, alive=lambda: self._is_waited_for(process))
         for logger, level, text in answer.logged:
-            logging.getLogger(logger).log(level, "%s", text)
+            with suppress_foreign():  # a handler of the program's own logging
+                logging.getLogger(logger).log(level, "%s", text)
         return answer
 
     def _is_waited_for(self, process: "subprocess.Popen[bytes]") -> bool:
