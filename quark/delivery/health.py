@@ -93,5 +93,5 @@ class Health:
             for cause, number in sorted(self._counts.items()):
                 made[cause] = {"count": number, "last": redact_text(self._last[cause])}
                 if cause in self._subjects:
-                    made[cause]["subjects"] = dict(self._subjects[cause])
+                    made[cause]["subjects"] = {redact_text(name): n for name, n in self._subjects[cause].items()}
             return made

@@ -10,6 +10,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from ..records.foreign import error_text
+from ..redaction import redact_text
 from .feed import Feed
 from .health import Health
 from .threads import start_thread
@@ -154,7 +155,7 @@ class SinkWorker:
         for feed in self._feeds:
             feed.doubt()
         self._asked_pause = float(getattr(error, "retry_after_s", 0.0) or 0.0)
-        self.last_error = error_text(error)
+        self.last_error = redact_text(error_text(error))
         self.state = "retrying"
         self._health.report(
             f"sink_{self.name}",
@@ -229,7 +230,7 @@ class SinkWorker:
             except OSError:
                 raise
             except Exception as error:  # noqa: BLE001  the reason is kept beside the record
-                reason = error_text(error)
+                reason = redact_text(error_text(error))
         return reason
 
     def _end(self, final_state: StepState | None, reason: Any) -> bool:

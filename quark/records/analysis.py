@@ -31,6 +31,7 @@ class AlertRecord(Record):
     label_field: ClassVar[str | None] = "rule_id"
     free_text: ClassVar[tuple[str, ...]] = (
         "title", "summary", "fact", "inference", "subject", "consequence", "actions", "clears",
+        "evidence",
     )  # fmt: skip
 
     rule_id: Annotated[Text, says("the rule that raised it")]
@@ -58,6 +59,7 @@ class HealthScoreRecord(Record):
 
     kind: ClassVar[str] = "health"
     label_field: ClassVar[str | None] = "score_key"
+    free_text: ClassVar[tuple[str, ...]] = ("evidence",)
 
     score_key: Annotated[ScoreKey, says("overall, or the category that is scored")]
     category: Annotated[AlertCategory | None, says("the category; null for overall")] = None
@@ -76,7 +78,7 @@ class PhaseRecord(Record):
 
     kind: ClassVar[str] = "phase"
     label_field: ClassVar[str | None] = "phase_name"
-    free_text: ClassVar[tuple[str, ...]] = ("summary",)
+    free_text: ClassVar[tuple[str, ...]] = ("summary", "evidence")
 
     phase_name: Annotated[PhaseName, says("the regime")]
     display_name: Annotated[Text, says("the regime, for people")]

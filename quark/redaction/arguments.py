@@ -7,30 +7,24 @@ from typing import Any
 from .extent import says_nothing
 from .formats import HIDDEN
 from .names import ALL, OPEN, TEXT, secrecy
+from .programs import SHORT_OPTIONS, WITH_USER, program_of
 from .text import redact_text
 
 _HEADER = re.compile(r"[\w.\-]{1,100}:[ \t]")
+_NAME = re.compile(r"[A-Za-z][\w.\-]{0,100}:?")
 _OPTION = re.compile(r"[-+]{1,2}[A-Za-z_]")
 
 
-_SHORT_OPTIONS = {
-    "sshpass": "-p", "mysql": "-p", "mysqldump": "-p", "mysqladmin": "-p", "mariadb": "-p", "redis-cli": "-a",
-    "login": "-p",
-    "ldapsearch": "-w", "ldapmodify": "-w", "mongosh": "-p", "mongo": "-p", "mongodump": "-p", "sqlcmd": "-P",
-    "bcp": "-P",
-}  # fmt: skip
-"""Options of well-known programs that take a password and do not say so; ``login`` is that of docker and its like."""
-
-_WITH_USER = ("curl", "wget", "http", "https", "httpie")
-"""Programs that take ``-u user:password``."""
+_SETTERS = frozenset(("set", "config", "configure", "setx", "export", "setenv"))
+"""What takes a name and a value as two arguments, as ``--set`` and ``--header`` do."""
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
     """A command line without the values of options that hold secrets, ``--key=value`` and ``--key value`` alike."""
     given = [str.__str__(item) if isinstance(item, str) else _shown(item) for item in arguments]
-    programs = {argument.rpartition("/")[2] for argument in given if not argument.startswith("-")}
-    short = {_SHORT_OPTIONS[program] for program in programs if program in _SHORT_OPTIONS}
-    with_user = not programs.isdisjoint(_WITH_USER)
+    programs = {program_of(argument) for argument in given if not argument.startswith("-")}
+    short = {SHORT_OPTIONS[program] for program in programs if program in SHORT_OPTIONS}
+    with_user = not programs.isdisjoint(WITH_USER)
     made: list[str] = []
     hiding, several = OPEN, False
     for place, argument in enumerate(given):
@@ -44,7 +38,8 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
             made.append(argument[:2] + HIDDEN)
         else:
             made.append(_argument(argument))
-        hiding = ALL if argument in short else _awaits_secret(argument)
+        before = given[place - 1] if place else ""
+        hiding = ALL if argument in short else max(_awaits_secret(argument), _names_secret(before, argument))
         several = argument.endswith("s")  # ``--tokens a b``
     return made
 
@@ -54,11 +49,14 @@ def redact_items(values: list[Any]) -> list[Any]:
 
     Names and values are beside each other in lists of pairs, ``[["Authorization", x], ...]``.
     """
+    if all(type(item) is str for item in values) and any(_is_program(item) for item in values):
+        return redact_arguments(values)
     made = list(values)
     pairs = all(_is_pair(item) for item in values)
     for place, item in enumerate(values):
         if type(item) is str:
-            level = _awaits_secret(item)
+            before = values[place - 1] if place else ""
+            level = max(_awaits_secret(item), _names_secret(before, item))
             follows = place + 1 < len(values) and type(values[place + 1]) in (str, int, float)
             if level != OPEN and follows and not str(values[place + 1]).startswith("--"):
                 made[place + 1] = HIDDEN if hides(values[place + 1], level) else values[place + 1]
@@ -109,6 +107,19 @@ def _awaits_secret(argument: str) -> int:
     if not _OPTION.match(argument) or "=" in argument or " " in argument:
         return OPEN
     return secrecy(argument.lstrip("-+"))
+
+
+def _names_secret(before: Any, argument: str) -> int:
+    """How secret the argument after a name is, where the one before it takes both: ``--header Authorization X``."""
+    takes_both = type(before) is str and (_OPTION.match(before) or before in _SETTERS) and "=" not in before
+    if not takes_both or not _NAME.fullmatch(argument) or _awaits_secret(before) != OPEN:
+        return OPEN
+    return ALL if secrecy(argument) == ALL else OPEN
+
+
+def _is_program(item: str) -> bool:
+    name = program_of(item)
+    return name in SHORT_OPTIONS or name in WITH_USER
 
 
 def _shown(given: object) -> str:

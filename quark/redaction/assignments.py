@@ -5,11 +5,13 @@ import re
 from .extent import Value, quoted_from, value_from
 from .formats import HIDDEN
 from .names import ALL, NEEDS_PARENT, OPEN, TEXT, last_segment, secrecy
+from .prose import without_spoken
 
 MARKS = (
     "token", "pass", "secret", "key", "auth", "cred", "pwd", "pw", "cookie", "jwt", "otp", "dsn", "hook", "bearer",
     "sig",
-    "code", "phrase", "pin", "csrf", "xsrf", "senha", "wort", "netrc", "contra",
+    "code", "phrase", "pin", "csrf", "xsrf", "senha", "wort", "netrc", "contra", "sas",
+    "conn",
 )  # fmt: skip
 """A text without any of these holds no secret name, unless it holds a name in another alphabet."""
 
@@ -31,6 +33,7 @@ _PAIR = re.compile(
 )
 _WITHOUT_SIGN = (
     ("login", re.compile(r"(\blogin[ \t]{1,8}\S{1,100}[ \t\n]{1,8}password[ \t]{1,8})\S++")),  # .netrc
+    ("pass:", re.compile(r"""(-pass(?:in|out|word)?[ =]["']?pass:)[^\s"']++""")),  # openssl
     ("identified by", re.compile(r"""(\bidentified by ["'])[^"'\n]++""", re.IGNORECASE)),
     ("--user", re.compile(r"""(--user[ =]["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
     ("curl ", re.compile(r"""((?<=\s)-[uU] ?["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
@@ -74,7 +77,7 @@ def without_assigned(text: str) -> str:
     for mark, pattern in _WITHOUT_SIGN:
         if mark in lowered:
             text = pattern.sub(rf"\1{HIDDEN}", text)
-    return _without_named(text)
+    return without_spoken(_without_named(text))
 
 
 def _without_named(text: str) -> str:

@@ -31,7 +31,7 @@ NEEDS_PARENT = frozenset(("key", "keys", "code", "codes", "phrase", "pin", "url"
 
 LONGEST = 200
 _SOUNDS = re.compile(
-    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas"
+    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas|conn"
     r"|contrasena|wachtwoord|motdepasse|[^\x00-\x7f]"
 )
 """What every secret name holds, in lower case; most names hold none of it, and need not be taken apart."""
@@ -74,10 +74,15 @@ def _of_segment(segment: str) -> int:
     words = [part for word in _WORD.findall(_CODINGS.sub(" ", segment)) for part in _parts(word.lower())]
     if not words:
         return OPEN
-    level = _of_passwords(words)
+    level = max(_of_passwords(words), _of_phrase(words))
     while len(words) > 1 and (words[-1] in TAILS or (words[-1] in PROVIDERS and words[-2] not in ATTRIBUTES)):
         words.pop()
+        level = max(level, _of_phrase(words))
     return max(level, _of_head(words))
+
+
+def _of_phrase(words: list[str]) -> int:
+    return ALL if "_".join(words[-2:]) in PHRASES and words[0] not in COUNTS else OPEN
 
 
 def _of_passwords(words: list[str]) -> int:
@@ -95,7 +100,7 @@ def _of_head(words: list[str]) -> int:
         head, before = before[-1], before[:-1]
     if words[0] in COUNTS and before:
         return OPEN
-    if head in HEADS or "_".join(words[-2:]) in PHRASES:
+    if head in HEADS:
         return ALL
     if head in TEXT_HEADS:
         return TEXT
@@ -103,7 +108,7 @@ def _of_head(words: list[str]) -> int:
         return _of_key(before)
     if head in ("token", "tokens"):
         return _of_token(before)
-    if head in ("pat", "pats", "sas"):  # a personal access token, a shared access signature
+    if head in ("pat", "pats"):  # a personal access token
         return OPEN if PROVIDERS.isdisjoint(before) else TEXT
     if head in ("pass", "pw"):
         return TEXT if not before or not PASS.isdisjoint(before) else OPEN
@@ -136,6 +141,8 @@ def _parts(word: str) -> tuple[str, ...]:
     for start in ("password", "passwd", "passphrase"):
         if word.startswith(start):
             return start, word[len(start) :]
+    if word.startswith(("connection", "conn")) and word.endswith(("string", "strings", "str")):
+        return "connection", "string"
     if word.startswith("secret") and word[6:] in _AFTER_SECRET:
         return "secret", word[6:]
     for end, allowed in (("keys", KEYS), ("key", KEYS), ("pass", PASS), ("pw", PASS), ("pwd", PASS), ("auth", PASS)):

@@ -2,6 +2,7 @@
 
 from .assignments import without_assigned
 from .formats import HIDDEN, without_known_formats, without_private_keys
+from .programs import without_short_options
 from .urls import without_users
 
 LONGEST_URL = 120
@@ -20,6 +21,8 @@ def redact_text(text: str) -> str:
     text = without_known_formats(text)
     if ":/" in text or ":\\/" in text:
         text = without_users(text)
+    if " -" in text:
+        text = without_short_options(text)
     return without_assigned(text)
 
 

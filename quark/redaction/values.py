@@ -52,8 +52,15 @@ def redact_fields(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, 
     made = dict(fields)
     for name in names:
         if made.get(name):
-            made[name] = redact(made[name])
+            made[name] = redact(_plain(made[name]))
     return made
+
+
+def _plain(value: Any) -> Any:
+    """Records within a record, such as the evidence of an alert, as their fields."""
+    if type(value) is not tuple:
+        return value
+    return [one.to_dict() if hasattr(one, "to_dict") else one for one in value]
 
 
 def redact_options(options: Mapping[str, Any]) -> dict[str, Any]:

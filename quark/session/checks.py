@@ -24,7 +24,7 @@ def check_project(project: object) -> str:
     """
     if not isinstance(project, str):
         raise WrongTypeError(f"project must be a string, got {shown(project)}; name it like 'image-classifier'")
-    name = clean_text(project.strip())
+    name = redact_text(clean_text(project.strip()))
     if not 1 <= len(name) <= MAX_PROJECT or "\0" in name:
         raise SchemaValidationError(f"project must have 1 to {MAX_PROJECT} characters, got {shown(project)}")
     return name

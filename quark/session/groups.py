@@ -17,6 +17,7 @@ from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaV
 from ..producers.events import log_event
 from ..records.grammar import check_index, shown
 from ..records.run import RunRecord
+from ..redaction import redact_text
 from ..settings import setting
 from .checks import check_tags
 from .distributed import find_job
@@ -102,7 +103,7 @@ def _commit() -> str:
 
 def _id(start: str, *parts: str) -> str:
     digest = hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
-    return f"{_NOT_IN_ID.sub('-', start)[:40].strip('-._') or 'run'}-{digest}"
+    return f"{_NOT_IN_ID.sub('-', redact_text(start))[:40].strip('-._') or 'run'}-{digest}"
 
 
 class RunGroup:

@@ -26,6 +26,13 @@ X = "hunter2Zq9"
         [f"ghp_{X}{X}"], ["--note", f"key: sk-{X}{X}"], ["--tokens", X, X], ["--from-literal=password=" + X],
         ["mysql", f"-p{X}"], ["sshpass", "-p", X], ["redis-cli", "-a", X], ["docker", "login", "-u", "ada", "-p", X],
         ["--private-key", f"-----BEGIN PRIVATE KEY-----\n{X}\n-----END PRIVATE KEY-----"], [f"api-key:{X}"],
+        ["--header", "Authorization", X], ["--set", "password", X], ["-o", "X-Api-Key:", X],
+        ["config", "set", "api_key", X],
+        ["git", "config", "user.password", X], ["aws", "configure", "set", "aws_secret_access_key", X], ["setx",
+        "HF_TOKEN", X],
+        ["zip", "-P", X, "a.zip"], ["/usr/bin/mysqldump", "-uroot", f"-p{X}"], ["7z", "a", f"-p{X}"],
+        ["bash", "-c", f"mysql -uroot -p{X} db"], ["sh", "-c", f"sshpass -p {X} ssh h"], ["--connection-string", X],
+        ["openssl", "-passin", f"pass:{X}"], ["--sas", X],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -51,7 +58,8 @@ def test_a_secret_in_a_command_line_is_hidden(arguments):
         ["-u", "train.py"], ["-m", "torch.distributed.run"], ["--no-password", "train.py"], ["--token", "--lr", "1"],
         ["https://h/?page=2"], ["s3://bucket/key=1"], ["--pass-rate", "0.5"], ["-p", "8080"], ["-u", "1000:1000"], [""],
         ["--use-auth-token=true"], ["~model.token_dim"], ["docker", "run", "-p", "8080:80"], ["a=b=c"], ["--key",
-        "value"],
+        "value"], ["--sort-by", "token", "train.txt"], ["set", "lr", "0.1"], ["--mode", "train", "password"],
+        ["--monitor", "val_loss", "--password-file", "x"], ["--columns", "name", "key", "value"], ["unzip", "a.zip"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -64,6 +64,60 @@ def test_a_joined_run_and_a_loop_keep_no_secrets(tmp_path):
     assert X.encode() not in kept_bytes(tmp_path)
 
 
+def alert_with(text: str) -> dict[str, object]:
+    """The fields of an alert whose evidence quotes a text."""
+    evidence = quark.EvidenceRecord(kind="event", source=text, summary=f"the log says {text}")
+    words = dict.fromkeys(("title", "summary", "fact", "inference"), text)
+    return {"rule_id": "own", "category": "runtime", "severity": "warning", "evidence": (evidence,), **words}
+
+
+def test_what_analyzers_say_keeps_no_secrets():
+    """Alerts, health scores and phases with their evidence, which quotes names and messages of users."""
+    handle = MemoryRunHandle()
+    alert = handle.emit(quark.AlertRecord, alert_with(f"password={X}"))
+    evidence = alert.evidence
+    handle.emit(quark.HealthScoreRecord, {
+        "score_key": "overall", "score": 50.0, "status": "watch",
+        "evidence": alert_with(f"password={X}")["evidence"],
+    })  # fmt: skip
+    handle.emit(quark.PhaseRecord, {
+        "phase_name": "stabilization", "display_name": "Even", "summary": f"pwd={X}", "step_start": 0, "step_end": 1,
+        "evidence": alert_with(f"password={X}")["evidence"],
+    })  # fmt: skip
+    assert X not in repr(handle.journal.lines())
+    assert (type(evidence[0]), evidence[0].source) == (quark.EvidenceRecord, f"password={HIDDEN}")
+
+
+def test_projects_and_groups_keep_no_secrets(tmp_path):
+    """Their names are in every record, and the start of a group's name is in the ids of its runs."""
+    with (
+        quark.run_group(f"password={X}", project=f"token={X}", storage_dir=tmp_path, git_sha="") as group,
+        group.run(f"api_key={X}") as run,
+    ):
+        run.log({"loss": 1.0})
+    assert X not in group.run_id + run.run_id
+    assert X.encode() not in kept_bytes(tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if X in path.name]
+
+
+def test_the_health_of_a_session_shows_no_secret(tmp_path):
+    """Refused names and what a sink raised are counted, and quoted without what is secret in them."""
+
+    class Failing(quark.Sink):
+        name = "failing"
+
+        def write(self, batch):
+            raise ConnectionError(f"https://u:{X}@h refused")
+
+    with quark.start_run(project="doors", storage_dir=tmp_path, trackers=[Failing()], close_timeout_s=0.5) as run:
+        run.log({f"password={X}": 1.0})
+        run.flush()
+    shown = repr(run.health())
+    assert X not in shown
+    assert "refused" in shown
+    assert X.encode() not in kept_bytes(tmp_path)
+
+
 def test_a_handle_for_tests_redacts_as_a_session_does():
     """What an analyzer or producer is tested with shows what would be stored."""
     handle = MemoryRunHandle()

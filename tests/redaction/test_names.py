@@ -37,11 +37,14 @@ SECRET = """
     X-Amz-Security-Token X-Amz-Signature redis_password MONGO_INITDB_ROOT_PASSWORD sudo_password unlock_passphrase
     kaggle_key KAGGLE_KEY roboflow_api_key labelbox_key tavily_api_key user_secret consumer_secret consumer_key
     encrypted_password password_plaintext passwordHash login_password encryption.key trainer.logger.api_key
-    otp_seed private_key_pem gitlab_pat GITHUB_PAT azureSas
+    otp_seed private_key_pem gitlab_pat GITHUB_PAT azureSas SAS sas sasToken connectionString connection_string
+    ConnectionStrings ConnectionStrings.Default AZURE_STORAGE_CONNECTION_STRING connstr conn_str dbConnStr
+    connection_string_prod
 """.split()
 
 INNOCENT = """
-    pat patience github_pattern sas sas_path random_seed
+    pat patience github_pattern sas_path sas_seed sasrec connection connections fully_connected connectivity_string
+    num_connection_strings connection_string_length random_seed
     num_tokens max_tokens min_tokens n_tokens total_tokens avg_tokens tokens_per_second tokensPerSecond
     tokens_per_step
     tokens_per_batch tokens_per_gpu tokens_seen train_tokens token_count tokenCount token_dim token_type

@@ -49,6 +49,14 @@ FORMS = [
     "https://hooks.slack.com/services/T0/B0/§", "https://discord.com/api/webhooks/1/§",
     "https://discordapp.com/api/webhooks/12/§", "https://api.telegram.org/bot123:§/send",
     "https://x.webhook.office.com/webhookb2/§",
+    "mysql -p§", "mysql -u root -p§ db", "mysqldump -uroot -p'§' db > x", "$ sshpass -p § ssh h", "redis-cli -a § ping",
+    "docker login -u ada -p § h", "ldapsearch -x -w § -b dc=x",
+    "zip -P § a.zip b", "7z a -p§ a.7z b", "mosquitto_pub -P §",
+    "openssl pkcs12 -passin pass:§ -in x", "cd /x && mysql -p§", "connectionString: §", "conn_str='§'", "SAS=§",
+    "password is §", "The password is §.", "my password was: §", "the password is now §",
+    "password has been set to §",
+    "with password §", "use password '§' to log in", "Passwort ist §", "la contraseña es §", "token is §",
+    "the API key is §", "API key § is not valid", "access token is \"§\"", "client secret is §",
 ]  # fmt: skip
 
 
@@ -80,6 +88,14 @@ READABLE = [
     "basic transformations and basic Convolution", "bearer authentication failed", "resnet50-key-frames", "a" * 64,
     "0123456789abcdef0123456789abcdef01234567", "CUDA error: device-side assert triggered", "npm_config_registry",
     "model.embed_tokens.weight: [32000, 4096]", "x = {'lr': 0.1, 'keys': ['a', 'b']}", "https://h/?page=2&sort=key",
+    "password is required", "password is not set", "the password is wrong", "password is case sensitive",
+    "the token is invalid", "password is too short", "token is the last one", "secret is None", "password was changed",
+    "passwords are stored hashed", "the password has expired", "incorrect password for user ada", "token is ignored",
+    "password is hashed with sha256", "password is sha256 hashed", "token 5 of 10", "token is <unk>", "secret santa",
+    "the next token is predicted", "API key is missing", "access token is expired", "password is None.", "-p 8080",
+    "docker run -p 8080:80 image", "mysql --port 3306", "zip -r out.zip runs", "unzip a.zip -d out", "7z x a.7z",
+    "python train.py -p 8", "ssh -p 2222 host", "connections: 5", "fully connected: 512", "sas_path: /x",
+    "login as ada -- done", "tokens are padded", "a token is 4 bytes",
     '{"lr": 0.1, "max_tokens": 5}', "  {not json}", "[1, 2, 3]", "", "a", "ä=ö", "password", "password=", "token:",
 ]  # fmt: skip
 

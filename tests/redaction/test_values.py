@@ -29,7 +29,9 @@ X = "hunter2Zq9"
         {f"https://u:{X}@h/": 1}, {"password": X.encode()}, {"note": f"password={X}".encode()}, {"passcode": X},
         UserDict(password=X), OrderedDict(password=X), MappingProxyType({"password": X}), {"a": (1, {"password": X})},
         {"password": bytearray(X.encode())}, {b"password": f"token={X}"}, {1: {"password": X}},
-        {"note": [f"API key: {X}"]},
+        {"note": [f"API key: {X}"]}, ["mysql", "-uroot", f"-p{X}"], {"command": ["sshpass", "-p", X, "ssh", "h"]},
+        {"SAS": X}, {"connectionString": f"h;{X}"}, {"ConnectionStrings": {"Default": X}}, ["config", "set", "token", X],
+        {"command": f"mysql -uroot -p{X} db"}, {"note": f"the password is {X}"}, ["--header", "Authorization", X],
     ],
     ids=str,
 )  # fmt: skip
