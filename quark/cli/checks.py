@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..delivery.disk import PAGE, Disk
 from ..delivery.place import writer_places
+from ..delivery.signature import key_problem
 from ..errors import QuarkError
 from ..session.placement import Placement
 from ..session.sync import leftover_runs
@@ -25,7 +26,7 @@ def all_checks(placement: Placement) -> Iterator[Check]:
     """Every finding about a storage directory and this machine, one by one. Nothing is left behind."""
     for check in (
         _writable, _mappings, _sync_time, _space, _file_system, _sqlite, _store, artifacts, unrecorded, _journals,
-        _quarantine, _torch, _gpus,
+        _signatures, _quarantine, _torch, _gpus,
     ):  # fmt: skip
         try:
             yield check(placement)
@@ -173,6 +174,17 @@ def _journals(placement: Placement) -> Check:
             f"quark sync {placement.storage_dir}",
         )  # fmt: skip
     return Check("journals", "ok", f"nothing is left behind; {len(alive)} runs are being recorded")
+
+
+def _signatures(placement: Placement) -> Check:
+    problem = key_problem()
+    if problem is None:
+        return Check("signatures", "ok", "journals are signed with a key that only you can read")
+    return Check(
+        "signatures", "warning", f"journals are not signed: {problem}",
+        "chmod 700 the directory and 600 the key, or delete the key, or set XDG_STATE_HOME; until then what a killed "
+        "process leaves reaches the store of its folder and no other sink",
+    )  # fmt: skip
 
 
 def _quarantine(placement: Placement) -> Check:

@@ -41,7 +41,12 @@ def key_problem() -> str | None:
     if _key(make=True) is not None:
         return None
     place = state_directory()
-    return "there is no home directory" if place is None else f"no private key can be kept in {place}"
+    if place is None:
+        return "there is no home directory to keep a key in"
+    key = place / KEY_FILE
+    if os.path.lexists(key):
+        return f"{key} is not a file of yours with {KEY_BYTES} bytes that nobody else may read or write"
+    return f"no private key can be kept in {place}: it is not a directory of yours that you alone may write"
 
 
 def _mac(key: bytes, directory: Path, content: dict[str, Any]) -> str:

@@ -48,6 +48,91 @@ def test_a_damaged_store_is_found(command: Command, tmp_path: Path) -> None:
     assert answer.code == 1 and "problem" in answer.out and "store" in answer.out
 
 
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the key of this user is kept, in a home of the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "quark" / "journal-key"
+
+
+def test_the_key_of_signatures_is_looked_at(key: Path, tmp_path: Path) -> None:
+    """A key that can be kept is no news."""
+    check = checks_of(tmp_path)["signatures"]
+    assert (check.status, check.remedy, key.exists()) == ("ok", "", True)
+
+
+@pytest.mark.parametrize("way", ["readable by others", "truncated", "a link", "a directory", "no directory", "shared"])
+def test_a_key_that_cannot_be_used_is_named(key: Path, tmp_path: Path, way: str) -> None:
+    """Whatever keeps journals unsigned is a warning that names the place and what to do."""
+    key.parent.mkdir(mode=0o700, parents=True)
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    if way == "readable by others":
+        key.chmod(0o644)
+    elif way == "truncated":
+        key.write_bytes(b"k")
+    elif way == "shared":
+        key.unlink()
+        key.parent.chmod(0o777)
+    else:
+        key.unlink()
+        if way == "a link":
+            key.symlink_to(tmp_path / "elsewhere")
+        elif way == "a directory":
+            key.mkdir()
+        else:
+            key.parent.rmdir()
+            key.parent.write_text("a file")
+    check = checks_of(tmp_path)["signatures"]
+    assert (check.status, str(key.parent) in check.detail) == ("warning", True)
+    assert "XDG_STATE_HOME" in check.remedy
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """The one file of an artifact, in the storage directory ``tmp_path``."""
+    with quark.start_run(project="p", storage_dir=tmp_path, run_id="holder") as run:
+        quark.ArtifactStore(run).store("report", "notes", "a text of some length")
+    (payload,) = [path for path in (tmp_path / ".quark" / "runs").rglob("*.txt") if path.is_file()]
+    return payload
+
+
+def test_whole_artifacts_are_counted(stored: Path, tmp_path: Path) -> None:
+    """Every file is opened and compared with the digest in its record."""
+    assert stored.read_text() == "a text of some length"
+    check = checks_of(tmp_path)["artifacts"]
+    assert (check.status, check.detail) == ("ok", "1 files are there and have the recorded SHA-256")
+
+
+@pytest.mark.parametrize(
+    ("way", "word"), [("missing", "missing"), ("damaged", "damaged"), ("truncated", "damaged"), ("empty", "damaged"),
+                      ("longer", "damaged"), ("a link", "missing"), ("a directory", "missing")],
+)  # fmt: skip
+def test_an_artifact_that_is_not_what_was_recorded_is_named(
+    command: Command, stored: Path, tmp_path: Path, way: str, word: str
+) -> None:
+    """Missing, damaged and cut files are problems with their artifact and run, and the exit code is 1."""
+    content = stored.read_bytes()
+    stored.unlink()
+    if way == "damaged":
+        stored.write_bytes(b"A" + content[1:])
+    elif way == "truncated":
+        stored.write_bytes(content[:-1])
+    elif way == "empty":
+        stored.write_bytes(b"")
+    elif way == "longer":
+        stored.write_bytes(content + b"!")
+    elif way == "a link":
+        (tmp_path / "other").write_bytes(b"something else")
+        stored.symlink_to(tmp_path / "other")
+    elif way == "a directory":
+        stored.mkdir()
+    answer = command("doctor", "-d", tmp_path, "--json")
+    (check,) = [check for check in answer.json()["checks"] if check["name"] == "artifacts"]
+    assert (answer.code, check["status"]) == (1, "problem")
+    assert check["detail"] == f"of 1 files 1 are not what was recorded: notes of run holder is {word}"
+
+
 def test_journals_of_dead_processes_are_counted(tmp_path: Path, killed: str) -> None:
     """What waits to be delivered is a warning that names the command."""
     check = checks_of(tmp_path)["journals"]

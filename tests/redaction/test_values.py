@@ -30,7 +30,7 @@ X = "hunter2Zq9"
         UserDict(password=X), OrderedDict(password=X), MappingProxyType({"password": X}), {"a": (1, {"password": X})},
         {"password": bytearray(X.encode())}, {b"password": f"token={X}"}, {1: {"password": X}},
         {"note": [f"API key: {X}"]}, ["mysql", "-uroot", f"-p{X}"], {"command": ["sshpass", "-p", X, "ssh", "h"]},
-        {"SAS": X}, {"connectionString": f"h;{X}"}, {"ConnectionStrings": {"Default": X}}, ["config", "set", "token", X],
+        {"SAS": X}, {"connectionString": f"h;{X}"}, {"ConnectionStrings": {"Default": X}}, ["set", "api_key", X],
         {"command": f"mysql -uroot -p{X} db"}, {"note": f"the password is {X}"}, ["--header", "Authorization", X],
     ],
     ids=str,

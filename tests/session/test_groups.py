@@ -79,6 +79,25 @@ def test_what_is_finished_stays_finished(tmp_path: Path) -> None:
         assert store.run(group.id_of("a")).keys() == ["loss"]
 
 
+def test_what_a_finished_member_holds_can_be_read(tmp_path: Path) -> None:
+    """Its session reads checkpoints, summary and records from the store; what is assigned there is not kept."""
+    with quark.run_group("bench", total=1, git_sha="x") as group, group.run("a", config={"lr": 0.1}) as run:
+        run.log({"loss": 0.5}, step=7)
+        run.summary["best"] = 0.9
+        with run.checkpoint("7.pt", step=7):
+            pass
+    with quark.run_group("bench", total=1, git_sha="x") as group, group.run("a") as run:
+        checkpoint = run.latest_checkpoint()
+        assert checkpoint is not None and (checkpoint.step, checkpoint.complete) == (7, True)
+        assert (dict(run.summary), run.config["lr"]) == ({"best": 0.9}, 0.1)
+        assert run.reader().series(run.run_id, "loss").values.tolist() == [0.5]
+        assert [record.value for record in quark.MetricsLogger(run).read()] == [0.5]
+        run.summary["best"] = 0.1
+        assert run.health()["recorded"] == 0
+    with quark.open(tmp_path) as store:
+        assert store.run(group.id_of("a")).summary() == {"best": 0.9}
+
+
 def test_a_member_that_failed_goes_on(tmp_path: Path) -> None:
     """Its start time and its records stay, it is one attempt further, and the group is told of both ends."""
     with pytest.raises(ZeroDivisionError), quark.run_group("bench", git_sha="") as group, group.run("a") as run:
