@@ -11,13 +11,14 @@ from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from ..errors import SessionStoreError
 from ..records.base import Origin
+from ..records.foreign import error_text
 from ..redaction import redact_options
 from .apart import Apart, goes_apart
 from .disk import Disk
 from .feed import Feed
 from .health import Health
 from .journal import journal_class
-from .place import WRITER_FILE, WriterPlace, sink_name, writer_places
+from .place import WRITER_FILE, WriterPlace, name_of, sink_name, writer_places
 from .quota import enforce_quota
 from .tail import BatchCache, Tail
 from .threads import start_thread
@@ -85,8 +86,8 @@ class Dispatcher:
     def add_sink(self, sink: Sink, *, name: str | None = None) -> SinkWorker:
         """Give a sink a worker; it gets everything from the run's first record on that its cursor has not passed."""
         taken = {worker.name for worker in self.workers}
-        base = sink_name(str(name or sink.name))
-        unique = base if base not in taken else f"{base}-{sum(n.startswith(base) for n in taken) + 1}"
+        base = sink_name(str(name or name_of(sink)))
+        unique = next(one for one in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
         own = Feed(self.place, self._tail(self.place, self.journal.origin, own=True), unique)
         others: dict[str, Feed] = {}
         follows = self._owns_run and not sink.per_writer
@@ -170,15 +171,23 @@ class Dispatcher:
 
     def _content(self) -> dict[str, Any]:
         sinks = [
-            {"name": worker.name, "kind": worker.sink.name, "options": redact_options(spec)}
+            {"name": worker.name, "kind": name_of(worker.sink), "options": redact_options(spec)}
             for worker in self.workers
-            if (spec := worker.sink.spec()) is not None
+            if (spec := self._spec_of(worker)) is not None
         ]
         manifest = self.manifest
         return {
             "pid": os.getpid(), "sinks": sinks, "project": manifest.project, "started_at": manifest.started_at,
             "run_path": manifest.run_path, "storage_dir": manifest.storage_dir, "world_size": manifest.world_size,
         }  # fmt: skip
+
+    def _spec_of(self, worker: SinkWorker) -> dict[str, Any] | None:
+        """What ``quark sync`` can make the sink from; None if it tells nothing, or raises."""
+        try:
+            return worker.sink.spec()
+        except Exception as error:  # noqa: BLE001  a foreign sink may raise anything, and the run starts all the same
+            self.health.report(f"sink_{worker.name}", f"spec() raised {error_text(error)}; quark sync cannot make it")
+            return None
 
     def _hurry(self) -> None:
         self._wake.set()

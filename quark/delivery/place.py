@@ -11,6 +11,7 @@ import orjson
 
 from ..errors import SessionStoreError
 from ..records.base import Origin
+from ..records.foreign import suppress_foreign, type_name
 from ..records.grammar import shown
 from ..records.identifiers import is_id
 from .disk import Disk
@@ -33,6 +34,15 @@ def sink_name(wanted: str) -> str:
     """A name of a sink as it is written into file names: small letters, digits, ``.``, ``_`` and ``-``."""
     made = _NOT_IN_SINK_NAME.sub("-", wanted.lower()).lstrip("._-")[:80]
     return made or "sink"
+
+
+def name_of(sink: Any) -> str:
+    """What a sink calls itself; its class where that is no text, or raises."""
+    with suppress_foreign():
+        name = sink.name
+        if isinstance(name, str):
+            return str.__str__(name)
+    return type_name(sink)
 
 
 class DescribedSink(msgspec.Struct, frozen=True):

@@ -105,8 +105,9 @@ def check_tracker(tracker: Any) -> Any:
 def is_sink(tracker: Any) -> bool:
     """Whether an object gets the records of a run: a ``quark.Sink``, or one that has what a sink has."""
     with suppress_foreign():
-        named = isinstance(getattr(tracker, "name", None), str)
-        return isinstance(tracker, Sink) or (named and hasattr(tracker, "per_writer") and _has(tracker, "write"))
+        if isinstance(tracker, Sink):
+            return True
+        return hasattr(tracker, "name") and hasattr(tracker, "per_writer") and _has(tracker, "write")
     return False
 
 

@@ -1,6 +1,7 @@
 """Trackers: told everything in order, and never able to harm the run or each other."""
 
 import os
+import re
 import threading
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 import quark
 from quark import TrackerBase
+from quark.delivery.place import WriterPlace
 
 
 class Diary(TrackerBase):
@@ -99,6 +101,67 @@ class OddSink(quark.MemorySink):
 
     def write(self, batch):
         raise OddError
+
+
+class Named(quark.MemorySink):
+    """A sink whose name is whatever it is given."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__()
+        self.given = name
+
+    @property
+    def name(self):  # type: ignore[override]
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+    def spec(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [5, None, b"x", ["a"], object(), "", "../x", "a\0b", "x" * 300, "長", OddError(), ValueError("no")],
+    ids=repr,
+)
+def test_a_sink_may_have_any_name(tmp_path, name):
+    """It gets its records under a name that can be one of a file, and what is written down of it can be read."""
+    sink = Named(name)
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=[sink]) as run:
+        run.add_tracker(Named(name))
+        run.log({"loss": 1.0})
+        (file,) = (tmp_path / ".quark").rglob("writer.json")
+        described = WriterPlace(file.parent).described_sinks()
+    assert [record.value for record in sink.records if record.kind == "metric"] == [1.0]
+    names = list(run.health()["sinks"])
+    assert len(names) == len(set(names)) == len(described) == 3
+    assert all(re.fullmatch("[a-z0-9][a-z0-9._-]*", one) for one in names)
+
+
+def test_names_of_sinks_stay_apart(tmp_path):
+    """Two sinks never share a name, and with it a position, whatever others are called."""
+    sinks = [Named(name) for name in ("a", "a-3", "a", "a", "A", "a-2")]
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=sinks) as run:
+        run.log({"loss": 1.0})
+    assert len(run.health()["sinks"]) == 7
+    assert [len([one for one in sink.records if one.kind == "metric"]) for sink in sinks] == [1] * 6
+
+
+class Shy(quark.MemorySink):
+    """Raises when it is asked what it could be made from again."""
+
+    def spec(self):
+        raise OddError
+
+
+def test_a_sink_whose_spec_raises_is_fed_all_the_same(tmp_path):
+    """The run starts, the sink gets its records, and the fault is counted."""
+    sink = Shy()
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=[sink]) as run:
+        run.log({"loss": 1.0})
+    assert [record.value for record in sink.records if record.kind == "metric"] == [1.0]
+    assert "sink_memory" in run.health()["faults"]
 
 
 def test_exceptions_without_a_text_are_faults_like_others(tmp_path):
