@@ -109,7 +109,8 @@ def _schema(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return f"`{schema['$ref'].rpartition('/')[2]}`"
     if "oneOf" in schema or "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_schema(each) for each in schema.get("oneOf") or schema["anyOf"]))
+        kinds = {_schema(each) for each in schema.get("oneOf") or schema["anyOf"]}
+        return " or ".join(sorted(kinds, key=lambda kind: (kind == "null", kind)))  # their order is that of a cache
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

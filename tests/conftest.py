@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -26,3 +28,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         if name.startswith(("QUARK_", "SLURM_")) or name in LAUNCHERS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARK_PROGRESS", "0")
+
+
+@pytest.fixture(autouse=True)
+def _runs_end_with_their_test(_own_environment: None) -> Iterator[None]:
+    """A test that leaves a run open leaves its neighbours no current run, no handlers and no thread that beats."""
+    yield
+    exits = sys.modules.get("quark.delivery.exits")
+    if exits is not None and exits._open:
+        exits.end_open_runs()
+        exits._open.clear()
+        exits._give_back()

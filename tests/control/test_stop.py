@@ -169,6 +169,7 @@ def sweep(name: str, heard: threading.Event) -> dict[str, int]:
                     done[member] += 1
                     if step == 5 and not heard.is_set():
                         run.flush()
+                        group.session.flush()  # the store is to know its name
                         assert quark_command(["stop", name, "--grace", "30"]) == 0
                         wait_until(lambda run=run: run.stop_requested)
                         heard.set()

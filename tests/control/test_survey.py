@@ -30,7 +30,7 @@ def namespaces(config: ServiceConfig) -> Iterator[Namespaces]:
     """A service after its restart: a run went on in ``live``, one had ended in ``over``, and nothing is open."""
     before = Namespaces(config)
     for name in ("live", "over"):
-        store = before.store(name)
+        store = before.store(name, maker="k")
         store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
         store.beat("r", 10.0)
     before.store("over").append(make_batch(ORIGIN, [end_mark("completed", "completed")], 1))
@@ -53,7 +53,7 @@ def test_the_look_around_is_repeated_now_and_then(namespaces: Namespaces, config
     survey = Survey(namespaces, clock)
     assert len(survey.stores()) == 1
     other = Namespaces(config)
-    store = other.store("later")
+    store = other.store("later", maker="k")
     store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
     store.beat("r", 10.0)
     other.close()
@@ -68,7 +68,7 @@ def test_many_namespaces_are_looked_into_some_at_a_time(tmp_path: Path) -> None:
     config = ServiceConfig.of(f"sqlite:///{tmp_path}/quark.db")
     before = Namespaces(config)
     for number in range(AT_ONCE + 2):
-        store = before.store(f"n{number}")
+        store = before.store(f"n{number}", maker="k")
         store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
         store.beat("r", 10.0)
     before.close()
@@ -83,7 +83,7 @@ def test_a_name_that_was_damaged_leads_nowhere(tmp_path: Path, text: str) -> Non
     """A name that is not the directory's is passed over: no other namespace is opened or made for it."""
     config = ServiceConfig.of(f"sqlite:///{tmp_path}/quark.db")
     before = Namespaces(config)
-    before.store("live")
+    before.store("live", maker="k")
     before.close()
     (name,) = (tmp_path / "namespaces").glob("*/name")
     name.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -1,8 +1,9 @@
 """Any text may be stored and asked for, in whichever database."""
 
 import msgspec
+import pytest
 
-from quark import RecordFilter
+from quark import RecordFilter, SchemaValidationError
 from quark.records.base import Origin
 from quark.records.line import Line, encode
 from quark.storage import SqlStore
@@ -13,9 +14,10 @@ NAMES = ["a\0b", "a\ue0000b", "100%", "a_b", "o'brien", 'say "x"', "\\u0000", "\
 
 
 def test_any_name_is_found_again(store: SqlStore) -> None:
-    """Ids, names, tags, keys and fields with NUL, quotes, wildcards and signs of SQL come back, each as itself only."""
+    """Names, tags, keys and fields with NUL, quotes, wildcards and signs of SQL come back, each as itself only."""
+    ids = {name: f"run-{number}" for number, name in enumerate(NAMES)}
     for name in NAMES:
-        origin = Origin(name, name)
+        origin = Origin(ids[name], "w")
         start = msgspec.json.decode(start_line(origin, name=name, project=name).body)
         start["run"]["tags"] = [name]
         body = {"event_type": name, "severity": "info", "status": name, "payload": {name: name}}
@@ -24,14 +26,19 @@ def test_any_name_is_found_again(store: SqlStore) -> None:
         batch = make_batch(origin, [run_line("start", start), *[event] * 10, point])
         assert (store.append(batch), batch.rejected) == (12, [])
     for name in NAMES:
+        run_id = ids[name]
         for where in ({"name": name}, {"project": name}, {"tag": name}):
-            assert [run.id for run in store.runs(**where).items] == [name]  # type: ignore[arg-type]
-        assert (store.keys(name), len(store.series(name, name)), store.position(name, name)) == ([name], 1, 12)
-        assert [record.description for record in store.records(name, "metric")] == [name]  # type: ignore[attr-defined]
+            if "\0" in name:  # no run is asked for by it
+                with pytest.raises(SchemaValidationError, match="NUL"):
+                    store.runs(**where)  # type: ignore[arg-type]
+            else:
+                assert [run.id for run in store.runs(**where).items] == [run_id]  # type: ignore[arg-type]
+        assert (store.keys(run_id), len(store.series(run_id, name)), store.position(run_id, "w")) == ([name], 1, 12)
+        assert [record.description for record in store.records(run_id, "metric")] == [name]  # type: ignore[attr-defined]
         for field in ("event_type", "status"):
-            found = [len(list(store.records(name, "event", RecordFilter(where={field: other})))) for other in NAMES]
+            found = [len(list(store.records(run_id, "event", RecordFilter(where={field: other})))) for other in NAMES]
             assert found == [10 if other == name else 0 for other in NAMES]
-    assert sorted(run.id for run in store.runs(sort="name").items) == sorted(NAMES)
+    assert {run.name: run.id for run in store.runs(sort="name").items} == ids
 
 
 def test_values_that_no_record_has(store: SqlStore) -> None:
