@@ -18,7 +18,7 @@ from .belonging import Reach, admit
 from .database import Connection
 from .ids import public_id
 from .keys import SeriesNumbers
-from .lifecycle import apply, insert_placeholder, merge_config
+from .lifecycle import apply, check_small, insert_placeholder, merge_config
 from .points import Extras, extras_of, pack_fragment, pack_points
 
 FRAGMENT_POINTS = 16_384
@@ -88,11 +88,14 @@ class Appender:
             SessionStoreError: code ``sequence_gap``, records before the batch are missing; ``forbidden``, they belong
                 to no run within ``reach``.
             RefusedLineError: ``strict``, and a line cannot be stored.
-            SchemaValidationError: the id of the run or of the writer breaks the grammar of ids.
+            SchemaValidationError: the id of the run or of the writer breaks the grammar of ids, or its rank or attempt
+                is too large.
         """
         origin = batch.origin
         check_id(origin.run_id)
         check_id(origin.writer_id, "writer_id")
+        check_small(origin.rank, "rank")
+        check_small(origin.attempt, "attempt")
         row_id, run_pk = origin.run_id, None
         if reach is not None:
             row = admit(connection, batch, reach)

@@ -46,6 +46,17 @@ def apply(connection: Connection, run_pk: int, origin: Origin, line: Line) -> No
     action(connection, run_pk, origin, line, body)
 
 
+def check_small(number: int, name: str) -> int:
+    """A counter that a column of 32 bits takes; SQLite would store a larger one, PostgreSQL would not.
+
+    Raises:
+        SchemaValidationError: it is negative or too large.
+    """
+    if not 0 <= number < 2**31:
+        raise SchemaValidationError(f"{name} must be between 0 and 2**31 - 1, got {number}")
+    return number
+
+
 def insert_placeholder(connection: Connection, row_id: str, batch: RecordBatch, project: str | None = None) -> None:
     """A row for a run whose start line has not been applied, perhaps never will; one that is there already stays.
 
@@ -75,6 +86,11 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
     length = sum(len(text) for text in texts if isinstance(text, str))
     if length > MAX_TEXT:
         raise ValueError(f"the texts of a run and its project have {length} characters, at most {MAX_TEXT} are allowed")
+    for name, number in (
+        ("resume_count", run.resume_count), ("schema_version of the run", run.schema_version),
+        ("schema_version of the project", project.schema_version),
+    ):  # fmt: skip
+        check_small(number, name)
     if run.id != origin.run_id:
         raise ValueError(f"the start of run {run.id!r} came in the journal of run {origin.run_id!r}")
     placeholder, attempt, identity, known = connection.execute(
@@ -122,7 +138,7 @@ def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body
 
 
 def _resume(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
-    attempt = max(int(body.get("attempt", origin.attempt)), 1)
+    attempt = check_small(max(int(body.get("attempt", origin.attempt)), 1), "attempt")
     resumed_at = parse_timestamp(body["resumed_at"]) if body.get("resumed_at") else line.time
     connection.execute(
         "UPDATE runs SET resume_count = resume_count + 1, updated_at = greatest(updated_at, ?), deleted_at = NULL"

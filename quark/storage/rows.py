@@ -1,6 +1,7 @@
 """Reads records of every kind but metrics: pages in the order of arrival, each with a cursor to go on from."""
 
 import logging
+import math
 from typing import Any
 
 import msgspec
@@ -109,6 +110,8 @@ def _among(value: Any, condition: Any) -> Any:
 def _storable(value: Any) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
         return -(2**63) <= value < 2**63
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has none
+        return False
     try:
         encode(value)
     except (UnicodeEncodeError, OverflowError, RecursionError, ValueError, TypeError):

@@ -28,6 +28,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+PATIENT = """
+import pathlib, sys
+from quark.service import ServiceConfig
+from quark.service.server import serve
+config = ServiceConfig.of(sys.argv[1], pathlib.Path(sys.argv[2]), notice_s=float(sys.argv[4]))
+serve(config, host="127.0.0.1", port=int(sys.argv[3]))
+"""
+
+
 class Threaded:
     """The service as it is served, in a thread, so that a test can shorten its deadlines."""
 
@@ -69,9 +78,13 @@ class Threaded:
 
 
 class Processes:
-    """`quark serve` as users start it."""
+    """`quark serve` as users start it.
 
-    def __init__(self, db: str, data: Path, *options: str) -> None:
+    Args:
+        notice_s: see ``ServiceConfig``, for a test that has to see what happens within it on a busy machine.
+    """
+
+    def __init__(self, db: str, data: Path, *options: str, notice_s: float | None = None) -> None:
         data.mkdir(parents=True, exist_ok=True)
         keys = KeyStore(ServiceConfig.of(db, data).keys_url)
         self.key = keys.create("test", ["admin"])[0]
@@ -82,6 +95,8 @@ class Processes:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARK_")}
         environment.update(QUARK_SERVICE_DB=db, QUARK_SERVICE_DATA=str(data))
         command = [sys.executable, "-m", "quark.cli", "serve", "--port", str(self.port), *options]
+        if notice_s is not None:
+            command = [sys.executable, "-c", PATIENT, db, str(data), str(self.port), str(notice_s)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + 60

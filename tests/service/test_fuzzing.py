@@ -110,20 +110,11 @@ def as_json(value: Any) -> str:
 run_ids = st.sampled_from(RUNS)
 keys = st.sampled_from(["all", "limited"])
 FIELDS = (
-    "event_type",
-    "severity",
-    "payload",
-    "rule_id",
-    "title",
-    "sequence",
-    "rank",
-    "attempt",
-    "writer_id",
-    "id",
-    "no",
-)
+    "event_type", "severity", "payload", "rule_id", "title", "sequence", "rank", "attempt", "writer_id", "id", "no",
+    "metric_key", "namespace", "metric_name", "size_bytes", "evidence", "status", "cpu_percent",
+)  # fmt: skip
 bounds = {name: numbers for name in ("step", "step_min", "step_max", "epoch", "epoch_min", "epoch_max", "limit")}
-filters = st.dictionaries(st.sampled_from(["event_type", "severity", "title", "no"]), st.text(max_size=5), max_size=2)
+filters = st.dictionaries(st.sampled_from(FIELDS), values, max_size=2)
 READS: dict[str, dict[str, Any]] = {
     "/api/v1/runs": {
         **{name: texts for name in ("project", "status", "tag", "name", "started_after", "started_before", "sort")},

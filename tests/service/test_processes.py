@@ -29,8 +29,8 @@ def start() -> Iterator[Start]:
     """Starts services, which end with the test."""
     made: list[Processes] = []
 
-    def begin(db: str, data: Path, *options: str) -> Processes:
-        made.append(Processes(db, data, *options))
+    def begin(db: str, data: Path, *options: str, **more: Any) -> Processes:
+        made.append(Processes(db, data, *options, **more))
         return made[-1]
 
     yield begin
@@ -135,15 +135,20 @@ def test_two_replicas_over_one_database(postgres_url: str, tmp_path: Path, start
         wait_until(lambda: httpx.get(f"{two.url}/api/v1/runs", headers=headers).status_code == 401)
 
 
+def being_served(service: Processes) -> int:
+    """Requests that the service is serving, the one that asks left out."""
+    found = re.search(r"^quark_open_requests (\d+)", httpx.get(f"{service.url}/metrics").text, re.MULTILINE)
+    return int(found.group(1)) - 1 if found else 0
+
+
 def test_an_orderly_end(db: str, tmp_path: Path, start: Start) -> None:
     """At SIGTERM readyz says 503 at once, new requests are to come again, and one that is on its way is answered."""
-    service = start(db, tmp_path / "data")
+    service = start(db, tmp_path / "data", notice_s=5.0)
     batch = batches("run-1")[0]
-    begun, go = threading.Event(), threading.Event()
+    go = threading.Event()
 
     def body() -> Iterator[bytes]:
         yield batch.data[:10]
-        begun.set()
         go.wait(30)
         yield batch.data[10:]
 
@@ -156,16 +161,17 @@ def test_an_orderly_end(db: str, tmp_path: Path, start: Start) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    begun.wait(30)
-    time.sleep(0.3)  # until the first part of the body is there
-    service.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503)
-    refused = httpx.get(f"{service.url}/api/v1/runs", headers={"X-Quark-API-Key": service.key})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
-    assert refused.headers["retry-after"] == "1"
-    assert httpx.get(f"{service.url}/healthz").status_code == 200
-    go.set()
-    writer.join()
+    try:
+        wait_until(lambda: being_served(service) == 1)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503)
+        refused = httpx.get(f"{service.url}/api/v1/runs", headers={"X-Quark-API-Key": service.key})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+    finally:
+        go.set()
+        writer.join()
     assert answers[0].json() == {"next": 4}
     service.process.wait(30)
     again = start(db, tmp_path / "data")
@@ -180,7 +186,7 @@ def test_a_second_signal_ends_it_now(tmp_path: Path, start: Start, workers: str)
     with socket.create_connection(("127.0.0.1", service.port)) as made:
         made.sendall(b"POST /api/v1/runs/r/writers/w/records?first=0&stop=1 HTTP/1.1\r\nHost: x\r\n")
         made.sendall(f"X-Quark-API-Key: {service.key}\r\nContent-Length: 100\r\n\r\n{{".encode())
-        time.sleep(0.3)  # until the request is being served
+        wait_until(lambda: being_served(service) == 1)
         children = psutil.Process(service.process.pid).children(recursive=True)
         service.process.send_signal(signal.SIGTERM)
         wait_until(lambda: b"stopping" in service.log.read_bytes())

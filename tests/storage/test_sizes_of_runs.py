@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from quark.core.reader import RecordFilter
+from quark.errors import SchemaValidationError
 from quark.records.base import Origin
 from quark.records.limits import MAX_LABEL, MAX_RECORD_BYTES
 from quark.records.line import Line
@@ -19,7 +21,7 @@ LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(MAX_LABE
 """Text that no database can compress into its index."""
 
 
-def started(store: SqlStore, **fields: Any) -> Any:
+def started(**fields: Any) -> Any:
     """The start of a run with other fields."""
     body = msgspec.json.decode(start_line(ORIGIN).body)
     body["run"].update(fields)
@@ -41,7 +43,7 @@ def config(time: int, **values: Any) -> Line:
 )  # fmt: skip
 def test_what_is_indexed_is_short(store: SqlStore, line: Line) -> None:
     """A long tag, kind or label is refused with its reason; what is as long as it may be is stored and found."""
-    store.append(make_batch(ORIGIN, [started(store)]))
+    store.append(make_batch(ORIGIN, [started()]))
     with pytest.raises(RefusedLineError, match=f"at most {MAX_LABEL}"):
         store.append(make_batch(ORIGIN, [line], 1), strict=True)
     batch = make_batch(ORIGIN, [line, run_line("tag", {"tag": LONG[1:]})], 1)
@@ -54,7 +56,7 @@ def test_what_is_indexed_is_short(store: SqlStore, line: Line) -> None:
 def test_the_texts_of_a_start_are_counted(store: SqlStore, field: str) -> None:
     """They are limited together, and a page of runs counts them like everything else."""
     with pytest.raises(RefusedLineError, match=f"at most {MAX_TEXT}"):
-        store.append(make_batch(ORIGIN, [started(store, **{field: "x" * MAX_TEXT})]), strict=True)
+        store.append(make_batch(ORIGIN, [started(**{field: "x" * MAX_TEXT})]), strict=True)
     for number in range(4):
         origin = Origin(f"r{number}", "w")
         body = msgspec.json.decode(start_line(origin).body)
@@ -66,9 +68,41 @@ def test_the_texts_of_a_start_are_counted(store: SqlStore, field: str) -> None:
     assert 80_000 <= sum(taken) < 100_000
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        started(resume_count=2**40), started(resume_count=2**31), started(schema_version=2**40),
+        run_line("resume", {"attempt": 2**40}), run_line("resume", {"attempt": 2**31}),
+    ],
+    ids=["resume_count", "just above", "schema_version", "attempt", "attempt just above"],
+)  # fmt: skip
+def test_counters_that_one_database_cannot_hold(store: SqlStore, line: Line) -> None:
+    """A counter beyond 32 bits is refused by every database, also the one that could store it."""
+    store.append(make_batch(ORIGIN, [started()]))
+    with pytest.raises(RefusedLineError, match="2\\*\\*31"):
+        store.append(make_batch(ORIGIN, [line], 1), strict=True)
+    assert store.append(make_batch(ORIGIN, [run_line("resume", {"attempt": 2**31 - 1})], 1), strict=True) == 2
+
+
+@pytest.mark.parametrize(("rank", "attempt"), [(2**31, 1), (0, 2**31), (2**40, 1), (-1, 1)])
+def test_writers_that_one_database_cannot_hold(store: SqlStore, rank: int, attempt: int) -> None:
+    """The same for the rank and the attempt of a writer."""
+    with pytest.raises(SchemaValidationError, match="2\\*\\*31"):
+        store.append(make_batch(Origin("r", "w", rank, attempt), [started()]))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_filters_that_no_json_holds(store: SqlStore, value: float) -> None:
+    """A number that no record can have finds none: it is not null."""
+    store.append(make_batch(ORIGIN, [started(), event_line("x")]))
+    for field in ("status", "severity", "payload", "rank"):
+        assert list(store.records("r", "event", RecordFilter(where={field: value}))) == []
+    assert len(list(store.records("r", "event", RecordFilter(where={"status": None})))) == 1
+
+
 def test_a_configuration_does_not_grow_without_end(store: SqlStore) -> None:
     """An update that would make it or its history too large is refused as a whole, and what there was stays."""
-    store.append(make_batch(ORIGIN, [started(store, config={"a": "x" * (MAX_RECORD_BYTES // 2)})]), strict=True)
+    store.append(make_batch(ORIGIN, [started(config={"a": "x" * (MAX_RECORD_BYTES // 2)})]), strict=True)
     half = "y" * (MAX_RECORD_BYTES // 2)
     with pytest.raises(RefusedLineError, match="the configuration with its updates"):
         store.append(make_batch(ORIGIN, [config(1, b=half)], 1), strict=True)
@@ -97,7 +131,7 @@ def test_many_updates_cost_one_reading(store: SqlStore, monkeypatch: pytest.Monk
     """A batch of updates, the latest first, reads what is later once and not once for each."""
     from quark.storage import lifecycle
 
-    store.append(make_batch(ORIGIN, [started(store)]))
+    store.append(make_batch(ORIGIN, [started()]))
     reads = []
     before = lifecycle._updates
     monkeypatch.setattr(lifecycle, "_updates", lambda *given: reads.append(given) or before(*given))
