@@ -59,6 +59,7 @@ from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig
 from .producers.throughput import Throughput as Throughput
 from .reading import connect as connect
 from .reading import open as open
+from .reading.best import BestValue as BestValue
 from .records.analysis import AlertRecord as AlertRecord
 from .records.analysis import EvidenceRecord as EvidenceRecord
 from .records.analysis import HealthScoreRecord as HealthScoreRecord

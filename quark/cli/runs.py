@@ -8,10 +8,10 @@ import typer
 from ..records.base import parse_timestamp
 from ..records.literals import RUN_STATUSES
 from .options import AsJson, ServiceUrl, StorageDir
-from .output import console, cut, print_json, status_text, table, text
+from .output import console, print_json
 
 if TYPE_CHECKING:
-    from ..reading import RunPage, RunView
+    from ..reading import RunView
 
 Filter = str | None
 
@@ -33,8 +33,23 @@ def runs(
     until: Annotated[
         Filter, typer.Option("--until", metavar="TIME", help="Started before; a time, or a span such as 7d.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME,...",
+            show_default=False,
+            help="More columns: settings, metrics, summary values, such as lr,val/acc:max. Behind the colon: last, "
+            "first, min, max, best, mean.",
+        ),
+    ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", help="started_at, updated_at, name, project, status or id; - for descending.")
+        str,
+        typer.Option(
+            "--sort",
+            help="started_at, updated_at, name, project, status, id, or any column such as val/acc:max; "
+            "- for descending.",
+        ),
     ] = "-started_at",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
     after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
@@ -43,47 +58,23 @@ def runs(
     """List runs, the newest first.
 
     With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after.
+    With --columns each run has "columns": {name: value}.
     """
     from .choosing import config_filter, moment, opened
+    from .listing import listed
 
     if status is not None and status not in RUN_STATUSES:
         raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {status!r}")
     with opened(storage_dir, url) as store:
-        page = store.page(
-            project=project, status=status, tag=tag, name=name, config=config_filter(config or []),
-            started_after=moment(since, "--since"), started_before=moment(until, "--until"), sort=sort, limit=limit,
-            after=after,
+        found = listed(
+            store, columns or [], after, project=project, status=status, tag=tag, name=name,
+            config=config_filter(config or []), started_after=moment(since, "--since"),
+            started_before=moment(until, "--until"), sort=sort, limit=limit,
         )  # fmt: skip
-        unrecorded = {view.id: view.unrecorded().total for view in page.runs}
     if as_json:
-        print_json({
-            "runs": [{**view.record.to_dict(), "unrecorded": unrecorded[view.id]} for view in page.runs],
-            "next": page.next,
-        })  # fmt: skip
+        print_json(found.to_dict())
     else:
-        _show(page, unrecorded)
-
-
-def _show(page: "RunPage", unrecorded: dict[str, int]) -> None:
-    out = console()
-    if not page.runs:
-        out.print("no runs match")
-        return
-    wide = out.width >= 100
-    lossy = any(unrecorded.values())
-    columns = ["run", "status", "project", "name", "started", "took"]
-    columns += [*(["not recorded"] if lossy else []), *(["tags"] if wide else [])]
-    made = table(*columns, right=("took", "not recorded"), flexible=("project", "name", "tags"))
-    for view in page.runs:
-        made.add_row(
-            text(short(view)), status_text(view.status, view.reason), cut(view.project, limit=24),
-            cut(view.name or "", limit=24), text(ago(view.started_at)), text(took(view)),
-            *([text(f"{unrecorded[view.id]:,}" if unrecorded[view.id] else "", "yellow")] if lossy else []),
-            *([cut(", ".join(view.tags), "dim", 40)] if wide else []),
-        )  # fmt: skip
-    out.print(made)
-    if page.next is not None:
-        out.print(text(f"more runs: --limit, or --after {page.next}", "dim"), soft_wrap=True)
+        found.print(console())
 
 
 def short(view: "RunView") -> str:

@@ -1,10 +1,10 @@
 """The runs of a store: found by filters, walked over all pages, or named by id."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.choice import Moment, Texts
 from ..core.control import Alive
@@ -13,8 +13,12 @@ from ..errors import RunNotFoundError, WrongTypeError
 from ..records.artifact import ArtifactRecord
 from ..records.grammar import check_index, shown
 from ..records.run import ProjectRecord, RunRecord
+from .columns import is_field, sorted_by
 from .source import Payloads
 from .view import RunView
+
+if TYPE_CHECKING:
+    import pandas
 
 PAGE_SIZE = 100
 
@@ -67,9 +71,18 @@ class Store:
             config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
             started_after, started_before: inclusive bounds of the start, a datetime or RFC 3339 text.
             sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.
+                Or a metric such as ``-val/acc:max`` or a setting such as ``lr``, which reads all runs that match;
+                those without a value come last.
             limit: at most so many.
         """
         left = check_index(limit, "limit")
+        if isinstance(sort, str) and not is_field(sort):
+            found = self.runs(
+                ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
+                started_before=started_before,
+            )  # fmt: skip
+            yield from sorted_by(list(found), sort)[:left]
+            return
         cursor: str | None = None
         while left is None or left > 0:
             page = self.page(
@@ -122,6 +135,23 @@ class Store:
     def _named(self, text: str) -> list[RunView]:
         by_id = [view for view in self.runs(sort="id") if view.id.startswith(text)]
         return by_id or ([] if "\0" in text else list(self.runs(name=text)))
+
+    def to_pandas(self, keys: Iterable[str] | None = None, **filters: Any) -> "pandas.DataFrame":
+        """The runs as a data frame with a row a run.
+
+        The columns: id, name, project, status, reason, started_at, duration_s and tags; ``config.lr`` for each setting;
+        ``summary.NAME``; and of each metric ``last.KEY``, with ``best.KEY`` where the name says which value is best.
+
+        Args:
+            keys: which metrics; by default all but the machine's own (``system/``).
+            filters: which runs, as for ``runs``, such as ``project="digits"`` or ``sort="-val/acc:max"``.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        from .table import runs_frame
+
+        return runs_frame(self.runs(**filters), keys)
 
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs here, by name."""

@@ -1,4 +1,4 @@
-"""Metrics as tables: pandas data frames, long or wide, and Parquet files."""
+"""Runs and metrics as tables: pandas data frames, long or wide, and Parquet files."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..analysis.direction import direction_of
 from ..core.reader import Series
+from ..drawing.elapsed import elapsed_s
 from ..errors import require
+from ..records.grammar import dotted
 from ..records.run import RunRecord
+from .best import best_of
 
 if TYPE_CHECKING:
     import pandas
+
+    from .view import RunView
+
+RUN_COLUMNS: tuple[str, ...] = ("id", "name", "project", "status", "reason", "started_at", "duration_s", "tags")
 
 ROW_GROUP = 1 << 20
 """Rows of a Parquet row group at most: about 40 MB in memory."""
@@ -71,6 +79,36 @@ def _last_of_each(pd: Any, values: Any, index: Any) -> Any:
     """The last value of each index: of several ranks, or of a step that was logged again, the last one counts."""
     made = pd.Series(values, index=index)
     return made[~made.index.duplicated(keep="last")]
+
+
+def runs_frame(views: "Iterable[RunView]", keys: Iterable[str] | None) -> "pandas.DataFrame":
+    """One row a run: what it is, its settings, its summary, the last and the best value of its metrics."""
+    pd: Any = require("pandas", "parquet")
+    wanted = [keys] if isinstance(keys, str) else None if keys is None else list(keys)
+    rows = [_run_row(view, wanted) for view in views]
+    names: dict[str, None] = dict.fromkeys(RUN_COLUMNS)
+    for group in ("config.", "summary.", "last.", "best."):
+        names.update(dict.fromkeys(sorted({name for row in rows for name in row if name.startswith(group)})))
+    frame = pd.DataFrame(rows, columns=list(names))
+    frame["started_at"] = pd.to_datetime(frame["started_at"], utc=True, format="ISO8601")
+    return frame
+
+
+def _run_row(view: "RunView", keys: list[str] | None) -> dict[str, Any]:
+    run = view.record
+    row: dict[str, Any] = {
+        "id": view.id, "name": view.name, "project": view.project, "status": view.status, "reason": view.reason,
+        "started_at": view.started_at, "duration_s": elapsed_s(run), "tags": list(view.tags),
+    }  # fmt: skip
+    row.update({f"config.{path}": value for path, value in dotted(view.config)})
+    row.update({f"summary.{name}": value for name, value in view.summary().items()})
+    for key, (_, last) in view.latest().items():
+        if key in keys if keys is not None else not key.startswith("system/"):
+            row[f"last.{key}"] = last
+            if direction_of(key) is not None:
+                best = best_of(view.series(key))
+                row[f"best.{key}"] = None if best is None else best.value
+    return row
 
 
 def write_parquet(path: Path, series: Iterable[Series], run: RunRecord) -> Path:

@@ -20,6 +20,7 @@ from ..records.metric import MetricRecord
 from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
+from .best import BestValue, found_best
 from .source import Payloads
 from .told import Told
 
@@ -215,6 +216,19 @@ class RunView(Told):
     def latest(self) -> dict[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric, by key."""
         return dict(sorted(self._reader.latest(self.id).items()))
+
+    def best(self, key: str, *, mode: str | None = None) -> BestValue:
+        """The best value of a metric, with the first step and epoch that reached it.
+
+        Args:
+            mode: ``max`` or ``min``; by default what the name says: a loss or an error is best when low, an accuracy or
+                a reward when high.
+
+        Raises:
+            SchemaValidationError: no mode is given and the name does not say which value is best.
+            SessionStoreError: the run has no metric of this key, or no finite value of it.
+        """
+        return found_best(self.series(key), mode)
 
     def counts(self) -> dict[str, int]:
         """How many records of each kind the run has."""

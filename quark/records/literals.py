@@ -14,6 +14,7 @@ HookDirection = Literal["forward", "backward"]
 PayloadFormat = Literal["json", "text", "bytes"]
 LogIdentifier = Literal["Info", "Warning", "Error"]
 TargetDirection = Literal["at_least", "at_most"]
+BestMode = Literal["max", "min"]
 ComparisonMode = Literal["pairwise", "baseline"]
 AnalysisMode = Literal["adaptive", "absolute"]
 PhaseName = Literal[

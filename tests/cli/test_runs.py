@@ -64,3 +64,27 @@ def test_a_wrong_option_is_a_usage_error(command: Command, storage: Path, option
     assert (answer.code, answer.out) == (2, "") and options[0].lstrip("-") in answer.err
     document = command("runs", "-d", storage, "--json", *options)
     assert document.code == 2 and document.json()["error"]["code"] == "usage" and document.err == ""
+
+
+def test_columns_show_settings_and_metrics(command: Command, storage: Path) -> None:
+    """A best value comes with its step; in JSON the values stand under ``columns``."""
+    out = command("runs", "-d", storage, "--columns", "lr,train/accuracy:max").out
+    assert "0.98 at 49" in out and "train/accuracy:max" in out
+    document = command("runs", "-d", storage, "--columns", "lr", "--columns", "train/accuracy:max", "--json").json()
+    assert [run["columns"] for run in document["runs"]] == [
+        {"lr": None, "train/accuracy:max": None}, {"lr": 0.1, "train/accuracy:max": 0.98},
+    ]  # fmt: skip
+
+
+def test_a_column_that_no_run_has_is_said(command: Command, storage: Path) -> None:
+    """An empty column may be a misspelt one."""
+    assert "did you mean train/loss" in command("runs", "-d", storage, "--columns", "train/los:min").out
+
+
+def test_runs_are_sorted_by_a_metric(command: Command, storage: Path) -> None:
+    """The order is that of all runs, so there is no cursor to go on from."""
+    for sort, expected in (("-lr", ["good-run", "nasty-run"]), ("a:max", ["nasty-run", "good-run"])):
+        document = command("runs", "-d", storage, "--sort", sort, "--json").json()
+        assert [run["id"] for run in document["runs"]] == expected and document["next"] is None
+    answer = command("runs", "-d", storage, "--sort", "lr", "--after", "x")
+    assert (answer.code, "--limit" in answer.err) == (2, True)
