@@ -1,4 +1,4 @@
-"""`quark compare`: what differs between two recorded runs."""
+"""`quark compare`: what differs between recorded runs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,37 +12,51 @@ if TYPE_CHECKING:
 
     from ..analysis.comparison.result import MetricDiff, RunComparisonResult
     from ..records.literals import TargetDirection
-
-Named = Annotated[str, typer.Argument(show_default=False, help="Id of a run, the start of one, or its name.")]
+    from .beside import SideBySide
 
 
 def compare(
-    primary: Named,
-    reference: Named,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", show_default=False, help="Ids of runs, the starts of ids, or names."),
+    ],
     storage_dir: StorageDir = None,
     url: ServiceUrl = None,
-    baseline: Annotated[bool, typer.Option("--baseline", help="The second run is the baseline.")] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Of two runs the second is the baseline.")] = False,
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target", metavar="KEY>=VALUE", help="Also the first step at which a metric is there; may be repeated."
+            "--target", metavar="KEY>=VALUE",
+            help="Of two runs also the first step at which a metric is there; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
-) -> None:
-    """Compare a run with another: metrics, alerts, phases, layers, configuration. Nothing is written."""
+) -> None:  # fmt: skip
+    """Compare runs: settings that differ, best and last values. Nothing is written.
+
+    Of two runs also their alerts, phases and layers, and whether a difference is within the noise.
+    """
     from ..analysis.comparison.engine import ComparisonEngine
     from ..records.configs import ComparisonEngineConfig
+    from .beside import SideBySide
     from .choosing import chosen, opened
 
+    if len(runs) < 2:
+        raise typer.BadParameter("compare takes at least two runs; quark show shows one, quark runs lists them")
+    if len(runs) > 2 and (baseline or target):
+        raise typer.BadParameter(f"--baseline and --target compare two runs, got {len(runs)}")
     config = ComparisonEngineConfig(metric_targets=tuple(_target(one) for one in target or ()))
     with opened(storage_dir, url) as store:
-        runs = chosen(store, primary), chosen(store, reference)
-        result = ComparisonEngine.compare_runs(*runs, baseline=baseline, config=config)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        _print(result, console())
+        views = [chosen(store, run) for run in runs]
+        if len(views) > 2:
+            beside = SideBySide(views)
+            print_json(beside.to_dict()) if as_json else beside.print(console())
+            return
+        result = ComparisonEngine.compare_runs(*views, baseline=baseline, config=config)
+        if as_json:
+            print_json(result.to_dict())
+        else:
+            _print(result, SideBySide(views), console())
 
 
 def _target(given: str) -> Any:
@@ -60,16 +74,11 @@ def _target(given: str) -> Any:
     raise typer.BadParameter(f"--target takes KEY>=VALUE or KEY<=VALUE such as val/accuracy>=0.8, got {given!r}")
 
 
-def _print(result: "RunComparisonResult", out: "Console") -> None:
+def _print(result: "RunComparisonResult", beside: "SideBySide", out: "Console") -> None:
     names = [run.name or run.id for run in (result.primary, result.reference)]
     out.print(text(f"{names[0]} ({result.primary.status}) against {names[1]} ({result.reference.status})", "bold"))
-    if result.config_diffs:
-        rows = table("setting", "first", "second", flexible=("setting", "first", "second"))
-        for diff in result.config_diffs:
-            cells = [cut("" if diff.only_in == other else value) for other, value in
-                     (("reference", diff.primary), ("primary", diff.reference))]  # fmt: skip
-            rows.add_row(cut(diff.key), *cells)
-        out.print(rows)
+    beside.print_settings(out)
+    beside.print_best(out)
     if result.metric_diffs:
         _print_metrics(result.metric_diffs, out)
     _print_rest(result, out)
@@ -79,7 +88,7 @@ def _print(result: "RunComparisonResult", out: "Console") -> None:
 def _print_metrics(diffs: "tuple[MetricDiff, ...]", out: "Console") -> None:
     columns = ("first", "second", "difference", "at step", "noise band")
     rows = table("metric", *columns, "", right=columns, flexible=("metric", ""))
-    for diff in diffs:
+    for diff in sorted(diffs, key=lambda diff: diff.metric_key.startswith("system/")):
         common = diff.last_common_step is not None
         delta = diff.delta_last_common if common else diff.delta_last
         step = str(diff.last_common_step) if common else "last" if delta is not None else ""
@@ -87,13 +96,15 @@ def _print_metrics(diffs: "tuple[MetricDiff, ...]", out: "Console") -> None:
             cut(diff.metric_key), *(_number(side and side.last) for side in (diff.primary, diff.reference)),
             _number(delta, "+"), step, _number(diff.noise_band), text(_remark(diff), "dim"),
         )  # fmt: skip
+    out.print()
     out.print(rows)
 
 
 def _remark(diff: "MetricDiff") -> str:
     if diff.only_in is not None:
         return f"in the {'first' if diff.only_in == 'primary' else 'second'} run only"
-    words = ["within the noise"] if diff.within_noise else []
+    equal = diff.delta_last == 0 and diff.delta_last_common in (0, None)
+    words = ["equal"] if equal else ["within the noise"] if diff.within_noise else []
     found = diff.time_to_target_step
     if found is not None:
         steps = ["never" if step is None else f"step {step}" for step in (found.primary, found.reference)]

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.direction import direction_of
+from ..reading.best import BestValue, best_of
 from ..sinks.wording import number
 from .output import cut, table, text
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 READ_WHOLE = 20_000
 """Points up to which a metric is read in full."""
+
+READ_FOR_BEST = 1_000_000
+"""Points up to which a metric that has a best value is read in full, to say where that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,10 @@ class MetricSummary:
     maximum: float
     last_step: int | None
     course: tuple[float, ...]
+    best: BestValue | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers as JSON values, without the course."""
+        """The numbers as JSON values, without the course; ``best`` is null where the name does not say it."""
         made = asdict(self)
         del made["course"], made["key"]
         return made
@@ -52,14 +58,17 @@ def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width:
     """A short metric by all its points; a long one by its chart, which knows its extremes without reading them."""
     chart = view.chart(key, buckets=width)
     count = int(chart.count.sum())
-    if count <= READ_WHOLE:
-        values = view.series(key).values
+    best = None
+    if count <= (READ_WHOLE if direction_of(key) is None else READ_FOR_BEST):
+        series = view.series(key)
+        values = series.values
         count, first, minimum, maximum = len(values), values[0], values.min(), values.max()
+        best = best_of(series) if direction_of(key) is not None else None
     else:
         first, minimum, maximum = view.metrics(key, limit=1)[0].value, chart.minimum.min(), chart.maximum.max()
     return MetricSummary(
         key=key, count=count, first=float(first), last=latest[1], minimum=float(minimum), maximum=float(maximum),
-        last_step=latest[0], course=tuple(chart.mean.tolist()),
+        last_step=latest[0], course=tuple(chart.mean.tolist()), best=best,
     )  # fmt: skip
 
 
@@ -67,18 +76,30 @@ def metric_table(summaries: Sequence[MetricSummary], width: int) -> "Table":
     """The summaries as a table that fits ``width`` columns."""
     from ..drawing.sparkline import blocks
 
-    ends, counts = width >= 72, width >= 100
-    columns = ["metric", "course", "first", "last", *(["min", "max"] if ends else [])]
+    ends, counts = width >= 100, width >= 120
+    judged = width >= 60 and any(one.best is not None for one in summaries)
+    columns = ["metric", "course", "first", "last", *(["best"] if judged else []), *(["min", "max"] if ends else [])]
     columns += ["points", "last step"] if counts else []
-    made = table(*columns, right=("first", "last", "min", "max", "points", "last step"), flexible=("metric",))
+    made = table(*columns, right=tuple(columns[2:]), flexible=("metric",))
     for one in summaries:
-        values = [one.first, one.last, *([one.minimum, one.maximum] if ends else [])]
+        ours = one.key.startswith("system/")
+        values = [one.minimum, one.maximum] if ends else []
         made.add_row(
-            cut(one.key, "dim" if one.key.startswith("system/") else ""), text(blocks(one.course), "cyan"),
+            cut(one.key, "dim" if ours else ""), text(blocks(one.course), "cyan"),
+            text(shown(one.key, one.first)), text(shown(one.key, one.last)),
+            *([text("" if one.best is None else best_words(one.best))] if judged else []),
             *(text(shown(one.key, value)) for value in values),
             *([text(str(one.count)), text("" if one.last_step is None else str(one.last_step))] if counts else []),
         )  # fmt: skip
     return made
+
+
+def best_words(best: BestValue) -> str:
+    """A best value and where it was reached: ``0.931 at 40``."""
+    words = shown(best.key, best.value)
+    if best.step is not None:
+        return f"{words} at {best.step}"
+    return words if best.epoch is None else f"{words} in epoch {best.epoch}"
 
 
 def course_width(width: int) -> int:

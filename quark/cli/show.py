@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 SHOWN_METRICS = 30
 SHOWN_KEYS = 5
+SHOWN_NOTES = 5
+SHOWN_ELSEWHERE = ("run_unrecorded", "summary", "note", "log_line")
+"""Events with a place of their own: above, or in ``quark tail``."""
+
 ENVIRONMENT = ("host", "platform", "python", "cpu_count", "gpus", "command")
 
 
@@ -29,8 +33,9 @@ def show(
     all_metrics: Annotated[bool, typer.Option("--all", help="All metrics, however many there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: configuration, metrics, events, alerts, artifacts."""
-    from .choosing import chosen, opened
+    """Show a run: configuration, metrics with their best values, summary, notes, events, alerts, artifacts, verdict."""
+    from .choosing import address, chosen, opened, place_option
+    from .verdict import print_verdict
 
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
@@ -38,13 +43,18 @@ def show(
             print_json(_document(view, events))
         else:
             _print(view, console(), events, all_metrics)
+            print_verdict(view, console(), address(store, view) + place_option(storage_dir, url))
 
 
 def _document(view: "RunView", events: int) -> dict[str, Any]:
     from .metrics import summarise
+    from .verdict import verdict_of
 
     return {
         "run": view.record.to_dict(),
+        "verdict": verdict_of(view),
+        "summary": view.summary(),
+        "notes": list(view.notes()),
         "counts": view.counts(),
         "metrics": {summary.key: summary.to_dict() for summary in summarise(view, width=1)},
         "unrecorded": asdict(view.unrecorded()),
@@ -83,6 +93,13 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
     if unrecorded.total:
         out.print()
         out.print(text(f"not recorded: {wording_of(unrecorded)}", "yellow"), soft_wrap=True)
+    _section(out, "summary", view.summary())
+    notes = view.notes()
+    if notes:
+        out.print()
+        out.print(text("notes", "bold"))
+        for note in notes[-SHOWN_NOTES:]:
+            out.print(text(f"  {note}", limit=2000), soft_wrap=True)
     _print_metrics(view, out, all_metrics)
     _print_records(view, out, events)
 
@@ -102,11 +119,11 @@ def _print_metrics(view: "RunView", out: "Console", all_metrics: bool) -> None:
 
 def _print_records(view: "RunView", out: "Console", events: int) -> None:
     counts = view.counts()
-    latest = latest_events(view, events)
-    if latest:
+    happened = [event for event in view.events() if event.event_type not in SHOWN_ELSEWHERE]
+    if happened and events:
         out.print()
-        out.print(text(f"events, the last {len(latest)} of {counts.get('event', len(latest))}", "bold"))
-        for event in latest:
+        out.print(text(f"events, the last {min(events, len(happened))} of {len(happened)}", "bold"))
+        for event in happened[-events:]:
             out.print(event_line(event), no_wrap=True, overflow="ellipsis")
     alerts = view.alerts()
     if alerts:

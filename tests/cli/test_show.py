@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import quark
+
 from .conftest import Command
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -25,8 +27,10 @@ def test_json_holds_what_the_screen_shows(command: Command, storage: Path) -> No
     assert document["run"]["id"] == "good-run"
     assert document["metrics"]["train/loss"] == {
         "count": 50, "first": 1.0, "last": 0.02, "minimum": 0.02, "maximum": 1.0, "last_step": 49,
+        "best": {"key": "train/loss", "value": 0.02, "step": 49, "epoch": 1, "mode": "min"},
     }  # fmt: skip
     assert document["metrics"]["val/loss"]["last_step"] is None
+    assert (document["verdict"], document["summary"], document["notes"]) == (None, {}, [])
     assert document["counts"]["event"] == len(document["events"]) == 3
     assert document["artifacts"][0]["artifact_key"] == "trainer/last"
 
@@ -67,3 +71,36 @@ def test_an_unknown_run_is_an_error(command: Command, storage: Path) -> None:
     assert answer.code == 1 and "nope" in answer.err and answer.out == ""
     document = command("show", "nope", "-d", storage, "--json")
     assert (document.code, document.json()["error"]["code"]) == (1, "run_not_found")
+
+
+def test_best_values_summary_notes_and_verdict_are_shown(command: Command, tmp_path: Path) -> None:
+    """What a person asks first: how good, when, what the author said of it, and whether it was healthy."""
+    with quark.start_run(project="p", name="my run", storage_dir=tmp_path) as run:
+        for step, value in enumerate((0.1, 0.8, 0.3)):
+            run.log({"val/acc": value}, step=step)
+        run.summary["final_score"] = 7
+        run.note("the second epoch was good")
+    out = command("show", "my run", "-d", tmp_path).out
+    for words in ("0.8 at 1", "final_score", "the second epoch was good"):
+        assert words in out
+    assert f"not analyzed yet: quark analyze 'my run' -d {tmp_path}" in out
+    assert "values=" not in out
+
+
+def test_the_verdict_of_an_analysis_is_shown(command: Command, tmp_path: Path) -> None:
+    """The overall score that was recorded last."""
+    with quark.start_run(project="p", storage_dir=tmp_path, trackers=[quark.LiveAnalyzer()]) as run:
+        for step in range(200):
+            run.log({"train/loss": 1.0 / (step + 1)}, step=step)
+    document = command("show", "-d", tmp_path, "--json").json()
+    score = document["verdict"]
+    assert score["status"] in ("healthy", "watch", "degraded", "critical")
+    assert f"health: {score['status']} ({score['score']:.0f} of 100)" in command("show", "-d", tmp_path).out
+
+
+def test_a_command_to_type_names_the_run_without_doubt(command: Command, tmp_path: Path) -> None:
+    """Two runs share a name: the id is written, and the command works as it stands."""
+    for _ in range(2):
+        with quark.start_run(project="p", name="twin", storage_dir=tmp_path) as run:
+            run.log({"loss": 1.0}, step=0)
+    assert f"quark analyze {run.run_id} -d" in command("show", run.run_id, "-d", tmp_path).out

@@ -4,6 +4,7 @@ from typing import Any
 
 from ...core.reader import Series
 from ...records.configs import MetricTargetSpec
+from ..roles import LEARNING_RATE, role_of
 from .result import MetricDiff, MetricSide, TargetDiff
 from .sides import Side
 
@@ -58,7 +59,7 @@ def _diff(key: str, one: Any, other: Any, target: MetricTargetSpec | None) -> Me
     delta = _minus(ours.last, theirs.last)
     relative = None if delta is None or not theirs.last else finite(delta / abs(theirs.last))
     steps, at_last, at_mean = _common(one, other)
-    band = noise_band(one[1], other[1])
+    band = None if _is_set(key) else noise_band(one[1], other[1])
     judged = delta if at_last is None else at_last
     return MetricDiff(
         metric_key=key, primary=ours, reference=theirs, delta_last=delta, delta_mean=_minus(ours.mean, theirs.mean),
@@ -67,6 +68,12 @@ def _diff(key: str, one: Any, other: Any, target: MetricTargetSpec | None) -> Me
         delta_mean_common=at_mean, noise_band=band,
         within_noise=None if band is None or judged is None else abs(judged) <= band, time_to_target_step=reached,
     )  # fmt: skip
+
+
+def _is_set(key: str) -> bool:
+    """Whether a metric is what a schedule sets: its course is no noise, and its differences are intended."""
+    role = role_of(key)
+    return role is not None and role[0] == LEARNING_RATE
 
 
 def _side(found: Any) -> MetricSide | None:

@@ -48,7 +48,7 @@ class MetricDiff(Document):
         common_steps: at how many steps both have a value.
         last_common_step, delta_last_common, delta_mean_common: the last of them, and the differences there.
         noise_band: twice the deviation that a difference of two last values has from the variation within the runs;
-            None where either has fewer than eight points.
+            None where either has fewer than eight points, and for learning rates, which are set and not measured.
         within_noise: whether the difference at the last common step (of the last values if there is none) lies in it.
         time_to_target_step: for a metric with a target.
     """
