@@ -28,18 +28,15 @@ def opened(storage_dir: Path | None, url: str | None = None) -> Store:
     return open(storage_dir)
 
 
-def place_option(storage_dir: Path | None, url: str | None) -> str:
-    """The options that name the same store again, for a command that somebody is told to type."""
-    directory = "" if storage_dir is None else f" -d {shlex.quote(str(storage_dir))}"
-    return directory if url is None else f"{directory} --url {shlex.quote(url)}"
-
-
 def address(store: Store, view: RunView) -> str:
-    """The run as it is typed in a command: its name where no other run has it and a terminal can show it, else its id."""
+    """The run as it is typed in a command, with the options that name its store.
+
+    It is its name where no other run has it and a terminal can show it, else its id.
+    """
     name = view.name
     if name and plain(name) == name and not name.startswith("-") and len(list(store.runs(name=name, limit=2))) == 1:
-        return shlex.quote(name)
-    return view.id
+        return shlex.quote(name) + store.options
+    return view.id + store.options
 
 
 def chosen(store: Store, run: str | None) -> RunView:

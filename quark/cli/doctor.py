@@ -1,6 +1,7 @@
 """`quark doctor`: whether runs can be recorded here safely, tried out on request by killing processes."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from .output import console, print_json, table, text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..session.placement import Placement
     from .chaos import ChaosReport
     from .checks import Check
 
@@ -29,11 +31,10 @@ def doctor(
 
     The exit code is 1 if there is a problem.
     """
-    from ..session.placement import Placement, resolve_storage_dir
     from .checks import all_checks
 
-    placement = Placement(resolve_storage_dir(storage_dir))
-    checks = list(all_checks(placement))
+    placement, several = _chosen(storage_dir)
+    checks = [*several, *all_checks(placement)]
     report = None
     if not as_json:
         _print_checks(checks, console())
@@ -51,6 +52,22 @@ def doctor(
     lossy = report is not None and (report.lost or report.twice)
     if lossy or any(check.status == "problem" for check in checks):
         raise typer.Exit(1)
+
+
+def _chosen(storage_dir: Path | None) -> "tuple[Placement, list[Check]]":
+    """The directory to look at; where several below hold runs, the working directory, and a finding that lists them."""
+    from ..errors import SessionStoreError
+    from ..session.finding import found_placement
+    from ..session.placement import Placement, resolve_storage_dir
+    from .check import Check
+
+    try:
+        return found_placement(storage_dir), []
+    except SessionStoreError as error:
+        if error.code != "store_ambiguous":
+            raise
+        check = Check("other stores", "warning", str(error), "look at each of them: quark doctor -d DIR")
+        return Placement(resolve_storage_dir(storage_dir)), [check]
 
 
 def _print_checks(checks: "list[Check]", out: "Console") -> None:

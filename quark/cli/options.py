@@ -9,7 +9,15 @@ StorageDir = Annotated[
     Path | None,
     typer.Option(
         "--storage-dir", "-d", metavar="DIR", show_default=False,
-        help="Directory that runs are recorded in; else QUARK_STORAGE_DIR, else the working directory.",
+        help="Directory that runs are recorded in; else QUARK_STORAGE_DIR, else the working directory. "
+        "Where that holds none: the only one below it that does, or the nearest one above.",
+    ),
+]  # fmt: skip
+RecordingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--storage-dir", "-d", metavar="DIR", show_default=False,
+        help="Directory to record in; else QUARK_STORAGE_DIR, else the working directory.",
     ),
 ]  # fmt: skip
 ServiceUrl = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import StorageDir
+from .options import RecordingDir
 
 Command = Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The command; put -- before it.")]
 
@@ -18,7 +18,7 @@ def run(
     project: Annotated[
         str | None, typer.Option("--project", "-p", help="Project of the run, if the command starts none itself.")
     ] = None,
-    storage_dir: StorageDir = None,
+    storage_dir: RecordingDir = None,
     kill_after: Annotated[
         float,
         typer.Option(

@@ -34,7 +34,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: configuration, metrics with their best values, summary, notes, events, alerts, artifacts, verdict."""
-    from .choosing import address, chosen, opened, place_option
+    from .choosing import address, chosen, opened
     from .verdict import print_verdict
 
     with opened(storage_dir, url) as store:
@@ -43,7 +43,7 @@ def show(
             print_json(_document(view, events))
         else:
             _print(view, console(), events, all_metrics)
-            print_verdict(view, console(), address(store, view) + place_option(storage_dir, url))
+            print_verdict(view, console(), address(store, view))
 
 
 def _document(view: "RunView", events: int) -> dict[str, Any]:

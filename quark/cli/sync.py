@@ -35,12 +35,13 @@ def sync(
 
     Runs that vanished with their process are closed as failed (lost). Runs that are still being recorded are left
     alone. Nothing is delivered twice. A journal that another user or machine made goes to the store of its directory
-    and nowhere else, unless you say --trust. The exit code is 1 if something could not be delivered or waits.
+    and nowhere else, unless you say --trust. Without a directory it is the working directory, or the only one below it
+    or the nearest one above that holds runs. The exit code is 1 if something could not be delivered or waits.
     """
-    from ..session.placement import resolve_storage_dir
+    from ..session.finding import found_placement
     from ..session.sync import sync as deliver
 
-    place = resolve_storage_dir(directory if directory is not None else storage_dir)
+    place = found_placement(directory if directory is not None else storage_dir).storage_dir
     if not place.is_dir():
         from ..errors import SessionStoreError
 

@@ -1,5 +1,6 @@
 """Opens the runs of a Quark service for reading."""
 
+import shlex
 from pathlib import Path
 
 from ..client import Connection, RemoteStore, namespace_of
@@ -30,4 +31,13 @@ def connect(
     )
     remote = RemoteStore(connection)
     placement = Placement(resolve_storage_dir(storage_dir))
-    return Store(remote, location=connection.url, payloads=remote.payload, files=placement.run_path)
+    return Store(
+        remote, location=connection.url, payloads=remote.payload, files=placement.run_path,
+        options=_options(url, storage_dir),
+    )  # fmt: skip
+
+
+def _options(url: str | None, storage_dir: str | Path | None) -> str:
+    """What names the service again on the command line, as far as the environment does not."""
+    address = "" if url is None else f" --url {shlex.quote(url)}"
+    return address if storage_dir is None else f"{address} -d {shlex.quote(str(storage_dir))}"

@@ -10,7 +10,8 @@ from ..errors import QuarkError, SessionStoreError
 from ..records.artifact import ArtifactRecord
 from ..records.identifiers import is_id
 from ..records.run import RunRecord
-from ..session.placement import Placement, resolve_storage_dir
+from ..session.finding import directory_option, found_placement, stores_below
+from ..session.placement import Placement
 from .store import Store
 
 logger = logging.getLogger("quark")
@@ -20,7 +21,8 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     """Open the store in ``storage_dir`` for reading; close it, or use it as a context manager.
 
     Args:
-        storage_dir: the directory that runs were recorded in; QUARK_STORAGE_DIR or the working directory if omitted.
+        storage_dir: the directory that runs were recorded in. If omitted QUARK_STORAGE_DIR, else the working directory,
+            else the only directory below it that holds runs, else the nearest one above; a warning says which.
         sync: deliver first what processes that died left behind, so that it is read too. Where that cannot be done,
             such as in a directory that cannot be written, a warning says so.
 
@@ -28,25 +30,26 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
     would change a run raises SessionStoreError then.
 
     Raises:
-        SessionStoreError: there is no store, or it cannot be opened; reading never makes one.
+        SessionStoreError: there is no store, it cannot be opened, or several directories below hold runs; reading
+            never makes a store.
     """
-    placement = Placement(resolve_storage_dir(storage_dir))
+    placement = found_placement(storage_dir)
     reason = placement.refusal()
     if sync and reason is None:
         _deliver_leftovers(placement)
     if not os.path.isfile(placement.db_path):
         raise SessionStoreError(
-            f"there is no store in {placement.storage_dir} (no file {placement.db_path}); {_beside(placement)}name the "
-            "directory that runs were recorded in as storage_dir, or record one first, for instance with: quark demo",
+            f"no runs are recorded in {placement.storage_dir} (no file {placement.db_path}); {_elsewhere(placement)}",
             code="store_not_found",
         )
     from ..storage import SqlStore
 
     location, payloads = str(placement.storage_dir), _Files(placement)
+    options = directory_option(placement.storage_dir)
     if reason is None and os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
         return Store(
             SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement),
-            files=placement.run_path, on_purge=_RemoveFiles(placement),
+            files=placement.run_path, on_purge=_RemoveFiles(placement), options=options,
         )  # fmt: skip
     copy = _copied(placement, reason)
     try:
@@ -57,20 +60,22 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         )
         return Store(
             read, location=location, payloads=payloads, on_close=copy.cleanup,
-            alive=_Processes(placement) if reason is None else None, files=placement.run_path,
+            alive=_Processes(placement) if reason is None else None, files=placement.run_path, options=options,
         )  # fmt: skip
     except BaseException:
         copy.cleanup()
         raise
 
 
-def _beside(placement: Placement) -> str:
-    """Words for the stores one directory further down, where somebody looks who stands a step too high."""
-    try:
-        found = sorted(file.parents[1].name for file in placement.storage_dir.glob("*/.quark/quark.db"))[:3]
-    except OSError:
-        return ""
-    return f"there is one in {' and in '.join(found)}; " if found else ""
+def _elsewhere(placement: Placement) -> str:
+    """What to do where there is no store: name one of those further down, or another, or record a run."""
+    below = [directory_option(path).strip() for path in stores_below(placement.storage_dir)[:3]]
+    if below:
+        return f"runs are there with {' or '.join(below)} on the command line, or that directory as storage_dir"
+    return (
+        "name the directory that runs were recorded in (-d DIR on the command line, storage_dir in Python), or record "
+        "a run first, for instance with: quark demo"
+    )
 
 
 def _copied(placement: Placement, reason: str | None) -> "TemporaryDirectory[str]":

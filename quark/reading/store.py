@@ -42,6 +42,7 @@ class Store:
         alive: whether a process that writes a run lives, where that can be seen directly; else its heartbeats tell.
         on_purge: removes the files of a run that was purged.
         files: the directory of a run's files on this machine; by default what the run was recorded with.
+        options: what names it on the command line, such as `` -d quark-runs``, for messages.
     """
 
     __module__ = "quark"
@@ -50,6 +51,7 @@ class Store:
         self, reader: StoreReader, *, location: str = "", payloads: Payloads | None = None,
         on_close: Callable[[], None] | None = None, alive: Alive | None = None,
         on_purge: Callable[[str], object] | None = None, files: Callable[[str], Path] | None = None,
+        options: str = "",
     ) -> None:  # fmt: skip
         self._reader = reader
         self._files = files
@@ -58,6 +60,7 @@ class Store:
         self._alive = alive
         self._on_purge = on_purge
         self.location = location
+        self.options = options
 
     def runs(
         self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None,
@@ -122,7 +125,8 @@ class Store:
             found = self._named(run_id)
         if not found:
             raise RunNotFoundError(
-                f"no run {run_id!r} in {self.location or 'this store'}; `quark runs` lists the runs that it holds",
+                f"no run {run_id!r} in {self.location or 'this store'}; "
+                f"list those that it holds with: quark runs{self.options}",
                 code="run_not_found",
             )
         if len(found) > 1:

@@ -76,7 +76,7 @@ def test_a_store_one_step_further_down_is_named(tmp_path: Path) -> None:
     """Who stands in the directory above is told where to look."""
     with quark.start_run(project="p", storage_dir=tmp_path / "quark-runs"):
         pass
-    with pytest.raises(SessionStoreError, match="there is one in quark-runs; name the directory"):
+    with pytest.raises(SessionStoreError, match=r"runs are there with -d .*quark-runs"):
         quark.open(tmp_path)
 
 
