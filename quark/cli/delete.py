@@ -17,7 +17,7 @@ def delete(
 ) -> None:
     """Hide runs that have ended: they are in no list any more.
 
-    `quark restore` brings a run back, `quark purge` removes it for good.
+    `quark runs --deleted` lists them, `quark restore` brings a run back, `quark purge` removes it for good.
     """
     from ..errors import InvalidRunStateError
     from .choosing import confirmed, opened
@@ -32,18 +32,21 @@ def delete(
         for view in views:
             view.delete()
             if not as_json:
-                console().print(text(f"{view.id} is deleted; it comes back with: quark restore {view.id}"))
+                console().print(
+                    text(f"{view.id} is deleted; it comes back with: quark restore {view.id}{store.options}"),
+                    soft_wrap=True,
+                )
     if as_json:
         print_json({"deleted": [view.id for view in views]})
 
 
 def restore(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The whole id of a deleted run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a deleted run, the start of one, or its name.")],
     storage_dir: StorageDir = None,
     url: ServiceUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a deleted run back."""
+    """Bring a deleted run back. `quark runs --deleted` lists those that there are."""
     from .choosing import opened
 
     with opened(storage_dir, url) as store:
@@ -51,4 +54,4 @@ def restore(
     if as_json:
         print_json({"restored": view.id})
     else:
-        console().print(text(f"{view.id} is back"))
+        console().print(text(f"{view.id} is back: {view.name}" if view.name else f"{view.id} is back"), soft_wrap=True)

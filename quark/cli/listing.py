@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -33,6 +34,14 @@ def listed(store: "Store", columns: Sequence[str], after: str | None, *, sort: s
     return Listing(views, following, unrecorded, cells, _remarks(cells, facts))
 
 
+def deleted_runs(store: "Store", limit: int) -> "Listing":
+    """The first of the runs that are deleted; of their records nothing can be read."""
+    views = tuple(islice(store.deleted(), limit + 1))
+    hint = f"bring one back with: quark restore RUN{store.options}"
+    more = [f"there are more: --limit {2 * limit}"] if len(views) > limit else []
+    return Listing(views[:limit], None, {}, {}, [hint, *more])
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Runs with the values of their columns; ``next`` goes on behind them where they are a page."""
@@ -48,7 +57,7 @@ class Listing:
         return {"runs": [self._run(at, view) for at, view in enumerate(self.views)], "next": self.next}
 
     def _run(self, at: int, view: "RunView") -> dict[str, Any]:
-        made = {**view.record.to_dict(), "unrecorded": self.unrecorded[view.id]}
+        made = {**view.record.to_dict(), "unrecorded": self.unrecorded.get(view.id, 0)}
         if self.cells:
             made["columns"] = {name: column[at].value for name, column in self.cells.items()}
         return made
@@ -76,7 +85,7 @@ class Listing:
             right=("took", "not recorded", *self.cells), flexible=("project", "name", "tags"),
         )  # fmt: skip
         for at, view in enumerate(self.views):
-            missed = self.unrecorded[view.id]
+            missed = self.unrecorded.get(view.id, 0)
             made.add_row(
                 text(short(view)), status_text(view.status, view.reason),
                 *([cut(view.project, limit=24)] if plain else []), cut(view.name or "", limit=24),

@@ -52,6 +52,9 @@ def runs(
         ),
     ] = "-started_at",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="The runs that `quark restore` can bring back, instead of the others.")
+    ] = False,
     after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,16 +64,21 @@ def runs(
     With --columns each run has "columns": {name: value}.
     """
     from .choosing import config_filter, moment, opened
-    from .listing import listed
+    from .listing import deleted_runs, listed
 
     if status is not None and status not in RUN_STATUSES:
         raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {status!r}")
+    filters = {
+        "project": project, "status": status, "tag": tag, "name": name, "config": config_filter(config or []),
+        "started_after": moment(since, "--since"), "started_before": moment(until, "--until"),
+    }  # fmt: skip
+    if deleted and (after or columns or any(value is not None for value in filters.values())):
+        raise typer.BadParameter("--deleted lists all deleted runs; leave out the filters, --columns and --after")
     with opened(storage_dir, url) as store:
-        found = listed(
-            store, columns or [], after, project=project, status=status, tag=tag, name=name,
-            config=config_filter(config or []), started_after=moment(since, "--since"),
-            started_before=moment(until, "--until"), sort=sort, limit=limit,
-        )  # fmt: skip
+        if deleted:
+            found = deleted_runs(store, limit)
+        else:
+            found = listed(store, columns or [], after, sort=sort, limit=limit, **filters)
     if as_json:
         print_json(found.to_dict())
     else:

@@ -78,6 +78,11 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
             if after is None:
                 return Page(found, None)
 
+    def deleted_runs(self, *, limit: int | None = None, after: str | None = None) -> Page:
+        """A page of the runs that are deleted and not purged yet; needs a key that reaches all projects."""
+        answer = self.connection.get("/deleted", limit=PAGE if limit is None else min(limit, PAGE), after=after)
+        return Page([run_record(told) for told in answer["runs"]], answer["next"])
+
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs, by name."""
         return [msgspec.convert(project, ProjectRecord) for project in self.connection.get("/projects")["projects"]]

@@ -179,6 +179,10 @@ class StoreReader(RecordReader, Protocol):
         """Hide a run; InvalidRunStateError if it is running."""
         ...
 
+    def deleted_runs(self, *, limit: int | None = None, after: str | None = None) -> Page:
+        """A page of the runs that are deleted and not purged yet, the latest started first."""
+        ...
+
     def restore_run(self, run_id: str) -> None:
         """Show a deleted run again."""
         ...

@@ -161,14 +161,46 @@ class Store:
         """The projects that have runs here, by name."""
         return list(self._reader.projects())
 
+    def deleted(self) -> Iterator[RunView]:
+        """The runs that are deleted and not purged yet, the latest started first; only what they were is known of them.
+
+        In a service this needs a key that reaches all projects.
+        """
+        cursor: str | None = None
+        while True:
+            page = self._reader.deleted_runs(limit=PAGE_SIZE, after=cursor)
+            yield from map(self._view, page.items)
+            cursor = page.next
+            if cursor is None:
+                return
+
     def restore(self, run_id: str) -> RunView:
-        """Bring a deleted run back, by its whole id.
+        """Bring a deleted run back, by its id, the start of it, or its name, if it is the only one deleted of them.
 
         Raises:
-            RunNotFoundError: there is none, or it was purged.
+            RunNotFoundError: there is none, several, or it was purged.
         """
-        self._reader.restore_run(run_id)
+        try:
+            self._reader.restore_run(run_id)
+        except RunNotFoundError:
+            run_id = self._deleted_id(run_id)
+            self._reader.restore_run(run_id)
         return self._view(self._reader.run(run_id))
+
+    def _deleted_id(self, text: str) -> str:
+        views = list(self.deleted())
+        ids = [view.id for view in views if view.id.startswith(text)] or [v.id for v in views if v.name == text]
+        if len(ids) == 1:
+            return ids[0]
+        listed = f"quark runs --deleted{self.options}"
+        if not ids:
+            raise RunNotFoundError(
+                f"no deleted run {text!r}; list those that there are with: {listed}", code="run_not_found"
+            )
+        raise RunNotFoundError(
+            f"{text!r} names {len(ids)} deleted runs: {', '.join(ids[:5])}; write more of the id ({listed})",
+            code="run_ambiguous",
+        )
 
     def purge(self, *, older_than_s: float = 30 * 86400.0) -> list[str]:
         """Remove for good what was deleted at least so many seconds ago, files included; the ids of those runs.

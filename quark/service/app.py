@@ -25,7 +25,8 @@ ROUTES: list[Any] = [
     runs.list_runs, runs.read_run, runs.overview, runs.list_projects,
     records.read_records, records.read_series, records.read_chart,
     control.heartbeat, control.read_control, control.stop, control.restart,
-    blueprints.read_blueprint, blueprints.set_blueprint, deletion.delete_run, deletion.restore_run, deletion.purge,
+    blueprints.read_blueprint, blueprints.set_blueprint,
+    deletion.delete_run, deletion.list_deleted, deletion.restore_run, deletion.purge,
     administration.list_keys, administration.create_key, administration.revoke_key,
 ]  # fmt: skip
 """Every route of the service; the tests of access and of the description go through this list."""

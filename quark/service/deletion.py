@@ -3,15 +3,16 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, delete, post
+from litestar import Request, delete, get, post
 from litestar.params import JSONBody
 
 from ..storage.ids import public_id
-from .lanes import CONTROL, SCANS, in_lane
-from .parameters import RunId
+from .lanes import CONTROL, PAGES, SCANS, in_lane
+from .parameters import Limit, RunId, Text
 from .payloads import drop_partials
 from .problems import ProblemError
-from .runs import found_run, namespace_of, store_of
+from .room import page_budget
+from .runs import RunPage, found_run, namespace_of, store_of
 
 
 class Age(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,6 +33,16 @@ def delete_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
     """Hide a run until it is restored or purged; 409 if it is running."""
     store, row = found_run(request, run_id)
     store.delete_run(row.id)
+
+
+@get("/api/v1/deleted", opt={"scope": "read"})
+@in_lane(PAGES)
+def list_deleted(request: Request[Any, Any, Any], limit: Limit = 100, after: Text = None) -> RunPage:
+    """A page of deleted runs that are not purged yet. Needs a key for all projects, as to restore them does."""
+    if request.state.key.projects is not None:
+        raise ProblemError(403, "a key that is limited to projects cannot list deleted runs")
+    found = store_of(request).deleted_runs(limit=limit, after=after, budget=page_budget(request))
+    return RunPage(list(found.items), found.next)
 
 
 @post("/api/v1/runs/{run_id:str}/restore", status_code=204, opt={"scope": "write"})

@@ -85,6 +85,10 @@ class NoRecords:
     def delete_run(self, run_id: str) -> None:
         """Nothing to delete."""
 
+    def deleted_runs(self, *, limit: int | None = None, after: str | None = None) -> Page:
+        """No runs."""
+        return Page((), None)
+
     def restore_run(self, run_id: str) -> None:
         """Nothing to restore."""
 

@@ -28,11 +28,17 @@ _SORTS: dict[str, Any] = {
 }
 _PAGE = 200
 _LIMIT = 2**63
+PURGED = _LIMIT - 1
+"""What stands in ``deleted_at`` of a run whose records are gone."""
+
 _MISSING = object()
 
 _shown = sa.and_(projects.c.id == runs.c.project_id, runs.c.deleted_at.is_(None))
 _TEXTS = tuple(column for column in runs.c if isinstance(column.type, sa.Text))
 _everything = sa.select(runs, projects.c.name.label("project_name")).where(_shown)
+_hidden = sa.select(runs, projects.c.name.label("project_name")).where(
+    projects.c.id == runs.c.project_id, runs.c.deleted_at.is_not(None), runs.c.deleted_at < PURGED
+)
 _tag_bytes = (
     sa.select(sa.func.coalesce(sa.func.sum(sa.func.length(run_tags.c.tag)), 0))
     .where(run_tags.c.run_pk == runs.c.pk)
@@ -100,6 +106,17 @@ def read_runs(
         query = query.where(runs.c.started_at <= parse_timestamp(chosen["started_before"]))
     page = _Page(connection, query, field, descending, dict(chosen.get("config", {})), budget)
     return page.read(limit, None if after is None else _place(after, field, descending))
+
+
+def read_deleted(connection: sa.Connection, limit: int | None, after: str | None, budget: PageBudget | None) -> Page:
+    """A page of the runs that are deleted and not purged yet, the latest started first.
+
+    Raises:
+        WrongTypeError, SchemaValidationError: a limit or cursor that cannot be used.
+    """
+    check_index(limit, "limit")
+    page = _Page(connection, _hidden, "started_at", True, {}, budget)
+    return page.read(limit, None if after is None else _place(after, "started_at", True))
 
 
 def _has_id(run_id: str) -> Any:

@@ -239,6 +239,15 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
                 sort=sort, limit=limit, after=after, projects_only=projects_only, budget=budget,
             )  # fmt: skip
 
+    def deleted_runs(
+        self, *, limit: int | None = None, after: str | None = None, budget: "PageBudget | None" = None
+    ) -> Page:
+        """A page of the runs that are deleted and not purged yet, the latest started first; see ``runs``."""
+        from .runs import read_deleted
+
+        with self._database.reading() as connection:
+            return read_deleted(connection, limit, after, budget)
+
     def projects(self, only: Collection[str] | None = None) -> "list[ProjectRecord]":
         """All projects that have runs, or those of them with these names, by name."""
         from .runs import read_projects

@@ -48,6 +48,42 @@ def test_what_was_deleted_is_purged_when_it_is_old_enough(command: Command, two_
     assert (held(two_runs), files.exists()) == (["two-run"], False)
 
 
+def test_deleted_runs_are_listed_and_restored_by_their_name(command: Command, two_runs: Path) -> None:
+    """What is hidden can be found again, under the name that people know; the list of runs goes on without it."""
+    assert "no runs match" in command("runs", "--deleted", "-d", two_runs).out
+    command("delete", "one", "two", "-d", two_runs, "--yes")
+    out = command("runs", "--deleted", "-d", two_runs).out
+    assert "one-run" in out and "quark restore RUN" in out
+    document = command("runs", "--deleted", "-d", two_runs, "--json").json()
+    assert [run["name"] for run in document["runs"]] == ["two", "one"]
+    assert command("restore", "one", "-d", two_runs).out == "one-run is back: one\n"
+    assert held(two_runs) == ["one-run"]
+    assert len(command("runs", "--deleted", "-d", two_runs, "--json").json()["runs"]) == 1
+
+
+def test_a_name_that_no_deleted_run_has_or_several_have_restores_none(command: Command, two_runs: Path) -> None:
+    """The error lists the ids, or says where the deleted runs are listed."""
+    for number in range(2):
+        quark.start_run(project="p", name="twin", run_id=f"twin-{number}", storage_dir=two_runs).end_run()
+    command("delete", "twin-0", "twin-1", "-d", two_runs, "--yes")
+    answer = command("restore", "twin", "-d", two_runs)
+    assert answer.code == 1 and "twin-1, twin-0" in answer.err
+    assert f"quark runs --deleted -d {two_runs}" in command("restore", "nobody", "-d", two_runs).err
+    assert command("restore", "twin-1", "-d", two_runs).code == 0
+
+
+def test_purged_runs_are_not_among_the_deleted_ones(command: Command, two_runs: Path) -> None:
+    """What cannot come back is not offered."""
+    command("delete", "one", "-d", two_runs, "--yes")
+    command("purge", "--older-than", "0s", "-y", "-d", two_runs)
+    assert command("runs", "--deleted", "-d", two_runs, "--json").json()["runs"] == []
+
+
+def test_filters_do_not_go_with_deleted_runs(command: Command, two_runs: Path) -> None:
+    """A filter that would be ignored is refused."""
+    assert command("runs", "--deleted", "--project", "p", "-d", two_runs).code == 2
+
+
 @pytest.mark.parametrize("arguments", [("delete", "one-run"), ("purge", "--older-than", "0s")])
 def test_nothing_is_done_unasked(command: Command, two_runs: Path, arguments: tuple[str, ...]) -> None:
     """Where nobody can be asked the command says to add --yes, and nothing is touched."""

@@ -58,7 +58,9 @@ def test_the_commands_change_a_service_that_is_named(
     monkeypatch.setenv("QUARK_PERSISTENCE_URL", "http://127.0.0.1:9")  # --url goes first
     assert asked("delete", "n", "--yes") == {"deleted": [run.run_id]}
     assert asked("runs")["runs"] == []
-    assert asked("restore", run.run_id) == {"restored": run.run_id}
+    assert [run["name"] for run in asked("runs", "--deleted")["runs"]] == ["n"]  # type: ignore[attr-defined]
+    assert asked("restore", "n") == {"restored": run.run_id}
+    assert asked("runs", "--deleted")["runs"] == []
     assert asked("purge", "--yes")["error"]["code"] == "forbidden"  # type: ignore[index]  it needs the scope admin
     assert asked("blueprint", "set", "p", str(schema))["blueprint"] == {"type": "object"}
     assert asked("blueprint", "show", "p")["blueprint"] == {"type": "object"}

@@ -59,6 +59,7 @@ def test_a_limited_administrator_of_an_older_release_is_none(served: Served) -> 
     for method, path, body in (
         ("GET", "/api/v1/keys", None), ("POST", "/api/v1/keys", {"name": "more", "scopes": ["admin"]}),
         ("DELETE", "/api/v1/keys/00000000", None), ("POST", "/api/v1/purge", {}),
+        ("GET", "/api/v1/deleted", None),
     ):  # fmt: skip
         assert served.ask(method, path, key=text, json=body).status_code == 403
     assert len(keys.all()) == 2
