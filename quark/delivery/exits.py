@@ -134,7 +134,7 @@ def _install(directory: Path) -> None:
     signals.install(_open.keys, directory)
     if not _fork_hook:
         _fork_hook = True
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(before=signals.before_fork, after_in_parent=signals.unblock, after_in_child=_after_fork)
     atexit.unregister(end_open_runs)
     atexit.register(end_open_runs)  # again: a child of multiprocessing forgets what was registered before
     _watch_child_process()

@@ -32,6 +32,8 @@ _reacted = threading.Event()
 _ending = threading.RLock()
 _wake: "_Wake | None" = None
 _word = LastWord()
+_masks: dict[int, set[int]] = {}
+"""The signals that were blocked in each thread that is about to fork."""
 
 
 def install(sessions: Callable[[], Iterable[Any]], directory: Path) -> None:
@@ -71,8 +73,25 @@ def give_back() -> None:
         _wake = None
 
 
+def before_fork() -> None:
+    """Let the signals wait that end a process at once.
+
+    Until the child knows that it is one, it would take a signal for one of the runs of its parent: end them, and write
+    into the socket on which the parent listens, which would end the training.
+    """
+    if _wake is not None:
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _wake.fatal)
+
+
+def unblock() -> None:
+    """The signals need not wait any more."""
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def after_fork() -> None:
-    """A forked child has the handlers of before, and none of our threads."""
+    """A forked child has the handlers of before, and none of our threads; what waits for it is handled by these."""
     global _ending, _wake
     wake, _wake = _wake, None
     if wake is not None:
@@ -80,6 +99,8 @@ def after_fork() -> None:
     _ending = threading.RLock()
     _handling.clear()
     give_back()
+    unblock()
+    _masks.clear()
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
@@ -134,7 +155,7 @@ class _Wake:
         self._reader = reader
         self._writer = writer
         self._guard = guard
-        self._fatal = fatal
+        self.fatal = fatal
         self._thread = threading.Thread(target=self._listen, name="quark-signals", daemon=True)
 
     @classmethod
@@ -200,7 +221,7 @@ class _Wake:
         self._reader.close()
 
     def _look_at_handlers(self) -> None:
-        if any(signal.getsignal(number) is not _on_signal for number in self._fatal):
+        if any(signal.getsignal(number) is not _on_signal for number in self.fatal):
             self._guard.dismiss()
 
     def _arrived(self, number: int) -> None:

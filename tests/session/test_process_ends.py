@@ -277,6 +277,22 @@ def test_a_signal_while_the_run_ends(tmp_path):
     assert (done.returncode, view.reason) == (-signal.SIGTERM, "completed"), done.stderr
 
 
+@pytest.mark.parametrize("how", ["in the child's first moment", "at once"])
+def test_a_signal_for_a_child_that_has_just_been_forked(tmp_path, how):
+    """It ends the child, as it would without Quark, and neither the training that forked it nor the run."""
+    early = "os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    body = (
+        "run = start()\nfor step in range(1, 21):\n    child = os.fork()\n    if child == 0:\n"
+        "        time.sleep(30)\n        os._exit(1)\n    os.kill(child, signal.SIGTERM)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM\n"
+        "    run.log({'loss': 1.0})\ntime.sleep(1.5)"
+    )
+    done, view, _ = play(tmp_path, (early if how != "at once" else "") + body)
+    assert (done.returncode, view.reason) == (0, "completed"), done.stderr
+    with quark.open(tmp_path / "store") as store:
+        assert len(store.run(view.id).series("loss")) == 21
+
+
 def table() -> str:
     """The table as it stands in the documentation."""
     lines = ["| The process | Exit code | Reason | What is kept |", "| --- | --- | --- | --- |"]
