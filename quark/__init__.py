@@ -114,6 +114,7 @@ _HOMES: dict[str, str] = {
     "dump_record": "records.validation",
     "end_run": "session",
     "jsonable": "records.jsonable",
+    "metric_key": "records.naming",
     "migrate_store": "storage.migrate",
     "open": "reading",
     "resume_run": "session",

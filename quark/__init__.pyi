@@ -81,6 +81,7 @@ from .records.jsonable import jsonable as jsonable
 from .records.layer import LayerSummaryRecord as LayerSummaryRecord
 from .records.literals import LogIdentifier as LogIdentifier
 from .records.metric import MetricRecord as MetricRecord
+from .records.naming import metric_key as metric_key
 from .records.parameter import ParameterSummaryRecord as ParameterSummaryRecord
 from .records.run import ProjectRecord as ProjectRecord
 from .records.run import RunContext as RunContext

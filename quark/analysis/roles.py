@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from ..records.naming import without_digests
 from ..records.thresholds import AnalyzerEngineConfig
 
 LOSS, VALIDATION_LOSS, TRAIN_EVAL_LOSS = "loss", "validation_loss", "train_eval_loss"
@@ -35,7 +36,7 @@ def role_of(key: str) -> tuple[str, int] | None:
     """
     if key.startswith(_OURS):
         return None
-    words = _WORD.findall(_CAMEL.sub("_", key).lower())
+    words = _WORD.findall(_CAMEL.sub("_", without_digests(key)).lower())
     kinds = set(words)
     if "lr" in kinds or ("learning" in kinds and "rate" in kinds):
         return LEARNING_RATE, len(words)

@@ -91,6 +91,10 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         """The metric keys of a run, sorted."""
         return self._overview(run_id)["keys"]
 
+    def names(self, run_id: str) -> dict[str, dict[str, str]]:
+        """The names that the run recorded, by what they are of and by key; services of older releases know none."""
+        return self._overview(run_id).get("names", {})
+
     def latest(self, run_id: str) -> dict[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric."""
         return {key: (step, value) for key, (step, value) in self._overview(run_id)["latest"].items()}

@@ -18,10 +18,12 @@ class RunMark:
     """A step in the life of the run itself, which travels among the records.
 
     Attributes:
-        action: ``start`` (``content`` holds the ProjectRecord as ``project`` and the RunRecord as ``run``), ``resume``
-            (``attempt``), ``join`` (``rank``, ``host``), ``tag`` (``tag``), ``config`` (``values`` of the
-            configuration that were learned after the start, ``step``), ``end`` (``status``, ``reason``, ``ended_at``)
-            or ``discard`` (``kind``: an analyzer replaces its earlier records of that kind).
+        action: ``start`` (``content`` holds the ProjectRecord as ``project`` and the RunRecord as ``run``, for a run
+            that is exported also all ``names``), ``resume`` (``attempt``), ``join`` (``rank``, ``host``), ``tag``
+            (``tag``), ``config`` (``values`` of the configuration that were learned after the start, ``step``),
+            ``name`` (``of``: metric, artifact or event; ``key``; ``name``: what is recorded under the key from now on
+            was logged under this name), ``end`` (``status``, ``reason``, ``ended_at``) or ``discard`` (``kind``: an
+            analyzer replaces its earlier records of that kind).
         time_ns: when, in nanoseconds since 1970 UTC.
         content: what belongs to it, as JSON values.
     """

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from ..records.base import Origin, Record
+from ..records.naming import RecordedNames
 from .reader import RecordReader
 
 R = TypeVar("R", bound=Record)
@@ -41,6 +42,11 @@ class RunHandle(Protocol):
     @property
     def known_keys(self) -> set[str]:
         """Metric keys that were checked already."""
+        ...
+
+    @property
+    def names(self) -> RecordedNames:
+        """The names that are recorded under another key, as far as this process has used them."""
         ...
 
     @property

@@ -1,6 +1,6 @@
 """The reading protocol: filters, and what a store, a folder and a service answer alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,6 +65,19 @@ class Series:
     sequences: "np.ndarray"
     attempts: "np.ndarray"
     ranks: "np.ndarray"
+    read_nonfinite: "Callable[[], Series] | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def nonfinite(self) -> "Series":
+        """The values of this metric that were NaN or infinite, in the order of recording; looked up when asked for.
+
+        ``values`` holds finite numbers alone, so that sums and extremes are right. Only the series of a ``RunView``
+        knows them.
+        """
+        if self.read_nonfinite is not None:
+            return self.read_nonfinite()
+        columns = (self.steps, self.epochs, self.values, self.timestamps, self.sequences, self.attempts, self.ranks)
+        return Series(self.key, *(column[:0] for column in columns))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -147,6 +160,10 @@ class StoreReader(RecordReader, Protocol):
 
     def latest(self, run_id: str) -> Mapping[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric."""
+        ...
+
+    def names(self, run_id: str) -> Mapping[str, Mapping[str, str]]:
+        """The names that the run recorded because they are not their own keys: by metric, artifact or event, by key."""
         ...
 
     def writers(self, run_id: str) -> Sequence[tuple[Origin, int]]:

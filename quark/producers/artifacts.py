@@ -13,12 +13,13 @@ from ..errors import ClosedError, RunNotFoundError, SchemaValidationError, Wrong
 from ..records.artifact import ArtifactRecord
 from ..records.base import REFUSED, parse_timestamp, unrecorded
 from ..records.foreign import described, shown
-from ..records.grammar import check_index, check_key, clean_json, index_or_none, one_of, to_float
+from ..records.grammar import check_index, clean_json, index_or_none, one_of, to_float
 from ..records.jsonable import json_object
 from ..records.literals import PAYLOAD_FORMATS
 from ..redaction import redact
 from .attach import Attachment
 from .events import one_or_many
+from .naming import artifact_key_for
 from .payload import decode_payload, encode_payload
 
 RetentionHook = Callable[["ArtifactStore", ArtifactRecord], Any]
@@ -74,8 +75,8 @@ class ArtifactStore(Attachment):
         """
         try:
             self._check_open()
-            kind = check_key(artifact_type, what="artifact_type")
-            key = check_key(name, namespace, what="artifact name")
+            kind = artifact_key_for(self._handle, artifact_type, what="artifact_type")
+            key = artifact_key_for(self._handle, name, namespace)
             step, epoch = check_index(step, "step"), check_index(epoch, "epoch")
             extra = redact(json_object(metadata, "metadata", strict=self._handle.strict))
             chosen, content = encode_payload(payload, payload_format, strict=self._handle.strict)

@@ -9,6 +9,7 @@ from ..core.reader import RecordFilter
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.base import Record
 from ..records.grammar import shown
+from ..records.naming import by_keys
 
 R = TypeVar("R", bound=Record)
 
@@ -83,7 +84,7 @@ class Attachment:
         """Flush, then read the records of a kind; fields that are None do not restrict."""
         self._handle.flush()
         wanted = {name: value for name, value in where.items() if value is not None}
-        found = self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=wanted))
+        found = self._handle.reader().records(self._handle.run_id, cls.kind, replace(bounds, where=by_keys(wanted)))
         return tuple(found)  # type: ignore[arg-type]
 
 

@@ -11,10 +11,12 @@ from ..errors import SchemaValidationError
 from ..records.base import REFUSED, unrecorded
 from ..records.event import EventRecord
 from ..records.foreign import clean_text, described, shown
-from ..records.grammar import check_event_type, check_index, check_severity, index_or_none, one_of
+from ..records.grammar import check_index, check_severity, index_or_none, one_of
 from ..records.jsonable import json_object
 from ..records.literals import LOG_IDENTIFIERS
+from ..records.naming import without_digests
 from .attach import Attachment, check_batch_size
+from .naming import event_type_of
 
 _RESERVED = ("message", "identifier")
 _DEFAULTS = {
@@ -43,10 +45,10 @@ def log_event(
     Raises:
         SchemaValidationError, WrongTypeError: an argument breaks a rule.
     """
-    name = check_event_type(event_type)
+    name = event_type_of(handle, event_type)
     fields = {
         "event_type": name,
-        "severity": default_severity(name) if severity is None else check_severity(severity),
+        "severity": default_severity(without_digests(name)) if severity is None else check_severity(severity),
         "status": None if status is None else clean_text(str(status)),
         "payload": json_object(payload, "payload", strict=handle.strict),
     }

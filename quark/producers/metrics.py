@@ -20,10 +20,12 @@ from ..records.jsonable import json_object
 from ..records.limits import check_annotations
 from ..records.line import WIDE, Line, OpenMetric, encode, metric_record
 from ..records.metric import MetricRecord
+from ..records.naming import NONFINITE
 from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
 from .device import is_on_device
 from .events import log_event
+from .naming import declare, key_for
 
 _ISFINITE = math.isfinite
 _PLAIN = frozenset((float, int))
@@ -126,17 +128,18 @@ class MetricsLogger(Attachment):
     ) -> MetricRecord:  # fmt: skip
         try:
             self._check_open()
-            key = check_key(metric, namespace)
             step, epoch = check_position(step, epoch)
             now = time_ns() if timestamp is None else parse_timestamp(timestamp)
             extra = redact(json_object(metadata, "metadata", strict=self._handle.strict)) or None
             text = None if description is None else redact_text(clean_text(str(description)))
             if extra is not None or text is not None:
                 check_annotations(text, extra)
-            if is_on_device(value):
+            on_device = is_on_device(value)
+            number = math.nan if on_device else to_float(value)
+            key = key_for(self._handle, metric, namespace)  # the name is recorded only with a value
+            if on_device:
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
                 return self._unrecorded(PENDING, key, math.nan, step, epoch)
-            number = to_float(value)
             if not _ISFINITE(number):
                 raise _nonfinite(self._handle, key, number, step, epoch)
             self._known.add(key)
@@ -218,9 +221,10 @@ def _nonfinite(handle: RunHandle, key: str, value: float, step: int | None, epoc
     """Outside strict mode a NaN becomes an event: it is what the user must see; the error says the rest."""
     word = "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if not handle.strict:
+        declare(handle, key)
         handle.emit(
             EventRecord,
-            {"event_type": "metric_nonfinite", "severity": "error", "payload": {"key": key, "value": word}},
+            {"event_type": NONFINITE, "severity": "error", "payload": {"key": key, "value": word}},
             step=step, epoch=epoch,
         )  # fmt: skip
     return SchemaValidationError(
@@ -266,6 +270,9 @@ def log_values(
 
 def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int) -> None:
     step, epoch = check_position(step, epoch)
+    if handle.names.metrics and (keyed := _keyed(handle, values)) is not None:
+        _put_wide(handle, keyed, step, epoch, now)
+        return
     if not isinstance(values, Mapping):
         raise WrongTypeError(
             f"log takes a mapping of metric names to numbers, got {shown(values)}; log {{'loss': 0.5}}"
@@ -279,11 +286,26 @@ def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int
     if texts:
         log_event(handle, LOGGED_TEXT, step=step, epoch=epoch, payload=texts)
     if finite:
-        journal = handle.journal
-        while True:
-            number = journal.next
-            if journal.put(number, encode(Line(WIDE, number, now, step, epoch, None, None, finite)) + b"\n"):
-                return
+        _put_wide(handle, finite, step, epoch, now)
+
+
+def _keyed(handle: RunHandle, values: Any) -> dict[str, float] | None:
+    """The values by their keys, if all have names that were used before and all are finite numbers; else None."""
+    if type(values) is not dict:
+        return None
+    names = handle.names.metrics
+    keyed = {names.get(name, name): value for name, value in values.items()}
+    if len(keyed) != len(values) or not keyed.keys() <= handle.known_keys:
+        return None
+    return keyed if all(type(value) is float and value - value == 0.0 for value in keyed.values()) else None
+
+
+def _put_wide(handle: RunHandle, values: dict[str, float], step: int | None, epoch: int | None, now: int) -> None:
+    journal = handle.journal
+    while True:
+        number = journal.next
+        if journal.put(number, encode(Line(WIDE, number, now, step, epoch, None, None, values)) + b"\n"):
+            return
 
 
 def _sort_out(
@@ -293,19 +315,31 @@ def _sort_out(
     """Put numbers into ``finite`` and texts into ``texts``; refuse the rest one by one."""
     for name, value in _flat(values):
         try:
-            key = name if name in handle.known_keys else check_key(name)
             if is_on_device(value):
-                handle.defer(key, value, step, epoch, now)
+                handle.defer(_key(handle, name), value, step, epoch, now)
             elif isinstance(value, str):
-                texts[key] = clean_text(str.__str__(value))
+                texts[_name_of_text(handle, name)] = clean_text(str.__str__(value))
             else:
                 number = to_float(value)
+                key = _key(handle, name)  # the name is recorded only with a value
                 if not _ISFINITE(number):
                     raise _nonfinite(handle, key, number, step, epoch)
-                finite[key] = number
                 handle.known_keys.add(key)
+                if key in finite:  # by its name and by its key in one call: both values are points
+                    _put_wide(handle, {key: number}, step, epoch, now)
+                else:
+                    finite[key] = number
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             handle.refuse(error, what=f"metric {shown(name)}", subject=described(name))
+
+
+def _key(handle: RunHandle, name: Any) -> str:
+    return name if name in handle.known_keys else key_for(handle, name)
+
+
+def _name_of_text(handle: RunHandle, name: Any) -> str:
+    """The name of a text in an event's payload, where any text may stand."""
+    return check_key(name) if handle.strict or not isinstance(name, str) else clean_text(str.__str__(name))
 
 
 def _flat(values: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:

@@ -99,7 +99,7 @@ def _start(view: RunView) -> bytes:
     project = ProjectRecord(
         id=run.project_id, name=run.project_name, root_path="", created_at=run.started_at, updated_at=run.updated_at
     )
-    body = {"project": project.to_dict(), "run": run.to_dict()}
+    body = {"project": project.to_dict(), "run": run.to_dict(), "names": view.reader.names(run.id)}
     return encode(Line("run", 0, 0, label="start", body=msgspec.Raw(encode(body))))
 
 

@@ -49,17 +49,21 @@ def _index(pd: Any, numbers: Any) -> Any:
 
 
 def wide_frame(series: Iterable[Series]) -> "pandas.DataFrame":
-    """One row a step, one column a key; points without a step come after them, with a row per epoch."""
+    """One row a step, one column a metric; points without a step come after them, with a row per epoch.
+
+    A metric that is itself called step or epoch has the column ``metric/step`` or ``metric/epoch``.
+    """
     pd: Any = require("pandas", "parquet")
     by_step: dict[str, Any] = {}
     by_epoch: dict[str, Any] = {}
     epochs = []
     order = []
     for one in series:
-        order.append(one.key)
+        column = f"metric/{one.key}" if one.key in ("step", "epoch") else one.key
+        order.append(column)
         stepped = one.steps >= 0
-        by_step[one.key] = _last_of_each(pd, one.values[stepped], one.steps[stepped])
-        by_epoch[one.key] = _last_of_each(pd, one.values[~stepped], one.epochs[~stepped])
+        by_step[column] = _last_of_each(pd, one.values[stepped], one.steps[stepped])
+        by_epoch[column] = _last_of_each(pd, one.values[~stepped], one.epochs[~stepped])
         known = stepped & (one.epochs >= 0)
         epochs.append(_last_of_each(pd, one.epochs[known], one.steps[known]))
     steps = pd.DataFrame(by_step, columns=order).sort_index()

@@ -1,12 +1,13 @@
 """A run as it is read: what it is, its metrics as arrays and tables, its records and its artifacts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
-from ..core.reader import Chart, RecordFilter, Series, StoreReader
-from ..errors import InvalidRunStateError, RunNotFoundError, SessionStoreError, WrongTypeError
+from ..core.reader import RecordFilter, StoreReader
+from ..errors import InvalidRunStateError, RunNotFoundError, WrongTypeError
 from ..producers.payload import decode_payload
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ..records.artifact import ArtifactRecord
@@ -17,15 +18,13 @@ from ..records.grammar import one_of, shown
 from ..records.layer import LayerSummaryRecord
 from ..records.line import KINDS
 from ..records.metric import MetricRecord
+from ..records.naming import by_keys
 from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
-from .best import BestValue, found_best
+from .measured import Measured
 from .source import Payloads
 from .told import Told
-
-if TYPE_CHECKING:
-    import pandas
 
 R = TypeVar("R", bound=Record)
 KIND_NAMES = tuple(KINDS)
@@ -43,7 +42,7 @@ class Bounds(TypedDict, total=False):
     limit: int | None
 
 
-class RunView(Told):
+class RunView(Measured, Told):
     """A run of a store, as it was when it was looked up; ``refresh`` looks again. Records are read when asked for.
 
     ``records`` streams; the shorthands ``metrics``, ``events``, ... give a tuple of all that match, in the order in
@@ -190,97 +189,6 @@ class RunView(Told):
         """
         self._reader.delete_run(self.id)
 
-    # Metrics
-
-    def keys(self) -> list[str]:
-        """The metric keys, sorted."""
-        return self._reader.keys(self.id)
-
-    def series(self, key: str, *, all_attempts: bool = False) -> Series:
-        """A metric as NumPy arrays; a step that several attempts reached shows the latest one unless ``all_attempts``.
-
-        Raises:
-            SessionStoreError: the run has no metric of this key.
-        """
-        found = self._reader.series(self.id, key, all_attempts=all_attempts)
-        if not len(found) and key not in self.keys():
-            raise self._no_metric(key)
-        return found
-
-    def chart(
-        self, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
-    ) -> Chart:
-        """A metric reduced to at most ``buckets`` stretches with their true minimum and maximum."""
-        return self._reader.chart(self.id, key, buckets=buckets, step_min=step_min, step_max=step_max)
-
-    def latest(self) -> dict[str, tuple[int | None, float]]:
-        """Step and value of the last point of every metric, by key."""
-        return dict(sorted(self._reader.latest(self.id).items()))
-
-    def best(self, key: str, *, mode: str | None = None) -> BestValue:
-        """The best value of a metric, with the first step and epoch that reached it.
-
-        Args:
-            mode: ``max`` or ``min``; by default what the name says: a loss or an error is best when low, an accuracy or
-                a reward when high.
-
-        Raises:
-            SchemaValidationError: no mode is given and the name does not say which value is best.
-            SessionStoreError: the run has no metric of this key, or no finite value of it.
-        """
-        return found_best(self.series(key), mode)
-
-    def counts(self) -> dict[str, int]:
-        """How many records of each kind the run has."""
-        return dict(self._reader.count(self.id))
-
-    def to_pandas(
-        self, keys: Iterable[str] | None = None, *, wide: bool = False, all_attempts: bool = False
-    ) -> "pandas.DataFrame":
-        """The metrics as a data frame.
-
-        Args:
-            keys: which metrics; all by default.
-            wide: False: one row a point, with the columns key, step, epoch, value, timestamp, attempt and rank. True:
-                one row a step, with the columns step, epoch and one per key; the last point of a key at a step counts,
-                points without a step have a row per epoch.
-            all_attempts: also the points that a later attempt of the run replaced.
-
-        Raises:
-            MissingDependencyError: pandas is not installed.
-            SessionStoreError: the run has no metric of one of these keys.
-        """
-        from .table import long_frame, wide_frame
-
-        make = wide_frame if wide else long_frame
-        return make(self.series(key, all_attempts=all_attempts) for key in self._chosen(keys))
-
-    def to_parquet(self, path: str | Path, keys: Iterable[str] | None = None, *, all_attempts: bool = False) -> Path:
-        """Write the metrics to a Parquet file, one row a point, at least one row group per metric; returns the path.
-
-        One metric at a time is in memory. The file appears when it is complete.
-
-        Raises:
-            MissingDependencyError: pyarrow is not installed.
-            SessionStoreError: the run has no metric of one of these keys.
-        """
-        from .table import write_parquet
-
-        series = (self.series(key, all_attempts=all_attempts) for key in self._chosen(keys))
-        return write_parquet(Path(path), series, self.record)
-
-    def _chosen(self, keys: Iterable[str] | None) -> list[str]:
-        if isinstance(keys, str):
-            return [keys]
-        return self.keys() if keys is None else list(keys)
-
-    def _no_metric(self, key: object) -> SessionStoreError:
-        import difflib
-
-        near = difflib.get_close_matches(str(key), self.keys(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "keys() lists those that it has"
-        return SessionStoreError(f"run {self.id} has no metric {key!r}; {hint}", code="metric_not_found")
-
     # Records
 
     def records(self, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
@@ -290,13 +198,13 @@ class RunView(Told):
             kind: the kind's name, such as metric, event, telemetry or layer.
             where: bounds and fields that restrict them.
         """
-        return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), where)
+        return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), _keyed(where))
 
     def records_page(
         self, kind: str, where: RecordFilter | None = None, limit: int = 1000
     ) -> tuple[tuple[Record, ...], int | None]:
         """Up to ``limit`` records of a kind, and the ``RecordFilter.after`` for those behind them; None at the end."""
-        found, cursor = self._reader.records_page(self.id, one_of(kind, KIND_NAMES, "kind"), where, limit)
+        found, cursor = self._reader.records_page(self.id, one_of(kind, KIND_NAMES, "kind"), _keyed(where), limit)
         return tuple(found), cursor
 
     def _all(self, cls: type[R], where: Mapping[str, Any], bounds: Mapping[str, Any]) -> tuple[R, ...]:
@@ -389,3 +297,8 @@ class RunView(Told):
         from ..drawing.run import page_of
 
         return page_of(self.record, self._reader)
+
+
+def _keyed(where: RecordFilter | None) -> RecordFilter | None:
+    """The filter with the keys of the names in it."""
+    return where if where is None or not where.where else replace(where, where=by_keys(where.where))

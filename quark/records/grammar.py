@@ -22,6 +22,16 @@ MAX_KEY = 512
 MAX_INT = 2**63 - 1
 
 
+def is_key(text: str) -> bool:
+    """Whether a text follows the grammar of metric and artifact keys."""
+    return len(text) <= MAX_KEY and _KEY.match(text) is not None
+
+
+def is_event_type(text: str) -> bool:
+    """Whether a text follows the grammar of event types."""
+    return len(text) <= MAX_KEY and _EVENT_TYPE.match(text) is not None
+
+
 def check_key(key: object, namespace: object = None, *, what: str = "metric key") -> str:
     """The full key of a metric or artifact: ``namespace/name``.
 
@@ -54,7 +64,7 @@ def check_event_type(event_type: object) -> str:
     """An event type: lower-case letter first, then lower-case letters, digits and ``_ . / -``."""
     if not isinstance(event_type, str):
         raise WrongTypeError(f"event_type must be a string, got {shown(event_type)}")
-    if len(event_type) > MAX_KEY or not _EVENT_TYPE.match(event_type):
+    if not is_event_type(event_type):
         raise SchemaValidationError(
             f"event_type {shown(event_type)} is not allowed: it must start with a lower-case letter and hold only "
             "lower-case letters, digits, '_', '.', '/' and '-'; rename it like 'checkpoint_saved'"

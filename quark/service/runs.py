@@ -31,12 +31,16 @@ class RunPage(msgspec.Struct):
 
 
 class Overview(msgspec.Struct):
-    """What a run holds: its keys with their last points, its records by kind, its writers."""
+    """What a run holds: its keys with their last points, its records by kind, its writers.
+
+    ``names``: the names that are recorded under another key, by what they are of (metric, artifact, event) and by key.
+    """
 
     keys: list[str]
     latest: dict[str, tuple[int | None, float]]
     counts: dict[str, int]
     writers: list["Writer"]
+    names: dict[str, dict[str, str]]
 
 
 class Writer(msgspec.Struct):
@@ -139,9 +143,10 @@ def overview(request: Request[Any, Any, Any], run_id: RunId) -> Overview:
     store, row = found_run(request, run_id)
     take_points(request, store.size(row.id), UNPACKED_POINT_BYTES)
     writers = [Writer(origin.writer_id, origin.rank, origin.attempt, mark) for origin, mark in store.writers(row.id)]
-    keys = store.keys(row.id)
-    request.app.state.room.take(request.scope, _KEY_BYTES * (len(keys) + len(writers)))
-    return Overview(keys, store.latest(row.id), store.count(row.id), writers)
+    keys, names = store.keys(row.id), store.names(row.id)
+    length = sum(len(key) + len(name) for named in names.values() for key, name in named.items())
+    request.app.state.room.take(request.scope, _KEY_BYTES * (len(keys) + len(writers)) + 4 * length)
+    return Overview(keys, store.latest(row.id), store.count(row.id), writers, names)
 
 
 @get("/api/v1/projects", opt={"scope": "read"})

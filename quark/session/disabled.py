@@ -14,6 +14,7 @@ from ..records.base import Origin, Record, format_timestamp
 from ..records.foreign import must_propagate
 from ..records.jsonable import json_object
 from ..records.line import build
+from ..records.naming import RecordedNames
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from ..sinks.discovery import sink_from
 from ..sinks.memory import MemorySink
@@ -55,6 +56,7 @@ class SilentSession(TrainingSession):
         self._devices = DeviceValues()
         self.journal = NoJournal(self._origin)  # type: ignore[assignment]
         self.known_keys = set()
+        self.names = RecordedNames()
         self.strict = False
         self._stepper = Stepper(self)
         self.attached = []

@@ -32,6 +32,10 @@ class NoRecords:
         """No metrics."""
         return []
 
+    def names(self, run_id: str) -> Mapping[str, Mapping[str, str]]:
+        """No names."""
+        return {}
+
     def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
         """A metric without points."""
         import numpy as np

@@ -17,6 +17,7 @@ from ..records.base import Record, parse_timestamp
 from ..records.foreign import described, must_propagate, type_name
 from ..records.limits import check_size
 from ..records.line import Line, body_of, build, encode
+from ..records.naming import RecordedNames
 from ..records.run import RunContext
 from ..redaction import redact_fields
 from .home import Home
@@ -46,6 +47,7 @@ class Recorder:
         self.attached: list[Any] = []
         self.journal = delivery.journal
         self.known_keys: set[str] = set()
+        self.names = RecordedNames()
         self.strict = context.run.strict_mode
 
     @property

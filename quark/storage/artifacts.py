@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import SchemaValidationError, SessionStoreError
 from ..records.artifact import ARTIFACT_STORAGE_LAYOUT, ArtifactRecord
 from ..records.grammar import check_key, shown, to_json
+from ..records.naming import file_key
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,7 +40,7 @@ def write_payload(
     if not isinstance(extensions, Mapping) or payload_format not in extensions:
         raise SchemaValidationError(f"payload_format {shown(payload_format)} is not known; use json, text or bytes")
     places = {
-        "artifact_type": artifact_type, "artifact_key": artifact_key, "id": artifact_id,
+        "artifact_type": file_key(artifact_type), "artifact_key": file_key(artifact_key), "id": artifact_id,
         "extension": extensions[payload_format],
     }  # fmt: skip
     relative, described = (str(ARTIFACT_STORAGE_LAYOUT[name]).format(**places) for name in ("payload", "metadata"))

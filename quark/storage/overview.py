@@ -1,8 +1,10 @@
 """Small answers about a run: which metrics it has, what they were last, how many records of each kind."""
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 
+from ..records.naming import NAME
 from .arrays import unpacked_points
 from .schema import fragments, records, series
 
@@ -17,6 +19,33 @@ def _text(key: object) -> str:
     if not isinstance(key, str):  # SQLite takes anything anywhere
         raise TypeError(f"the key of a metric is {key!r:.80}")
     return key
+
+
+def read_names(connection: sa.Connection, run_pk: int) -> dict[str, dict[str, str]]:
+    """The names that a run recorded, by what they are of and by key; of several the first one counts."""
+    query = sa.select(records.c.body).where(
+        records.c.run_pk == run_pk, records.c.kind == "run", records.c.label.in_((NAME, "start"))
+    )
+    made: dict[str, dict[str, str]] = {}
+    for body in connection.execute(query.order_by(records.c.pk)).scalars():
+        try:
+            line = msgspec.json.decode(body, type=_Named)
+        except msgspec.MsgspecError:  # whoever may write to a service may write any line
+            continue
+        for of, named in (*line.names.items(), (line.of, {line.key: line.name})):
+            for key, name in named.items():
+                made.setdefault(of, {}).setdefault(key, name)
+    made.pop("", None)
+    return made
+
+
+class _Named(msgspec.Struct):
+    """A line with one name, or the start of an exported run with all of them."""
+
+    of: str = ""
+    key: str = ""
+    name: str = ""
+    names: dict[str, dict[str, str]] = {}
 
 
 def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int | None, float]]:

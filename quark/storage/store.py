@@ -307,6 +307,13 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         with self._database.reading() as connection:
             return read_keys(connection, self._number(connection, run_id))
 
+    def names(self, run_id: str) -> dict[str, dict[str, str]]:
+        """The names that the run recorded, by what they are of (metric, artifact, event) and by key."""
+        from .overview import read_names
+
+        with self._database.reading() as connection:
+            return read_names(connection, self._number(connection, run_id))
+
     def latest(self, run_id: str) -> dict[str, tuple[int | None, float]]:
         """The last step and value of every metric key, as they arrived."""
         from .overview import read_latest

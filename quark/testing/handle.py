@@ -14,6 +14,7 @@ from ..records.foreign import must_propagate
 from ..records.grammar import check_key, to_float
 from ..records.line import WIDE, Line, body_of, build, decode_line, encode, records_of
 from ..records.metric import MetricRecord
+from ..records.naming import RecordedNames
 from ..records.run import RunRecord
 from ..redaction import redact_fields
 from .batches import START_NS
@@ -72,6 +73,7 @@ class MemoryRunHandle:
         self.strict = strict
         self.disabled = disabled
         self.known_keys: set[str] = set()
+        self.names = RecordedNames()
         self.journal = MemoryJournal(Origin(run_id, f"{rank}-1-memory", rank))
         self.refused: list[tuple[str, BaseException]] = []
         self.reported: list[tuple[str, BaseException | str | None]] = []

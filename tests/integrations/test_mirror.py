@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import quark
-from quark import RecordBatch, RunManifest
+from quark import RecordBatch, RunManifest, metric_key
+from quark.reading.replay import replay
 from quark.records.base import Origin
 from quark.testing import (
     alert_line,
@@ -257,6 +258,30 @@ def test_no_parameter_is_lost(params: Mapping[str, Any]) -> None:
 
 
 # Series and tables
+
+
+def test_a_mirror_knows_names_after_a_crash(tmp_path: Path) -> None:
+    """The run says once how a name is recorded; the sink of the next process, which does not hear it again, knows it."""
+    key = metric_key("Train Loss")
+    said = run_line("name", {"of": "metric", "key": key, "name": "Train Loss"})
+    lost = event_line("metric_nonfinite", "error", {"key": key, "value": "nan"})
+    for lines in ([said, *metric_lines(1, (key,))], [lost]):
+        sink = Twin({})
+        sink.on_start(manifest(tmp_path))
+        batch = make_batch(ORIGIN, lines, first=0 if len(lines) > 1 else 2)
+        sink.write(batch)
+        names = {point.key for point in series_of(batch, LayerSeries(), nonfinite=True, names=sink.names)}
+        assert names == {"Train Loss"}
+
+
+def test_an_exported_run_brings_its_names(tmp_path: Path) -> None:
+    """``replay`` gives them with the run's start."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"Train Loss": 1.0}, step=0)
+    with quark.open(tmp_path) as store:
+        sink = Twin({})
+        replay(store.run(run.run_id), sink)
+    assert sink.names == {metric_key("Train Loss"): "Train Loss"}
 
 
 def test_series_are_the_metrics_of_every_rank() -> None:

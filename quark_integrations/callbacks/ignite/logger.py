@@ -83,6 +83,7 @@ class QuarkLogger(BaseLogger):
 
     def keyed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by names that Quark can take."""
+        self._names.strict = self.run.strict
         return {self._names.key(name, ""): value for name, value in values.items()}
 
     def close(self) -> None:

@@ -67,6 +67,7 @@ class Recording:
             self.run = plan.run
         else:
             self.run = self._open(config, type(model).__name__, known, fitting)
+        self.names.strict = getattr(self.run, "strict", False)
         self.last_run_id = self.run.run_id
         if self.primary:
             self._note_start(config, known)

@@ -71,6 +71,7 @@ class Recording:
                 plan.with_tags(tags), trainer, project=type(module).__name__, config=config,
                 carried=carried if fitting else None, parent=last if plan.run or not fitting else None, alone=alone,
             )  # fmt: skip
+        self.names.strict = getattr(self.run, "strict", False)
         if self.run is not None and self.run.rank == 0:
             self._note_start(trainer, module, fitting, carried)
         return self.run
@@ -81,6 +82,7 @@ class Recording:
         self._given = plan.run
         config = {**params, **plain(plan.config or {})}
         self.run = plan.run if is_running(plan.run) else start(plan, "lightning", config)
+        self.names.strict = getattr(self.run, "strict", False)
         return self.run
 
     def _fresh_plan(self, offered: Iterable[Plan]) -> Plan:

@@ -9,25 +9,29 @@ _STAGES = ("eval", "test")
 
 
 class LogNames:
-    """Keys of a run, as Transformers' own integrations name them: ``train/loss``, ``eval/loss``, ``test/accuracy``.
+    """Names of metrics, as Transformers' own integrations name them: ``train/loss``, ``eval/loss``, ``test/accuracy``.
 
     What an evaluation logs besides (the epoch) is its own. An evaluation with a prefix of its own has the namespace of
     that prefix.
     """
 
     def __init__(self) -> None:
-        self._allowed = MetricNames()
+        self._names = MetricNames()
         self._known: dict[tuple[str, str], str] = {}
 
+    def of_run(self, run: Any) -> None:
+        """The names are for this run, which may be in strict mode."""
+        self._names.strict = getattr(run, "strict", False)
+
     def keyed(self, logs: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of one log by their keys."""
+        """The values of one log by their names in Quark."""
         stage = stage_of(logs)
         known = self._known
         row = {}
         for name, value in logs.items():
             key = known.get((name, stage))
             if key is None:
-                key = known[name, stage] = self._allowed.key(_placed(str(name), stage), "")
+                key = known[name, stage] = self._names.key(_placed(str(name), stage), "")
             row[key] = value
         return row
 

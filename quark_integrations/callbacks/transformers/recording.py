@@ -79,6 +79,7 @@ class Recording:
                 named, _Ranks(args), project=type(model).__name__, config=config, carried=carried,
                 parent=last if plan.run or not training else None,
             )  # fmt: skip
+        self._names.of_run(self.run)
         if training and self.run is not None:
             self._trained = self.run.run_id
         self.event(f"{stage}_started", payload=training_setup(trainer, args, state, model) if training else {})

@@ -24,11 +24,15 @@ class Points:
         task_id: the task.
         layers: which layers are drawn.
         notes: what has to be remembered from batch to batch, as ``notes()`` told it; JSON values.
+        names: the names under which metrics were logged, by key.
     """
 
-    def __init__(self, task_id: str, layers: LayerSeries, notes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, task_id: str, layers: LayerSeries, notes: Mapping[str, Any], names: Mapping[str, str] | None = None
+    ) -> None:
         self.task_id = task_id
         self.layers = layers
+        self.names = names
         self.epochs: dict[str, int] = dict(notes.get("epochs", {}))
         self.nonfinite: dict[str, int] = dict(notes.get("nonfinite", {}))
 
@@ -44,7 +48,7 @@ class Points:
         """
         made: list[Event] = []
         prefix, writer = rank_prefix(batch.origin.rank), batch.origin.writer_id
-        for key, value, step, epoch, time_ns, _ in series_of(batch, self.layers, nonfinite=True):
+        for key, value, step, epoch, time_ns, _ in series_of(batch, self.layers, nonfinite=True, names=self.names):
             time_ms = time_ns // 1_000_000
             at = step if step is not None else epoch or 0
             if isfinite(value):

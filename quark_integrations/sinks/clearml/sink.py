@@ -129,7 +129,7 @@ class ClearMLSink(MirrorSink):
     def take(self, batch: RecordBatch) -> None:
         """Send the points and lines, keep the rows of the tables, and upload the files of a batch."""
         twin, notes = self.twin, self.link.notes
-        points = Points(twin.task_id, self.layers, notes)
+        points = Points(twin.task_id, self.layers, notes, self.names)
         kinds = {line.kind for line in batch.lines()}
         lines = [] if kinds <= {"metric", "metrics"} else self._take_records(batch, kinds, points)
         twin.send(points.of(batch), lines)

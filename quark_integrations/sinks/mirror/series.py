@@ -1,7 +1,7 @@
 """The series that a dashboard draws: metrics as they are, and layers and parameters as chosen."""
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,27 +44,33 @@ class LayerSeries:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.names)
 
 
-def series_of(batch: RecordBatch, layers: LayerSeries, *, nonfinite: bool = False) -> Iterator[Point]:
+def series_of(
+    batch: RecordBatch, layers: LayerSeries, *, nonfinite: bool = False, names: Mapping[str, str] | None = None
+) -> Iterator[Point]:
     """All points of a batch in the order of recording, those of other ranks than 0 below ``rank_<n>/``.
 
-    Metrics keep their keys; telemetry arrives as metrics below ``system/`` already. A layer gives
+    Metrics have the names under which they were logged, as ``names`` gives them by key; telemetry arrives as metrics
+    below ``system/`` already. A layer gives
     ``quark/layers/<module>/<activation or gradient>/<statistic>``, a parameter ``quark/params/<name>/<statistic>``;
     further calls of a module within the step have ``#<call>`` behind its name. A statistic that is null has no point.
     A metric that was NaN or infinite was recorded as an event; with ``nonfinite`` it is a point of its series.
     """
     prefix = rank_prefix(batch.origin.rank)
+    named = (names or {}).get
     drawn: dict[int, Record] | None = None
     for line in batch.lines():
         if line.kind == "metric":
             if line.metric_key and line.value is not None:
-                yield Point(prefix + line.metric_key, line.value, line.step, line.epoch, line.time, line.sequence)
+                key = named(line.metric_key, line.metric_key)
+                yield Point(prefix + key, line.value, line.step, line.epoch, line.time, line.sequence)
         elif line.kind == "metrics":
             for key, value in (line.values or {}).items():
-                yield Point(prefix + key, value, line.step, line.epoch, line.time, line.sequence)
+                yield Point(prefix + named(key, key), value, line.step, line.epoch, line.time, line.sequence)
         elif nonfinite and line.kind == "event" and line.label == "metric_nonfinite":
             payload = msgspec.json.decode(line.body).get("payload") or {}
             if payload.get("value") in ("nan", "inf", "-inf") and isinstance(key := payload.get("key"), str):
-                yield Point(prefix + key, float(payload["value"]), line.step, line.epoch, line.time, line.sequence)
+                value = float(payload["value"])
+                yield Point(prefix + named(key, key), value, line.step, line.epoch, line.time, line.sequence)
         elif line.kind in ("layer", "parameter") and line.label and layers.wants(line.label):
             if drawn is None:
                 drawn = {r.sequence: r for r in batch.records() if isinstance(r, _DRAWN)}

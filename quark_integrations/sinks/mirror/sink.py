@@ -13,6 +13,9 @@ from .sayings import Saying, sayings_of
 NOTES = "notes"
 """The note of a link that keeps the run's own notes, by the record that said each."""
 
+NAMES = "names"
+"""The note of a link that keeps the names under which metrics were logged, by key: the run says each only once."""
+
 END = "end"
 """The note of a link that keeps the run's own end: the process that reads it may die before it has told the backend."""
 
@@ -133,6 +136,9 @@ class MirrorSink(Sink):
                 self.configure_twin(values)
             elif mark.action in ("start", "resume"):
                 self.link.notes.pop(END, None)
+                self._learn((mark.content.get("names") or {}).get("metric") or {})
+            elif mark.action == "name" and mark.content.get("of") == "metric":
+                self._learn({mark.content.get("key"): mark.content.get("name")})
             elif mark.action == "end":
                 self.link.notes[END] = dict(mark.content)
         writer_id = batch.origin.writer_id
@@ -143,6 +149,16 @@ class MirrorSink(Sink):
             self._say(news)
         self.link.positions[writer_id] = max(held, batch.stop)
         self.link.save()
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The names under which metrics were logged, by key; a key that is not there is a name itself."""
+        return self.link.notes.get(NAMES, {})
+
+    def _learn(self, names: Mapping[Any, Any]) -> None:
+        new = {key: name for key, name in names.items() if isinstance(key, str) and isinstance(name, str)}
+        if new:
+            self.link.notes[NAMES] = {**self.names, **new}
 
     @property
     def notes(self) -> list[str]:

@@ -24,10 +24,12 @@ class Points:
     Args:
         layers: which layers are drawn.
         notes: what has to be remembered from batch to batch, as ``notes()`` told it; JSON values.
+        names: the names under which metrics were logged, by key.
     """
 
-    def __init__(self, layers: LayerSeries, notes: Mapping[str, Any]) -> None:
+    def __init__(self, layers: LayerSeries, notes: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
         self.layers = layers
+        self.names = names
         self.epochs: dict[str, int] = dict(notes.get("epochs", {}))
         self.renamed: dict[str, str] = dict(notes.get("renamed", {}))
         self.summary: dict[str, list[Any]] = {key: list(row) for key, row in notes.get("summary", {}).items()}
@@ -44,7 +46,7 @@ class Points:
         """
         made: list[Sample] = []
         prefix, writer = rank_prefix(batch.origin.rank), batch.origin.writer_id
-        for key, value, step, epoch, time_ns, _ in series_of(batch, self.layers, nonfinite=True):
+        for key, value, step, epoch, time_ns, _ in series_of(batch, self.layers, nonfinite=True, names=self.names):
             time_ms = time_ns // 1_000_000
             at = step if step is not None else epoch or 0
             made.append((self._key(key), value, time_ms, at))

@@ -138,7 +138,7 @@ class MLflowSink(MirrorSink):
 
     def take(self, batch: RecordBatch) -> None:
         """Send the points, keep the rows of the tables, and upload the files of a batch."""
-        points = Points(self.layers, self.link.notes)
+        points = Points(self.layers, self.link.notes, self.names)
         for refused, reason in self.backend.log_points(points.of(batch)):
             batch.rejected.append((repr(dict(refused)).encode(), f"MLflow refused it: {reason}"))
         kinds = {line.kind for line in batch.lines()}

@@ -50,5 +50,5 @@ def _opened(point: Point) -> dict[str, Any]:
 
 
 def _named(key: str) -> str:
-    """W&B keeps names that begin with an underscore for itself, and our own are taken."""
-    return f"metric/{key}" if key[0] == "_" or key in (STEP, EPOCH) or key.startswith(POSITION) else key
+    """W&B keeps names that begin with an underscore for itself, takes no empty one, and our own are taken."""
+    return f"metric/{key}" if not key or key[0] == "_" or key in (STEP, EPOCH) or key.startswith(POSITION) else key

@@ -277,7 +277,7 @@ class WandbSink(MirrorSink):
         if batch.origin.writer_id not in writers:
             writers.append(batch.origin.writer_id)
             self.link.save()  # a row names its writer by this number
-        points = series_of(batch, self._layers, nonfinite=True)
+        points = series_of(batch, self._layers, nonfinite=True, names=self.names)
         rows = list(rows_of(points, writers.index(batch.origin.writer_id)))
         if self._joined is not None:
             # the user's own metrics keep their x axis: only ours get the step

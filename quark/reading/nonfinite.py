@@ -1,0 +1,50 @@
+"""Values that were NaN or infinite, as points beside the finite ones of their metric."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.reader import Series
+from ..records.event import EventRecord
+
+
+def nonfinite_of(series: Series, events: Sequence[EventRecord], all_attempts: bool) -> Series:
+    """The points that the events ``metric_nonfinite`` of a metric hold, in the order of recording.
+
+    A step that a later attempt reached with a finite value is left out unless ``all_attempts``.
+    """
+    import numpy as np
+
+    points = [event for event in events if event.payload.get("value") in ("nan", "inf", "-inf")]
+
+    def column(values: list[Any], kind: str) -> Any:
+        return np.array(values, dtype=kind)
+
+    made = Series(
+        series.key,
+        column([-1 if event.step is None else event.step for event in points], "int64"),
+        column([-1 if event.epoch is None else event.epoch for event in points], "int64"),
+        column([float(event.payload["value"]) for event in points], "float64"),
+        column([event.time_ns for event in points], "int64"),
+        column([event.sequence for event in points], "int64"),
+        column([event.origin.attempt for event in points], "int32"),
+        column([event.origin.rank for event in points], "int32"),
+    )
+    return made if all_attempts or not len(made) else _without_replaced(made, series)
+
+
+def _without_replaced(made: Series, series: Series) -> Series:
+    import numpy as np
+
+    attempts = np.concatenate([series.attempts, made.attempts])
+    if attempts.min() == attempts.max():
+        return made
+    latest: dict[int, int] = {}
+    for one in (series, made):
+        for step, attempt in zip(one.steps.tolist(), one.attempts.tolist(), strict=True):
+            latest[step] = max(attempt, latest.get(step, 0))
+    pairs = zip(made.steps.tolist(), made.attempts.tolist(), strict=True)
+    keep = np.array([step < 0 or attempt == latest[step] for step, attempt in pairs], dtype=bool)
+    columns = (
+        made.steps, made.epochs, made.values, made.timestamps, made.sequences, made.attempts, made.ranks,
+    )  # fmt: skip
+    return Series(made.key, *(column[keep] for column in columns))

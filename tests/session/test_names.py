@@ -1,0 +1,164 @@
+"""Everyday names: what was logged is read under the name that it was given, and under its key."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import quark
+from quark import ArtifactStore, EventLogger, JsonlSink, MetricsLogger, SchemaValidationError, metric_key
+from tests.everyday import NAMES
+
+
+@pytest.fixture
+def run(tmp_path):
+    with quark.start_run(project="names", storage_dir=tmp_path / "store") as made:
+        yield made
+
+
+@pytest.fixture
+def read(run):
+    """The run as it is read from its store."""
+    run.flush()
+    with quark.open(run.storage_dir) as store:
+
+        def look():
+            run.flush()
+            return store.run(run.run_id)
+
+        yield look
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_every_name_is_there_as_it_was_given(run, read):
+    """By ``log`` and by a logger, again and again; nothing is refused, and both name and key read the series."""
+    metrics = MetricsLogger(run)
+    for step in range(3):
+        run.log(dict.fromkeys(NAMES, float(step)), step=step)
+    for name in NAMES:
+        assert metrics.log(name, 3.0, step=3).metric_key == metric_key(name)
+    view = read()
+    assert view.keys() == sorted(NAMES) == sorted(view.latest())
+    assert view.names() == {name: metric_key(name) for name in NAMES}
+    for name in NAMES:
+        for asked in (name, metric_key(name)):
+            assert view.series(asked).values.tolist() == [0.0, 1.0, 2.0, 3.0]
+        assert view.chart(name, buckets=2).count.sum() == 4
+        assert len(view.metrics(name)) == len(metrics.read(metric_key=name)) == 4
+    assert view.unrecorded().total == run.health()["refused"] == 0
+    columns = list(view.to_pandas(wide=True).columns)
+    assert columns[:2] == ["step", "epoch"]
+    assert sorted(columns[2:]) == sorted("metric/epoch" if name == "epoch" else name for name in NAMES)
+
+
+def test_a_name_is_recorded_once_and_before_its_first_value(run, tmp_path):
+    """In the file of a JsonlSink as in the store: who reads line by line knows each name when its values come."""
+    path = tmp_path / "run.jsonl"
+    run.add_tracker(JsonlSink(path))
+    for step in range(5):
+        run.log({"Train Loss": 1.0, "lr": 0.1, "q=0.5": float("nan")}, step=step)
+        MetricsLogger(run).log("Train Loss", 1.0, step=step)
+    run.finish("completed")
+    lines = lines_of(path)
+    names = {line["body"]["key"]: line for line in lines if line["kind"] == "run" and line["label"] == "name"}
+    assert {line["body"]["name"] for line in names.values()} == {"q=0.5", "Train Loss"}
+    assert sum(line["kind"] == "run" and line["label"] == "name" for line in lines) == 2
+    first = next(line for line in lines if metric_key("Train Loss") in (line.get("values") or {}))
+    assert names[metric_key("Train Loss")]["sequence"] < first["sequence"]
+
+
+def test_a_legal_name_keeps_its_key_whoever_came_first(run, read):
+    """Also where it is the very key of another name: then the two are one series, and no value is lost."""
+    for first, second in (("acc@1", "acc_1"), (metric_key("val loss"), "val loss")):
+        run.log({first: 1.0, second: 2.0}, step=0)
+        run.log({first: 3.0, second: 4.0}, step=1)
+    view = read()
+    assert view.series("acc@1").values.tolist() == [1.0, 3.0]
+    assert view.series("acc_1").values.tolist() == [2.0, 4.0]
+    assert view.series("val loss").values.tolist() == view.series(metric_key("val loss")).values.tolist()
+    assert sorted(view.series("val loss").values.tolist()) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_namespaces_take_any_text(run, read):
+    """And can be asked for."""
+    metrics = MetricsLogger(run)
+    metrics.log("Top 1", 1.0, step=0, namespace="My Eval")
+    metrics.log("loss", 2.0, step=0, namespace="My Eval")
+    assert [record.value for record in metrics.read(namespace="My Eval")] == [1.0, 2.0]
+    assert [record.value for record in metrics.read(metric_name="Top 1")] == [1.0]
+    assert read().keys() == ["My Eval/Top 1", "My Eval/loss"]
+
+
+def test_artifacts_and_events_take_any_text(run, read):
+    """Their types and names too; a part of 300 characters is no problem for the disk."""
+    artifacts, events = ArtifactStore(run), EventLogger(run)
+    for name in NAMES:
+        assert not artifacts.store("My Kind", name, {"name": name}).refused
+        assert not events.log(name, payload={"name": name}).refused
+    view = read()
+    for name in NAMES:
+        (artifact,) = view.artifacts(artifact_type="My Kind", artifact_key=name)
+        assert view.load(artifact) == {"name": name}
+        assert [event.payload["name"] for event in view.events(name)] == [name]
+    assert events.log("Checkpoint Failed_error").severity == "error"
+
+
+def test_text_keeps_its_name_and_makes_no_metric(run, read):
+    """The name of a text is text in an event; the list of metrics does not have it."""
+    run.log({"Best Model": "a.pt", "Train Loss": 1.0, "nothing here": None}, step=0)
+    view = read()
+    assert view.keys() == ["Train Loss"]
+    assert [event.payload for event in view.events("logged_text")] == [{"Best Model": "a.pt"}]
+
+
+def test_strict_mode_keeps_to_the_grammar(tmp_path):
+    """It raises at every door, and records no name."""
+    with quark.start_run(project="names", storage_dir=tmp_path, strict_mode=True) as run:
+        for call in (
+            lambda: MetricsLogger(run).log("Train Loss", 1.0, step=0), lambda: run.log({"Train Loss": 1.0}, step=0),
+            lambda: EventLogger(run).log("Train Loss"), lambda: ArtifactStore(run).store("a b", "c", 1),
+            lambda: ArtifactStore(run).store("a", "c d", 1),
+        ):  # fmt: skip
+            with pytest.raises(SchemaValidationError, match="not allowed"):
+                call()
+        run.flush()
+        assert run.reader().names(run.run_id) == {}
+
+
+def test_a_name_that_holds_a_secret_is_recorded_without_it(run, read):
+    """As every other text of a run."""
+    run.log({"loss password=hunter2": 1.0}, step=0)
+    (name,) = read().keys()
+    assert "hunter2" not in name and "hunter2" not in metric_key(name)
+    assert len(read().series(name)) == 1
+
+
+KILLED = """
+import os, signal, sys, quark
+run = quark.start_run(project="p", storage_dir=sys.argv[1])
+run.log({"Val Acc (top-1)": 1.0}, step=0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_names_survive_a_kill_and_a_resume(tmp_path):
+    """They are in the journal before their values; a further attempt uses the same keys."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        assert view.keys() == ["Val Acc (top-1)"]
+    with quark.resume_run(run_id=view.id, storage_dir=tmp_path) as run:
+        run.log({"Val Acc (top-1)": 2.0}, step=1)
+    with quark.open(tmp_path) as store:
+        assert store.run(view.id).series("Val Acc (top-1)").values.tolist() == [1.0, 2.0]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(run, read):
+    """By the names that people see."""
+    run.log({"Train Loss": 1.0}, step=0)
+    with pytest.raises(quark.SessionStoreError, match="did you mean Train Loss"):
+        read().series("Train Los")
