@@ -128,6 +128,8 @@ class MetricsLogger(Attachment):
     ) -> MetricRecord:  # fmt: skip
         try:
             self._check_open()
+            if step is None and epoch is not None:
+                step = getattr(self._handle, "latest_step", None)  # of the run's own loop, where it has one
             step, epoch = check_position(step, epoch)
             now = time_ns() if timestamp is None else parse_timestamp(timestamp)
             extra = redact(json_object(metadata, "metadata", strict=self._handle.strict)) or None

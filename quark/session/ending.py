@@ -157,6 +157,11 @@ class Ending(Recorder):
         """The step of the loop that is under way; None between steps."""
         return self._stepper.step_now
 
+    @property
+    def latest_step(self) -> int | None:
+        """The step that is under way, else the last one that was; None before the first."""
+        return self._stepper.latest_step
+
     def begin_step(self, step: int | None, epoch: int | None = None) -> None:
         """A step of a loop begins: ``log`` without a step means this one. None: no step is going on."""
         self._stepper.begin(step, epoch)

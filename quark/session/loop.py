@@ -42,13 +42,22 @@ class Stepper:
         self._telemetry: Any = None
         self._telemetry_due = 0.0
 
-    def step_for_log(self, epoch: int | None) -> int | None:
-        """The step of a ``log`` call that names none: the loop's, or one more than the last; an epoch is enough."""
+    @property
+    def latest_step(self) -> int | None:
+        """The step that is under way, else the last one that was; None before the first."""
         if self.step_now is not None:
             return self.step_now
-        if epoch is not None:
-            return None
-        return self.next_step
+        return self.next_step - 1 if self.next_step > 0 else None
+
+    def step_for_log(self) -> int:
+        """The step of a ``log`` call that names none: the loop's, or one more than the last."""
+        return self.next_step if self.step_now is None else self.step_now
+
+    def step_for_epoch(self, epoch: Any) -> int | None:
+        """The step of a ``log`` call that names an epoch alone; in a run without steps each epoch is one."""
+        if self.latest_step is not None:
+            return self.latest_step
+        return epoch if hasattr(epoch, "__index__") and not isinstance(epoch, bool) else None
 
     def saw(self, values: Any, step: int | None) -> None:
         """Metrics of the step went by; they are kept while a tracker or a progress bar wants them."""

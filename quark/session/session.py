@@ -164,12 +164,16 @@ class TrainingSession(Reporting):
     def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
         """Record many metrics of one step as one wide record.
 
-        Inside ``steps`` the step and epoch are known; elsewhere a call without ``step`` counts up from the last one.
+        Inside ``steps`` the step and epoch are known; elsewhere a call without ``step`` counts up from the last one,
+        and a call with an epoch alone is of the last step.
         Nested mappings become ``outer/inner``. A value that is refused leaves its neighbours alone.
         """
         stepper = self._stepper
         if step is None:
-            step = stepper.step_for_log(epoch)
+            if epoch is not None:
+                self._log_of_epoch(values, epoch)
+                return
+            step = stepper.step_for_log()
         if epoch is None:
             epoch = stepper.epoch
         try:
@@ -177,6 +181,14 @@ class TrainingSession(Reporting):
         except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
             self.refuse(error, what="log")
         self.log_values(values, step=step, epoch=epoch)
+
+    def _log_of_epoch(self, values: Mapping[str, Any], epoch: int) -> None:
+        """Record values that belong to an epoch: at the step after which it is judged, which they do not count up."""
+        try:
+            self._stepper.saw(values, None)
+        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+            self.refuse(error, what="log")
+        self.log_values(values, step=self._stepper.step_for_epoch(epoch), epoch=epoch)
 
     def step(
         self, step: int, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None,

@@ -29,7 +29,7 @@ def test_json_holds_what_the_screen_shows(command: Command, storage: Path) -> No
         "count": 50, "first": 1.0, "last": 0.02, "minimum": 0.02, "maximum": 1.0, "last_step": 49,
         "best": {"key": "train/loss", "value": 0.02, "step": 49, "epoch": 1, "mode": "min"},
     }  # fmt: skip
-    assert document["metrics"]["val/loss"]["last_step"] is None
+    assert document["metrics"]["val/loss"]["last_step"] == 49
     assert (document["verdict"], document["summary"], document["notes"]) == (None, {}, [])
     assert document["counts"]["event"] == len(document["events"]) == 3
     assert document["artifacts"][0]["artifact_key"] == "trainer/last"

@@ -284,16 +284,46 @@ def test_async_loops_are_steps_too(tmp_path):
 
 
 def test_log_without_a_step_counts_up(tmp_path):
-    """Outside a loop a log call without a step takes the next one; an epoch alone is enough."""
+    """Outside a loop a log call without a step takes the next one; with an epoch alone it is of the last one."""
     with quark.start_run(project="p", storage_dir=tmp_path) as run:
         run.log({"a": 1.0})
         run.log({"a": 2.0})
         run.log({"a": 3.0}, step=10)
         run.log({"a": 4.0})
         run.log({"b": 1.0}, epoch=3)
+        quark.MetricsLogger(run).log("b", 2.0, epoch=4)
+        run.log({"a": 5.0})
     with quark.open(tmp_path) as store:
-        assert store.run(run.run_id).series("a").steps.tolist() == [0, 1, 10, 11]
-        assert store.run(run.run_id).series("b").epochs.tolist() == [3]
+        assert store.run(run.run_id).series("a").steps.tolist() == [0, 1, 10, 11, 12]
+        series = store.run(run.run_id).series("b")
+        assert (series.steps.tolist(), series.epochs.tolist()) == ([11, 11], [3, 4])
+
+
+def test_an_epoch_is_judged_after_its_last_step(tmp_path):
+    """What a loop logs behind its steps with the epoch alone stands at the last of them, in every reader."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        for epoch in range(2):
+            for _ in run.steps(range(5), epoch=epoch, progress=False):
+                run.log({"train/loss": 1.0})
+                quark.MetricsLogger(run).log("inside", 1.0, epoch=epoch)
+            run.log({"val/loss": 2.0}, epoch=epoch)
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert view.series("val/loss").steps.tolist() == [4, 9]
+        assert view.series("inside").steps.tolist() == list(range(10))
+        assert view.latest()["val/loss"] == (9, 2.0)
+
+
+def test_a_run_by_epochs_has_an_epoch_a_step(tmp_path):
+    """Several calls of an epoch are of the same step, and no point is without one."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        for epoch in range(3):
+            run.log({"train/loss": 1.0}, epoch=epoch)
+            run.log({"val/loss": 2.0}, epoch=epoch)
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        for key in ("train/loss", "val/loss"):
+            assert view.series(key).steps.tolist() == view.series(key).epochs.tolist() == [0, 1, 2]
 
 
 def test_a_telemetry_of_ones_own_is_not_measured_twice(tmp_path):
