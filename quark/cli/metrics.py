@@ -1,5 +1,6 @@
 """Metrics for people: first, last, least and greatest value of each, and its course as blocks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,10 @@ READ_FOR_BEST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class MetricSummary:
-    """A metric in a few numbers; ``course`` holds means over stretches of equal length."""
+    """A metric in a few numbers of its finite values, and how many were not finite.
+
+    ``course`` holds means over stretches of equal length, NaN where a value was not finite.
+    """
 
     key: str
     count: int
@@ -32,21 +36,24 @@ class MetricSummary:
     minimum: float
     maximum: float
     last_step: int | None
+    nonfinite: int
     course: tuple[float, ...]
     best: BestValue | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers as JSON values, without the course; ``best`` is null where the name does not say it."""
+        """The numbers as JSON values, without the course; null where a value is not finite, or ``best`` unknown."""
         made = asdict(self)
         del made["course"], made["key"]
-        return made
+        lost = [name for name, value in made.items() if isinstance(value, float) and not math.isfinite(value)]
+        return {**made, **dict.fromkeys(lost)}
 
 
 def summarise(view: "RunView", keys: Sequence[str] | None = None, width: int = 20) -> list[MetricSummary]:
     """The summaries of a run's metrics: what the user measured first, what Quark measured after it."""
     latest = view.latest()
     chosen = keys if keys is not None else in_order(latest)
-    return [_summary(view, key, latest[key], width) for key in chosen]
+    lost = view.nonfinite_counts()
+    return [_summary(view, key, latest[key], width, lost.get(key, 0)) for key in chosen]
 
 
 def in_order(keys: Mapping[str, Any]) -> list[str]:
@@ -54,12 +61,16 @@ def in_order(keys: Mapping[str, Any]) -> list[str]:
     return sorted(keys, key=lambda key: (key.startswith("system/"), key))
 
 
-def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width: int) -> MetricSummary:
+def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width: int, lost: int) -> MetricSummary:
     """A short metric by all its points; a long one by its chart, which knows its extremes without reading them."""
+    from ..drawing.sparkline import with_marks
+
     chart = view.chart(key, buckets=width)
     count = int(chart.count.sum())
     best = None
-    if count <= (READ_WHOLE if direction_of(key) is None else READ_FOR_BEST):
+    if count == 0:
+        first = minimum = maximum = latest[1]
+    elif count <= (READ_WHOLE if direction_of(key) is None else READ_FOR_BEST):
         series = view.series(key)
         values = series.values
         count, first, minimum, maximum = len(values), values[0], values.min(), values.max()
@@ -68,7 +79,8 @@ def _summary(view: "RunView", key: str, latest: tuple[int | None, float], width:
         first, minimum, maximum = view.metrics(key, limit=1)[0].value, chart.minimum.min(), chart.maximum.max()
     return MetricSummary(
         key=key, count=count, first=float(first), last=latest[1], minimum=float(minimum), maximum=float(maximum),
-        last_step=latest[0], course=tuple(chart.mean.tolist()), best=best,
+        last_step=latest[0], nonfinite=lost, best=best,
+        course=with_marks(chart, view.series(key).nonfinite.steps.tolist() if lost else ()),
     )  # fmt: skip
 
 
@@ -89,7 +101,7 @@ def metric_table(summaries: Sequence[MetricSummary], width: int) -> "Table":
             text(shown(one.key, one.first)), text(shown(one.key, one.last)),
             *([text("" if one.best is None else best_words(one.best))] if judged else []),
             *(text(shown(one.key, value)) for value in values),
-            *([text(str(one.count)), text("" if one.last_step is None else str(one.last_step))] if counts else []),
+            *([text(_points(one)), text("" if one.last_step is None else str(one.last_step))] if counts else []),
         )  # fmt: skip
     return made
 
@@ -100,6 +112,10 @@ def best_words(best: BestValue) -> str:
     if best.step is not None:
         return f"{words} at {best.step}"
     return words if best.epoch is None else f"{words} in epoch {best.epoch}"
+
+
+def _points(one: MetricSummary) -> str:
+    return f"{one.count} + {one.nonfinite} not finite" if one.nonfinite else str(one.count)
 
 
 def course_width(width: int) -> int:

@@ -1,10 +1,14 @@
 """A run as a notebook shows it: status, metrics with small charts, alerts; all text escaped."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Protocol
 
+from ..core.nonfinite import nonfinite_events
 from ..core.reader import RecordReader
+from ..records.event import EventRecord
+from ..records.naming import METRIC
 from ..records.run import RunRecord
 from ..sinks.wording import duration, plain
 from .elapsed import elapsed_s
@@ -19,6 +23,10 @@ class LatestReader(RecordReader, Protocol):
 
     def latest(self, run_id: str) -> Mapping[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric, by key."""
+        ...
+
+    def names(self, run_id: str) -> Mapping[str, Mapping[str, str]]:
+        """The names that the run recorded because they are not their own keys: by metric, artifact or event, by key."""
         ...
 
 
@@ -44,19 +52,26 @@ def page_of(run: RunRecord, reader: LatestReader) -> str:
 
 
 def _metrics(run_id: str, reader: LatestReader) -> str:
-    latest = reader.latest(run_id)
+    latest = dict(reader.latest(run_id))
+    names = reader.names(run_id).get(METRIC, {})
+    lost = nonfinite_events(reader, run_id)
+    latest.update({key: (events[-1].step, math.nan) for key, events in lost.items() if key not in latest})
     # what the user measures comes first, the machine's own metrics last
     keys = sorted(latest, key=lambda key: (key.startswith("system/"), key))
     rows = [
-        f"<tr><td style='text-align:left'><code>{_safe(key)}</code></td><td>{latest[key][1]:.6g}</td>"
+        f"<tr><td style='text-align:left'><code>{_safe(names.get(key, key))}</code></td><td>{latest[key][1]:.6g}</td>"
         f"<td>{'' if latest[key][0] is None else latest[key][0]}</td>"
-        f"<td>{svg(reader.chart(run_id, key, buckets=60))}</td></tr>"
+        f"<td>{svg(reader.chart(run_id, key, buckets=60), _steps(lost.get(key, ())))}</td></tr>"
         for key in keys[:SHOWN_METRICS]
     ]
     if not rows:
         return "<p>no metrics</p>"
     more = f"<p>and {len(keys) - SHOWN_METRICS} more metrics</p>" if len(keys) > SHOWN_METRICS else ""
     return f"<table><tr><th>metric</th><th>last</th><th>step</th><th></th></tr>{''.join(rows)}</table>{more}"
+
+
+def _steps(events: Iterable[EventRecord]) -> list[int]:
+    return [event.step for event in events if event.step is not None]
 
 
 def _alerts(run_id: str, reader: LatestReader) -> str:

@@ -81,7 +81,7 @@ class MetricsLogger(Attachment):
         Raises:
             SchemaValidationError: strict mode, and the value is not finite, the key breaks the grammar, or neither
                 step nor epoch is given. Outside strict mode it is counted and warned about; a non-finite value is
-                kept as an event ``metric_nonfinite``.
+                kept as an event ``metric_nonfinite``, which readers show as a point of ``series.nonfinite``.
             WrongTypeError: likewise, for a value of a wrong type.
             ClosedError: strict mode, and the logger or the run is closed.
         """
@@ -143,7 +143,8 @@ class MetricsLogger(Attachment):
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
                 return self._unrecorded(PENDING, key, math.nan, step, epoch)
             if not _ISFINITE(number):
-                raise _nonfinite(self._handle, key, number, step, epoch)
+                name = metric if namespace is None else f"{namespace}/{metric}"
+                raise _nonfinite(self._handle, key, name, number, step, epoch)
             self._known.add(key)
             record = self._put(key, number, step, epoch, now, text, extra)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
@@ -219,18 +220,25 @@ def _log_nothing(metric: str, value: float, **arguments: Any) -> MetricRecord:
     return _NOTHING
 
 
-def _nonfinite(handle: RunHandle, key: str, value: float, step: int | None, epoch: int | None) -> SchemaValidationError:
+class NonFiniteMetricError(SchemaValidationError):
+    """A value was NaN or infinite. Outside strict mode it is recorded all the same, as an event."""
+
+    __module__ = "quark.errors"
+
+
+def _nonfinite(
+    handle: RunHandle, key: str, name: str, value: float, step: int | None, epoch: int | None
+) -> NonFiniteMetricError:
     """Outside strict mode a NaN becomes an event: it is what the user must see; the error says the rest."""
     word = "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if not handle.strict:
         declare(handle, key)
+        payload = {"key": key, "value": word, **({} if name == key else {"name": name})}
         handle.emit(
-            EventRecord,
-            {"event_type": NONFINITE, "severity": "error", "payload": {"key": key, "value": word}},
-            step=step, epoch=epoch,
-        )  # fmt: skip
-    return SchemaValidationError(
-        f"metric {key!r} must be finite, got {word} at step {step}, epoch {epoch}; "
+            EventRecord, {"event_type": NONFINITE, "severity": "error", "payload": payload}, step=step, epoch=epoch
+        )
+    return NonFiniteMetricError(
+        f"metric {name!r} must be finite, got {word} at step {step}, epoch {epoch}; "
         "look for a division by zero, a too high learning rate or an overflow"
     )
 
@@ -325,7 +333,7 @@ def _sort_out(
                 number = to_float(value)
                 key = _key(handle, name)  # the name is recorded only with a value
                 if not _ISFINITE(number):
-                    raise _nonfinite(handle, key, number, step, epoch)
+                    raise _nonfinite(handle, key, name, number, step, epoch)
                 handle.known_keys.add(key)
                 if key in finite:  # by its name and by its key in one call: both values are points
                     _put_wide(handle, {key: number}, step, epoch, now)

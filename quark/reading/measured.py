@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..core.reader import Chart, RecordFilter, Series, StoreReader
+from ..core.nonfinite import nonfinite_events, nonfinite_of
+from ..core.reader import Chart, Series, StoreReader
 from ..errors import SessionStoreError
-from ..records.naming import METRIC, NONFINITE, metric_key
+from ..records.event import EventRecord
+from ..records.naming import METRIC, metric_key
 from ..records.run import RunRecord
 from .best import BestValue, found_best
-from .nonfinite import nonfinite_of
 
 if TYPE_CHECKING:
     import pandas
@@ -59,12 +60,10 @@ class Measured:
         names = self._recorded_names()
         found = self._reader.latest(self.record.id)
         made = {names.get(key, key): point for key, point in found.items()}
-        for key, name in names.items():
-            if key not in found:
-                marks = self.series(name).nonfinite
-                if len(marks):
-                    step = int(marks.steps[-1])
-                    made[name] = None if step < 0 else step, float(marks.values[-1])
+        if not names.keys() <= found.keys():
+            for key, events in self._nonfinite_events().items():
+                if key not in found:
+                    made[names.get(key, key)] = events[-1].step, float(events[-1].payload["value"])
         return dict(sorted(made.items()))
 
     def best(self, key: str, *, mode: str | None = None) -> BestValue:
@@ -79,6 +78,11 @@ class Measured:
             SessionStoreError: the run has no metric of this name or key, or no finite value of it.
         """
         return found_best(self.series(key), mode)
+
+    def nonfinite_counts(self) -> dict[str, int]:
+        """How many values of a metric were NaN or infinite, by name, of those that had any."""
+        names = self._recorded_names()
+        return {names.get(key, key): len(events) for key, events in self._nonfinite_events().items()}
 
     def counts(self) -> dict[str, int]:
         """How many records of each kind the run has."""
@@ -137,7 +141,8 @@ class Measured:
         return self._reader.names(self.record.id).get(METRIC, {})
 
     def _nonfinite(self, series: Series, all_attempts: bool) -> Series:
-        """The values of a metric that were not finite, from the events that hold them."""
-        where = RecordFilter(where={"event_type": NONFINITE})
-        events: Any = self._reader.records(self.record.id, "event", where)
-        return nonfinite_of(series, [event for event in events if event.payload.get("key") == series.key], all_attempts)
+        """The values of a metric that were not finite."""
+        return nonfinite_of(series, self._nonfinite_events().get(series.key, ()), all_attempts)
+
+    def _nonfinite_events(self) -> dict[str, list[EventRecord]]:
+        return nonfinite_events(self._reader, self.record.id)

@@ -12,12 +12,12 @@ from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
 from ..errors import QuarkError, WrongTypeError
 from ..producers.device import DeviceValues
-from ..producers.metrics import log_values
+from ..producers.metrics import NonFiniteMetricError, log_values
 from ..records.base import Record, parse_timestamp
 from ..records.foreign import described, must_propagate, type_name
 from ..records.limits import check_size
 from ..records.line import Line, body_of, build, encode
-from ..records.naming import RecordedNames
+from ..records.naming import NONFINITE, RecordedNames
 from ..records.run import RunContext
 from ..redaction import redact_fields
 from .home import Home
@@ -132,6 +132,9 @@ class Recorder:
             error.__cause__ = cause
         if self.strict:
             raise error
+        if isinstance(error, NonFiniteMetricError):  # it is recorded, as an event
+            self._delivery.health.report(NONFINITE, str(error), subject=subject)
+            return
         self._delivery.health.report(f"refused_{type_name(error)}", f"{what}: {error}", subject=subject)
         self._unrecorded.changed()
 

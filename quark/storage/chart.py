@@ -205,13 +205,16 @@ def _drawn(key: str, parts: np.ndarray, buckets: int) -> Chart:
         starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
     ends = np.append(starts[1:], len(parts)) - 1
     count = np.add.reduceat(parts["count"], starts)
+    minimum = np.minimum.reduceat(parts["minimum"], starts)
+    maximum = np.maximum.reduceat(parts["maximum"], starts)
+    mean = np.add.reduceat(parts["total"], starts) / count
     return Chart(
         key,
         parts["step_first"][starts],
         np.maximum.reduceat(parts["step_last"], starts),
         count,
-        np.minimum.reduceat(parts["minimum"], starts),
-        np.maximum.reduceat(parts["maximum"], starts),
-        np.add.reduceat(parts["total"], starts) / count,
+        minimum,
+        maximum,
+        np.clip(mean, minimum, maximum),  # a sum is rounded: the mean of equal values would not be their value
         parts["last"][ends],
     )

@@ -28,6 +28,7 @@ def test_json_holds_what_the_screen_shows(command: Command, storage: Path) -> No
     assert document["metrics"]["train/loss"] == {
         "count": 50, "first": 1.0, "last": 0.02, "minimum": 0.02, "maximum": 1.0, "last_step": 49,
         "best": {"key": "train/loss", "value": 0.02, "step": 49, "epoch": 1, "mode": "min"},
+        "nonfinite": 0,
     }  # fmt: skip
     assert document["metrics"]["val/loss"]["last_step"] == 49
     assert (document["verdict"], document["summary"], document["notes"]) == (None, {}, [])

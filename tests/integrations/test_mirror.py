@@ -261,7 +261,7 @@ def test_no_parameter_is_lost(params: Mapping[str, Any]) -> None:
 
 
 def test_a_mirror_knows_names_after_a_crash(tmp_path: Path) -> None:
-    """The run says once how a name is recorded; the sink of the next process, which does not hear it again, knows it."""
+    """The run says a name once; the sink of the next process, which does not hear it again, knows it."""
     key = metric_key("Train Loss")
     said = run_line("name", {"of": "metric", "key": key, "name": "Train Loss"})
     lost = event_line("metric_nonfinite", "error", {"key": key, "value": "nan"})

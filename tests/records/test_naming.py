@@ -11,15 +11,25 @@ from quark.records.grammar import check_event_type, check_key
 from quark.records.naming import by_keys, event_type_for, file_key, without_digests
 
 ODD = (
-    "", " ", "/", "//", "a//b", "/a", "a/", "_a", ".a", "-a", "Train Loss", "train loss", "Train  Loss", "Train_Loss ",
-    "acc@1", "acc(1)", "acc[1]", "größe", "gro\u0308ße", "损失", "损耗", "🚀", "💥", "a\0b", "a\nb", "a\\b", "..", "../etc", "x" * 513,
-    "x" * 514, "a/" * 300, "é" * 5000, "\ud800", "\udfff", "%", "+", "#1", "a:b", "a,b", "a=b", "<b>", "metrics/mAP50(B)",
+    "", " ", "/", "//", "a//b", "/a", "a/", "_a", ".a", "-a", "Train Loss", "train loss", "Train  Loss",
+    "Train_Loss ", "acc@1", "acc(1)", "acc[1]", "größe", "gro\u0308ße", "损失", "损耗", "🚀", "💥", "a\0b", "a\nb",
+    "a\\b",
+    "..", "../etc", "x" * 513, "x" * 514, "a/" * 300, "é" * 5000, "\ud800", "\udfff", "%", "+", "#1", "a:b", "a,b",
+    "a=b", "<b>", "metrics/mAP50(B)",
 )  # fmt: skip
 
 
 def test_a_legal_name_is_its_own_key():
     """Whatever else was logged before it."""
-    for name in ("loss", "train/loss", "0", "a.b-c_d/e", "A" * 512, "Train_Loss-cf7221ce4122", metric_key("Train Loss")):
+    for name in (
+        "loss",
+        "train/loss",
+        "0",
+        "a.b-c_d/e",
+        "A" * 512,
+        "Train_Loss-cf7221ce4122",
+        metric_key("Train Loss"),
+    ):
         assert metric_key(name) == name
 
 
