@@ -35,7 +35,6 @@ _REFUSED_IN_EVENT_TYPE = re.compile(r"[^a-z0-9._-]+")
 _SUFFIX = re.compile(rf"-[0-9a-f]{{{_DIGEST_CHARACTERS}}}(?=/|\Z)")
 
 
-@lru_cache(maxsize=4096)
 def metric_key(name: str) -> str:
     """The key under which a metric or artifact of any name is recorded outside strict mode.
 
@@ -51,6 +50,7 @@ def metric_key(name: str) -> str:
     return name if is_key(name) else _mapped(name)
 
 
+@lru_cache(maxsize=4096)
 def _mapped(name: str) -> str:
     parts = (part if is_key(part) and len(part) <= _LONGEST_PART else _part(part) for part in name.split("/"))
     key = "/".join(parts)
