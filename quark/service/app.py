@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from . import administration, blobs, blueprints, control, deletion, description, ingest, life, meters, records, runs
 from .access import Failures, require_scope
 from .config import ServiceConfig
+from .cursors import cursors_of
 from .keys import KeyStore
 from .lanes import new_lanes
 from .meters import Meters
@@ -43,7 +44,8 @@ def create_app(config: ServiceConfig) -> Litestar:
     state = State({
         "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
         "failures": Failures(config.failed_keys_per_minute), "room": Room(config.max_memory),
-        "lanes": new_lanes(), "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
+        "lanes": new_lanes(), "cursors": cursors_of(config.data_dir),
+        "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
     })  # fmt: skip
     app = Litestar(
         ROUTES, state=state, guards=[require_scope], lifespan=[life.lifespan],

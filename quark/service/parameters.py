@@ -30,7 +30,9 @@ Count = Annotated[int, QueryParameter(ge=0, lt=2**40)]
 """What is added up, and may be a million times."""
 
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
-Cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,60}\Z", description="the ``next`` of the page before")]
+Cursor = Annotated[
+    str | None, QueryParameter(pattern=r"^[0-9]{1,100}\Z", description="the ``next`` of the page before")
+]
 SeriesPlace = Annotated[
     str | None,
     QueryParameter(pattern=r"^[0-9]{1,19}(-[0-9]{1,19}){4}\Z", description="the ``next`` of the page before"),

@@ -1,6 +1,7 @@
 """Records, series and charts as they are read, page by page and never cut silently."""
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,7 +10,6 @@ from litestar import Request, get
 
 from ..core.reader import RecordFilter, Series
 from ..records.base import Record
-from ..storage.samples import Place
 from .lanes import PAGES, SCANS, SERIES, in_lane, run_in
 from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
 from .problems import ProblemError
@@ -85,24 +85,22 @@ async def read_records(
         "step": step, "step_min": step_min, "step_max": step_max,
         "epoch": epoch, "epoch_min": epoch_min, "epoch_max": epoch_max,
     }  # fmt: skip
-    wanted = RecordFilter(**bounds, where=chosen, after=_cursor(kind, after))
+    wanted = RecordFilter(**bounds, where=chosen)
     lane = SCANS if fields or any(bound is not None for bound in bounds.values()) else PAGES
-    return await run_in(request, lane, _record_page, request, run_id, kind, wanted, limit)
+    return await run_in(request, lane, _record_page, request, run_id, kind, wanted, limit, after)
 
 
 def _record_page(
-    request: Request[Any, Any, Any], run_id: str, kind: str, wanted: RecordFilter, limit: int
+    request: Request[Any, Any, Any], run_id: str, kind: str, wanted: RecordFilter, limit: int, after: str | None
 ) -> RecordPage:
     store, row = found_run(request, run_id)
+    cursors, about = request.app.state.cursors, f"{row.id} {kind}"
+    if after is not None:
+        wanted = replace(wanted, after=cursors.open_number(after, about))
     found, cursor = store.records_page(row.id, kind, wanted, limit, budget=page_budget(request))
-    return RecordPage([_told(record) for record in found], None if cursor is None else str(cursor))
-
-
-def _cursor(kind: str, text: str | None) -> int | None:
-    number = None if text is None else int(text)
-    if number is not None and (Place.of(number).writer if kind == "metric" else number) >= 2**63:
-        raise ProblemError(400, "after is the next of the page before", field="after")
-    return number
+    return RecordPage(
+        [_told(record) for record in found], None if cursor is None else cursors.seal_number(cursor, about)
+    )
 
 
 def _told(record: Record) -> dict[str, Any]:

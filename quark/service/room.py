@@ -44,7 +44,16 @@ class Room:
 def page_budget(request: Any) -> PageBudget:
     """What one answer may hold; what it becomes when it is decoded is taken from the room of all requests."""
     room, scope = request.app.state.room, request.scope
-    return PageBudget(PAGE_BYTES, lambda text: room.take(scope, decoded_text(text)))
+    largest = 0
+
+    def look(text: str) -> None:
+        nonlocal largest
+        size = decoded_text(text)
+        if size > largest:  # only one of them is there at a time
+            room.take(scope, size - largest)
+            largest = size
+
+    return PageBudget(PAGE_BYTES, lambda text: room.take(scope, decoded_text(text)), look)
 
 
 def take_points(request: Any, points: int, size: int) -> None:

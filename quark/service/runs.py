@@ -118,12 +118,14 @@ async def list_runs(
     values = json_object(config, "config")
 
     def page() -> RunPage:
+        cursors = request.app.state.cursors
+        place = None if after is None else cursors.open_text(after, "runs")
         found = store_of(request).runs(
             ids=ids, project=project, status=status, tag=tag, name=name, config=values or None,
-            started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=after,
+            started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=place,
             projects_only=request.state.key.projects, budget=page_budget(request),
         )  # fmt: skip
-        return RunPage(list(found.items), found.next)
+        return RunPage(list(found.items), None if found.next is None else cursors.seal_text(found.next, "runs"))
 
     return await run_in(request, SCANS if values else PAGES, page)
 

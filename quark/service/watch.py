@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("quark.service")
 
 MISSED_BEATS = 3
+RETURNED_EVERY_S = 30.0
+"""How often lost runs are checked for new records; a heartbeat brings a run back at once."""
+
 LONG_GAP_S = 10.0
 """Between two looks that lie further apart the watcher itself was held up, so nobody's silence is counted."""
 
@@ -45,6 +48,7 @@ class Watch:
         self._monotonic = monotonic
         self._silent: dict[str, _Silence] = {}
         self._looked: float | None = None
+        self._returned_at: float | None = None
 
     def look(self) -> None:
         """Look at every run once."""
@@ -59,14 +63,16 @@ class Watch:
             if silence is None or (silence.sign.beats, silence.sign.marks) != (sign.beats, sign.marks):
                 self._heard(sign, silence)
                 silence = _Silence(sign, now)
-            elif not sign.reaped:
+            else:
                 self._judge(silence, now - silence.since - MISSED_BEATS * sign.interval_s)
             self._silent[sign.run_id] = silence
+        if self._returned_at is None or now - self._returned_at >= RETURNED_EVERY_S:
+            self._returned_at = now
+            for run_id in self._store.returned():
+                self._store.revive(run_id)
 
     def _heard(self, sign: Sign, silence: _Silence | None) -> None:
-        if sign.reaped and sign.marks != sign.marks_then:
-            self._store.revive(sign.run_id)
-        elif silence is not None and silence.stale:
+        if silence is not None and silence.stale:
             self._store.mark_stale(sign.run_id, False)
 
     def _judge(self, silence: _Silence, too_long_s: float) -> None:

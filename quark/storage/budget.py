@@ -14,10 +14,12 @@ class PageBudget:
     Attributes:
         size: bytes of JSON text.
         take: called with each text before it is decoded; what it raises ends the reading.
+        look: the same for a text whose content is let go of at once.
     """
 
     size: int
     take: Callable[[str], None]
+    look: Callable[[str], None] = lambda text: None
 
 
 def bytes_of(connection: sa.Connection, column: Any) -> Any:

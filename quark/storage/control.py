@@ -25,18 +25,12 @@ _MARKS = "(SELECT coalesce(sum(next), 0) FROM writers WHERE writers.run_pk = run
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What a run has shown of itself so far: as long as it stays equal, the run is silent.
-
-    Attributes:
-        reaped: it was closed because it was silent, when it had ``marks_then`` records.
-    """
+    """What a run that goes on has shown of itself so far: as long as it stays equal, the run is silent."""
 
     run_id: str
     beats: int
     marks: int
     interval_s: float
-    reaped: bool
-    marks_then: int
 
 
 class Controls:
@@ -116,17 +110,26 @@ class Controls:
     # For whoever watches over the runs
 
     def signs(self) -> list[Sign]:
-        """The signs of life of all runs that send heartbeats, and go on or were closed as silent."""
+        """The signs of life of all runs that go on and send heartbeats."""
         query = (
-            f"SELECT runs.id, beats, {_MARKS}, interval_s, reaped, coalesce(marks, 0) FROM runs"  # noqa: S608
-            " JOIN controls ON controls.run_pk = runs.pk"
-            " WHERE beats > 0 AND (status = 'running' OR (status = 'failed' AND reaped))"
+            f"SELECT runs.id, beats, {_MARKS}, interval_s FROM runs"  # noqa: S608
+            " JOIN controls ON controls.run_pk = runs.pk WHERE beats > 0 AND status = 'running'"
         )
         with self._database.snapshot() as connection:
-            return [
-                Sign(run_id, beats, int(marks), interval_s, bool(reaped), int(then))
-                for run_id, beats, marks, interval_s, reaped, then in connection.execute(query).fetchall()
-            ]
+            rows = connection.execute(query).fetchall()
+        return [Sign(run_id, beats, int(marks), interval_s) for run_id, beats, marks, interval_s in rows]
+
+    def returned(self) -> list[str]:
+        """The runs that were closed as silent and to which records have come since.
+
+        Every run that was ever lost is looked at for that: this is not to be asked every second.
+        """
+        query = (
+            "SELECT runs.id FROM runs JOIN controls ON controls.run_pk = runs.pk"  # noqa: S608
+            f" WHERE status = 'failed' AND reaped AND coalesce(marks, 0) <> {_MARKS}"
+        )
+        with self._database.snapshot() as connection:
+            return [run_id for (run_id,) in connection.execute(query).fetchall()]
 
     def mark_stale(self, run_id: str, stale: bool) -> None:
         """A run is silent, or not any more."""

@@ -161,11 +161,18 @@ class _Page:
                 rows = {row.pk: row for row in self._connection.execute(query)}
                 for key in group:
                     row = rows.get(key.pk)
-                    if row is not None and (not self._config or _matches(row.config, self._config)):
+                    if row is not None and self._admits(row.config):
                         yield key, row
             if len(keys) < batch:
                 return
             place = (keys[-1].sort_value, keys[-1].pk)
+
+    def _admits(self, config: str) -> bool:
+        if not self._config:
+            return True
+        if self._budget is not None:
+            self._budget.look(config)
+        return _matches(config, self._config)
 
     def _keys(self, batch: int, place: tuple[Any, int] | None) -> Sequence[Any]:
         column = _SORTS[self._field]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from quark.records.base import Origin
-from quark.service.watch import Watch
+from quark.service.watch import RETURNED_EVERY_S, Watch
 from quark.storage import SqlStore
 from quark.testing.batches import make_batch, metric_lines, run_line, start_line
 from quark.testing.opened import end_mark
@@ -72,8 +72,19 @@ def test_records_are_a_sign_of_life_too(store: SqlStore) -> None:
     looked(watch, clock, 40)
     assert store.run("r").status == "failed"
     store.append(make_batch(ORIGIN, metric_lines(1), 2))
-    looked(watch, clock, 1)
+    looked(watch, clock, int(RETURNED_EVERY_S))
     assert store.run("r").status == "running"
+
+
+def test_lost_runs_are_looked_at_now_and_then(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was ever lost is not read every second: there may be thousands of such runs."""
+    clock, asked, before = Clock(), [], SqlStore.returned
+    monkeypatch.setattr(SqlStore, "returned", lambda self: asked.append(clock.now) or before(self))
+    watch = Watch(store, LOST_AFTER_S, clock)
+    looked(watch, clock, 200)
+    assert store.run("r").reason == "lost"
+    assert store.signs() == []
+    assert len(asked) == 1 + 199 // int(RETURNED_EVERY_S)
 
 
 def test_the_true_end_counts(store: SqlStore) -> None:

@@ -185,3 +185,20 @@ def test_more_points_than_there_is_room(served: Served) -> None:
     served.app.state.room.free = 20_000
     assert served.ask("GET", "/api/v1/runs/run-1/series?key=train/loss").json()["length"] == 1000
     assert served.app.state.room.free == 20_000
+
+
+def test_filters_pay_for_what_they_decode(served: Served) -> None:
+    """Configurations that are looked into take room, also those that do not match: as much as the largest of them."""
+    for number in range(3):
+        origin = Origin(f"run-{number}", "w")
+        body = msgspec.json.decode(start_line(origin).body)
+        body["run"]["config"] = {"n": number, "values": [0] * 10_000}
+        assert send(served, make_batch(origin, [run_line("start", body)])).status_code == 200
+    room = served.app.state.room
+    room.take("others", room.free - 100_000)
+    assert served.ask("GET", "/api/v1/runs", params={"config": '{"n": 7}'}).status_code == 503
+    room.leave("others")
+    room.take("others", room.free - 600_000)
+    assert served.ask("GET", "/api/v1/runs", params={"config": '{"n": 7}'}).json() == {"runs": [], "next": None}
+    room.leave("others")
+    assert room.free == served.app.state.config.max_memory

@@ -1,10 +1,13 @@
 """Pages: together they are everything, each thing once, also when much lies on one step and more comes meanwhile."""
 
+from base64 import urlsafe_b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quark.records.base import Origin
+from quark.service.cursors import SECRET, Cursors, cursors_of
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
 from .conftest import Served
@@ -77,3 +80,63 @@ def test_a_series_that_grows_before_the_place(served: Served) -> None:
     assert (first["length"], second["length"], second["next"]) == (4, 4, None)
     refused = served.ask("GET", path, params={**query, "after": "4-1-0-999-1"})
     assert refused.status_code == 409
+
+
+def page(served: Served, path: str, **query: Any) -> Any:
+    return served.ask("GET", path, params={"limit": 1, **query})
+
+
+@pytest.mark.parametrize("kind", ["event", "metric"])
+def test_cursors_tell_nothing_of_other_projects(served: Served, kind: str) -> None:
+    """A cursor holds the number of a row, which counts the records of everybody: nobody can read it or make one."""
+    for run_id, project in (("run-1", "digits"), ("run-2", "other")):
+        origin = Origin(run_id, "w")
+        lines = [event_line("x") for _ in range(3)] + metric_lines(3)
+        send(served, make_batch(origin, [start_line(origin, project=project), *lines]))
+    path = f"/api/v1/runs/run-1/records/{kind}"
+    cursor = page(served, path).json()["next"]
+    assert cursor.isdecimal()
+    assert page(served, path, after=cursor).status_code == 200
+    elsewhere = [path.replace("run-1", "run-2"), path.replace(kind, "alert"), f"{path}?step_min=0"]
+    made_up = [str(number) for number in (0, 1, 2, 2**40, 2**110, int(cursor) + 1, int(cursor) << 8, 10**99)]
+    assert [page(served, other, after=cursor).status_code for other in elsewhere] == [400, 400, 200]
+    assert {page(served, path, after=after).status_code for after in made_up} == {400}
+
+
+def test_cursors_of_runs_tell_nothing(served: Served) -> None:
+    """The same for lists of runs: neither row numbers nor that another project has a run of the same id."""
+    for project in ("other", "digits"):
+        for run_id in ("run-1", "run-2"):
+            origin = Origin(run_id, "w")
+            send(served, make_batch(origin, [start_line(origin, project=project)]))
+    key = served.new_key(["read"], ["digits"])
+    for sort in ("id", "name", "started_at"):
+        first = page(served, "/api/v1/runs", sort=sort).json()["next"]
+        answer = served.ask("GET", "/api/v1/runs", key=key, params={"limit": 1, "sort": sort})
+        cursor = answer.json()["next"]
+        assert b"run-1" not in urlsafe_b64decode(cursor) and cursor != first
+        assert len(cursor) == len(first)
+        second = served.ask("GET", "/api/v1/runs", key=key, params={"limit": 1, "sort": sort, "after": cursor})
+        assert {run["id"] for run in answer.json()["runs"] + second.json()["runs"]} == {"run-1", "run-2"}
+        assert second.json()["next"] is None
+    for after in ("W10=", "", "x", cursor[:-4], "A" + cursor[1:], "\u00e9"):
+        assert page(served, "/api/v1/runs", after=after).status_code == 400, after
+
+
+def test_replicas_know_each_others_cursors(tmp_path: Path) -> None:
+    """Of several processes over one data directory each takes those of the others; their secret is private."""
+    made = [cursors_of(tmp_path) for _ in range(3)]
+    sealed = made[0].seal_number(123, "run-1 event")
+    assert [each.open_number(sealed, "run-1 event") for each in made] == [123] * 3
+    assert (tmp_path / SECRET).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [SECRET]
+
+
+@pytest.mark.parametrize("number", [0, 1, 255, 256, 2**63 - 1, 2**166])
+def test_any_number_is_sealed(number: int) -> None:
+    """What a store gives as a cursor comes back as it was, within what the address of a page may hold."""
+    cursors = Cursors(bytes(32))
+    sealed = cursors.seal_number(number, "r metric")
+    assert len(sealed) <= 100
+    assert cursors.open_number(sealed, "r metric") == number
+    assert str(number) not in sealed or number < 10**6
