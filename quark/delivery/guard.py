@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 STUCK_S = 2.0
 LOOK_S = 0.05
@@ -60,7 +61,8 @@ class Guard:
         """It is not needed any more."""
         lifeline, self._lifeline = self._lifeline, None
         if lifeline is not None:
-            os.close(lifeline)
+            with suppress(OSError):  # the program has closed all descriptors
+                os.close(lifeline)
 
     def forget(self) -> None:
         """This is a forked child; the process belongs to its parent."""

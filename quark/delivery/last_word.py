@@ -8,6 +8,7 @@ import faulthandler
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -62,7 +63,8 @@ class LastWord:
         """The last run has ended, or this is a forked child."""
         self.stop_writing()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # the program has closed all descriptors
+                self._file.close()
             self._file = None
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,7 +103,8 @@ class Lock:
         """Give the lock back. In a forked child this only lets go of the child's share; the parent keeps the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            with suppress(OSError):  # the program has closed all descriptors, and the lock with them
+                os.close(descriptor)
 
 
 class WriterPlace:

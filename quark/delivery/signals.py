@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,8 +52,12 @@ def install(sessions: Callable[[], Iterable[Any]], directory: Path) -> None:
     for number in SIGNALS:
         current = signal.getsignal(number)
         if current not in (_on_signal, signal.SIG_IGN, None):
+            try:
+                signal.signal(number, _on_signal)
+            except ValueError:  # a subinterpreter has a main thread of its own, which may not
+                _word.write_on(SIGNALS)
+                return
             _previous[number] = current
-            signal.signal(number, _on_signal)
     if _wake is None and signal.SIG_DFL in _previous.values():
         fatal = [number for number, previous in _previous.items() if previous is signal.SIG_DFL]
         _wake = _Wake.started(_word.descriptor, fatal)
@@ -168,6 +173,7 @@ class _Wake:
             reader, writer = socket.socketpair()
         except OSError:
             return None
+        reader.settimeout(LOOK_S)
         writer.setblocking(False)
         other = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         if other != -1:
@@ -187,18 +193,18 @@ class _Wake:
         """Give the descriptor back and end the thread."""
         self._give_back()
         self._guard.dismiss()
-        try:
+        with suppress(OSError):  # full of signals that are not read yet: its end ends the thread too; or it is closed
             self._writer.send(STOP)
-        except BlockingIOError:  # full of signals that the thread has yet to read; the end of the socket ends it too
-            pass
-        self._writer.close()
+        with suppress(OSError):
+            self._writer.close()
 
     def forget(self) -> None:
         """Close what this process has of it; in a forked child there is no thread that would."""
         self._give_back()
         self._guard.forget()
-        self._reader.close()
-        self._writer.close()
+        for end in (self._reader, self._writer):
+            with suppress(OSError):
+                end.close()
 
     def _give_back(self) -> None:
         current = signal.set_wakeup_fd(-1)
@@ -207,18 +213,20 @@ class _Wake:
 
     def _listen(self) -> None:
         self._guard.reap()
-        self._reader.settimeout(LOOK_S)
         while True:
             try:
                 number = self._reader.recv(1)
             except TimeoutError:
                 self._look_at_handlers()
                 continue
+            except OSError:  # the program has closed all descriptors, as those do that become daemons
+                break
             if number in (STOP, b""):
                 break
             if number[0] in SIGNALS:
                 self._arrived(number[0])
-        self._reader.close()
+        with suppress(OSError):
+            self._reader.close()
 
     def _look_at_handlers(self) -> None:
         if any(signal.getsignal(number) is not _on_signal for number in self.fatal):

@@ -293,6 +293,30 @@ def test_a_signal_for_a_child_that_has_just_been_forked(tmp_path, how):
         assert len(store.run(view.id).series("loss")) == 21
 
 
+SUBINTERPRETER = """
+import _xxsubinterpreters
+inside = _xxsubinterpreters.create()
+_xxsubinterpreters.run_string(inside, "import quark; run = quark.start_run(project='ends', storage_dir=%r); "
+    "run.log({'loss': 1.0}); run.end_run()" % STORE)
+_xxsubinterpreters.destroy(inside)
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "run = start()\nos.closerange(3, 100)\nrun.end_run()",
+        pytest.param(SUBINTERPRETER, marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="another module")),
+    ],
+    ids=["all descriptors are closed, as for a daemon", "a subinterpreter, which may set no handlers"],
+)
+def test_a_surrounding_that_takes_means_away(tmp_path, body):
+    """A start and an end raise nothing in a process without descriptors, or without signals and threads."""
+    done, view, _ = play(tmp_path, body)
+    assert (done.returncode, view.reason) == (0, "completed"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def table() -> str:
     """The table as it stands in the documentation."""
     lines = ["| The process | Exit code | Reason | What is kept |", "| --- | --- | --- | --- |"]
