@@ -259,7 +259,8 @@ class Dispatcher:
                 self._disk.sync(path)
                 synced = count
             except OSError as error:
-                self.health.report("journal_sync", f"the journal could not be brought to the disk ({error})")
+                if not self._closing:  # else it is delivered, and is being removed
+                    self.health.report("journal_sync", f"the journal could not be brought to the disk ({error})")
 
     def _tail(self, place: WriterPlace, origin: Origin, *, own: bool = False) -> Tail:
         return Tail(

@@ -80,3 +80,17 @@ def test_a_store_is_closed_also_where_its_directory_is_gone(tmp_path: Path) -> N
     store = quark.open(tmp_path / "runs")
     shutil.rmtree(tmp_path / "runs")
     store.close()
+
+
+def test_a_journal_that_is_delivered_goes_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its removal may take longer than a second, on a slow disk as this one; nothing failed then."""
+    remove = WriterPlace.remove
+
+    def slowly(place: WriterPlace) -> None:
+        remove(place)
+        time.sleep(1.5)
+
+    monkeypatch.setattr(WriterPlace, "remove", slowly)
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"a": 1.0})
+    assert run.health()["faults"] == {}
