@@ -19,7 +19,7 @@ class Promise(NamedTuple):
 
 
 PROMISES: tuple[Promise, ...] = (
-    Promise("metric", "a column of the history under its own key; NaN and infinities too", "column:train/loss"),
+    Promise("metric", "a column of the history under its own name; NaN and infinities too", "column:train/loss"),
     Promise("step", "column `quark/step`, the x axis of every chart; it may repeat and go back", "column:quark/step"),
     Promise("epoch", "column `quark/epoch`", "column:quark/epoch"),
     Promise("time of a record", "W&B's `_timestamp`", "column:_timestamp"),
