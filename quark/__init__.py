@@ -113,7 +113,10 @@ _HOMES: dict[str, str] = {
     "derive_run_id": "session.groups",
     "dump_record": "records.validation",
     "end_run": "session",
+    "finish": "session.shortcuts",
+    "init": "session.shortcuts",
     "jsonable": "records.jsonable",
+    "log": "session.shortcuts",
     "metric_key": "records.naming",
     "migrate_store": "storage.migrate",
     "open": "reading",
@@ -135,12 +138,18 @@ __all__ = sorted({"__version__", *_HOMES} - {"open"})  # pyright: ignore[reportU
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'quark' has no attribute {name!r}; dir(quark) lists its public names")
+        raise AttributeError(f"module 'quark' has no attribute {name!r}{_hint(name)}", name=name)
     value = getattr(import_module(f"quark.{home}"), name)
     if getattr(value, "__module__", "").startswith("quark."):
         value.__module__ = "quark"  # reprs, tracebacks and pickles then survive a move inside
     globals()[name] = value
     return value
+
+
+def _hint(name: str) -> str:
+    from .core.hints import MODULE_WORDS, hint
+
+    return hint(name, MODULE_WORDS, _HOMES) or "; dir(quark) lists its public names"
 
 
 def __dir__() -> list[str]:

@@ -108,6 +108,9 @@ from .session.groups import RunGroup as RunGroup
 from .session.groups import derive_run_id as derive_run_id
 from .session.groups import run_group as run_group
 from .session.service_store import LocalSessionStore as LocalSessionStore
+from .session.shortcuts import finish as finish
+from .session.shortcuts import init as init
+from .session.shortcuts import log as log
 from .sinks.console import ConsoleSink as ConsoleSink
 from .sinks.jsonl import JsonlSink as JsonlSink
 from .sinks.memory import MemorySink as MemorySink

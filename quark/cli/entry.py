@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
+from ..core.hints import COMMAND_WORDS
 from ..errors import QuarkError, printable
 from . import (
     analyze,
+    artifacts,
     blueprint,
     compare,
     demo,
@@ -38,8 +41,19 @@ FAILED = 1
 INTERRUPTED = 130
 UsageError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; one that other tools have names the command that does it here."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that was typed."""
+        if args and args[0] not in self.commands and args[0] in COMMAND_WORDS:
+            ctx.fail(f"No such command {args[0]!r}; use {COMMAND_WORDS[args[0]]}")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
-    name="quark", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="quark", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
 for command, name in (
@@ -49,7 +63,10 @@ for command, name in (
     (delete, "delete"), (restore, "restore"), (purge, "purge"),
 ):  # fmt: skip
     app.command(name)(command)
+for word in ("ls", "list", "status"):
+    app.command(word, hidden=True)(runs.runs)
 app.command("run", context_settings={"allow_interspersed_args": False})(launch)
+app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespaces.app, name="namespaces")
 app.add_typer(blueprint.app, name="blueprint")

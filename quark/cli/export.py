@@ -27,6 +27,7 @@ class Kind(StrEnum):
     event = "event"
     telemetry = "telemetry"
     layer = "layer"
+    parameter = "parameter"
     batch = "batch"
     artifact = "artifact"
     alert = "alert"

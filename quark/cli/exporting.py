@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +15,17 @@ from ..reading.replay import lines_of
 from ..reading.view import KIND_NAMES
 from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, field_names
 from ..records.line import Line, encode
+from .files import appearing
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula when it comes first."""
+
+
+PLURALS = {
+    "metric": "metrics", "event": "events", "telemetry": "telemetry", "layer": "layers", "parameter": "parameters",
+    "batch": "batches", "artifact": "artifacts", "alert": "alerts", "health": "health_scores", "phase": "phases",
+}  # fmt: skip
+"""What a kind of records is called in a document: as the methods of a RunView."""
 
 
 def write_file(view: RunView, as_format: str, kinds: Sequence[str], path: Path) -> int:
@@ -26,14 +33,8 @@ def write_file(view: RunView, as_format: str, kinds: Sequence[str], path: Path) 
     if as_format == "parquet":
         view.to_parquet(path, all_attempts=True)
         return view.counts().get("metric", 0)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            count = write(view, as_format, kinds, file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    with appearing(path) as file:
+        return write(view, as_format, kinds, file)
 
 
 def write(view: RunView, as_format: str, kinds: Sequence[str], file: IO[bytes]) -> int:
@@ -77,7 +78,7 @@ def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int
     count = 0
     file.write(b'{"run":' + orjson.dumps(view.record.to_dict()))
     for kind in kinds:
-        file.write(b',\n"%ss":[' % kind.encode())
+        file.write(b',\n"%s":[' % PLURALS[kind].encode())
         comma = b"\n"
         for record in view.records(kind):
             file.write(comma + orjson.dumps(record.to_dict()))

@@ -58,7 +58,7 @@ def runs(
     after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, the newest first.
+    """List runs, the newest first; `quark ls`, `quark list` and `quark status` do the same.
 
     With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after.
     With --columns each run has "columns": {name: value}.

@@ -1,5 +1,6 @@
 """Payloads of artifacts as bytes and back: JSON, text or bytes; nothing that could run code when it is loaded."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from ..records.literals import PAYLOAD_FORMATS
 
 
 def encode_payload(payload: Any, payload_format: str | None = None, *, strict: bool = True) -> tuple[str, bytes]:
-    """The format of a payload, inferred if None, and its bytes.
+    """The format of a payload, inferred if None, and its bytes; a Path is the file there, as bytes.
 
     Args:
         strict: False converts what JSON cannot hold, see ``jsonable``.
@@ -19,6 +20,8 @@ def encode_payload(payload: Any, payload_format: str | None = None, *, strict: b
     Raises:
         WrongTypeError, SchemaValidationError: the payload does not fit the format.
     """
+    if isinstance(payload, Path):
+        payload = payload.read_bytes()
     chosen = _inferred(payload) if payload_format is None else one_of(payload_format, PAYLOAD_FORMATS, "payload_format")
     if chosen == "text":
         if not isinstance(payload, str):

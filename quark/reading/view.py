@@ -7,14 +7,13 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
 from ..core.reader import RecordFilter, StoreReader
-from ..errors import InvalidRunStateError, RunNotFoundError, WrongTypeError
-from ..producers.payload import decode_payload
+from ..errors import InvalidRunStateError
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ..records.artifact import ArtifactRecord
 from ..records.base import Origin, Record
 from ..records.batch import BatchDiagnosticRecord
 from ..records.event import EventRecord
-from ..records.grammar import one_of, shown
+from ..records.grammar import one_of
 from ..records.layer import LayerSummaryRecord
 from ..records.line import KINDS
 from ..records.metric import MetricRecord
@@ -22,6 +21,7 @@ from ..records.naming import by_keys
 from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
+from .loading import Loading
 from .measured import Measured
 from .source import Payloads
 from .told import Told
@@ -42,7 +42,7 @@ class Bounds(TypedDict, total=False):
     limit: int | None
 
 
-class RunView(Measured, Told):
+class RunView(Measured, Told, Loading):
     """A run of a store, as it was when it was looked up; ``refresh`` looks again. Records are read when asked for.
 
     ``records`` streams; the shorthands ``metrics``, ``events``, ... give a tuple of all that match, in the order in
@@ -270,24 +270,6 @@ class RunView(Measured, Told):
     def phases(self, *, phase_name: str | None = None, **bounds: Unpack[Bounds]) -> tuple[PhaseRecord, ...]:
         """Phases of the training."""
         return self._all(PhaseRecord, {"phase_name": phase_name}, bounds)
-
-    def load(self, artifact: str | ArtifactRecord) -> Any:
-        """The payload of an artifact, given its record or its id: JSON values, text or bytes, never objects.
-
-        Raises:
-            RunNotFoundError: the run has no artifact of this id.
-            SessionStoreError: the file is missing, or its digest is not the recorded one.
-        """
-        record = artifact
-        if isinstance(artifact, str):
-            record = next((found for found in self.artifacts() if found.id == artifact), artifact)
-            if isinstance(record, str):
-                raise RunNotFoundError(
-                    f"run {self.id} has no artifact {artifact!r}; artifacts() lists its ids", code="artifact_not_found"
-                )
-        if not isinstance(record, ArtifactRecord):
-            raise WrongTypeError(f"load takes an ArtifactRecord or its id, got {shown(artifact)}")
-        return decode_payload(self._payloads(self.record, record), record.payload_format)
 
     def __repr__(self) -> str:
         named = f" {self.name!r}" if self.name else ""

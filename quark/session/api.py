@@ -96,7 +96,7 @@ def add_tag(session: Any, tag: str | None = None) -> RunContext | None:
     Outside a run the tag is ignored, with one warning, and None is returned.
     """
     target, name = (None, session) if tag is None else (session, tag)
-    run = _target(target, "add_tag")
+    run = run_for(target, "add_tag")
     return None if run is None else run.add_tag(name)
 
 
@@ -110,7 +110,7 @@ def add_log(session: Any, message: str | None = None, **details: Any) -> EventRe
     Outside a run the message is ignored, with one warning, and None is returned.
     """
     target, text = (None, session) if message is None else (session, message)
-    run = _target(target, "add_log")
+    run = run_for(target, "add_log")
     return None if run is None else run.add_log(text, **details)
 
 
@@ -123,8 +123,8 @@ def _reopened(context: RunContext) -> TrainingSession | None:
 reopen_with(_reopened)
 
 
-def _target(given: Any, what: str) -> TrainingSession | None:
-    """The run that a call is meant for; None where there is none, which is warned about once."""
+def run_for(given: Any, what: str) -> TrainingSession | None:
+    """The run that a call to ``what`` is meant for; None where there is none, which is warned about once."""
     try:
         return _session(given)
     except (ClosedError, WrongTypeError) as error:

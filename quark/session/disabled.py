@@ -61,7 +61,12 @@ class SilentSession(TrainingSession):
         self._stepper = Stepper(self)
         self.attached = []
 
-    def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+    def log(
+        self, values: Mapping[str, Any] | None = None, *, step: int | None = None, epoch: int | None = None, **more: Any
+    ) -> None:
+        """Nothing."""
+
+    def log_artifact(self, file: Any, name: str | None = None, **options: Any) -> None:
         """Nothing."""
 
     def log_values(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
@@ -161,11 +166,11 @@ class SilentSession(TrainingSession):
             "run_id": self.run_id, "recorded": 0, "dropped": 0, "on_device": 0, "sinks": {}, "refused": 0, "faults": {},
         }  # fmt: skip
 
-    def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
+    def finish(self, reason: str | None = None, *, timeout_s: float | None = None) -> None:
         """Only the status changes."""
         if self._reason is None:
-            self._reason = reason
-            self.mark_ended(reason)
+            self._reason = reason or "completed"
+            self.mark_ended(self._reason)
             self._leave()
 
 

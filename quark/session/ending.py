@@ -172,8 +172,9 @@ class Ending(Recorder):
         self._stepper.told(state)
         self._stepper.last_state = final
 
-    def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
-        """End the run once, for a stop reason; later calls do nothing."""
+    def finish(self, reason: str | None = None, *, timeout_s: float | None = None) -> None:
+        """End the run once, for a stop reason; completed if none is given and none is known. Later calls do nothing."""
+        reason = reason or self._reason_if_left_well()
         if self.shared:
             self.will_end(reason)
             return

@@ -16,7 +16,7 @@ from ..records.grammar import MAX_INT, check_index, check_step, shown
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
 from .checks import check_tag, check_tracker, is_sink
-from .reporting import Reporting
+from .familiar import Familiar
 
 if TYPE_CHECKING:
     from ..producers.hooks import HookEngine
@@ -26,7 +26,7 @@ HTML_WAIT_S = 1.0
 """A notebook that shows a run waits this long for what was recorded last."""
 
 
-class TrainingSession(Reporting):
+class TrainingSession(Familiar):
     """A run that is being recorded. Make one with ``start_run`` or ``resume_run``; use it as a context manager.
 
     It is a RunHandle: producers (MetricsLogger, EventLogger, SystemTelemetry, ArtifactStore, ...) write through it.
@@ -161,13 +161,17 @@ class TrainingSession(Reporting):
 
     # Recording
 
-    def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
-        """Record many metrics of one step as one wide record.
+    def log(
+        self, values: Mapping[str, Any] | None = None, *, step: int | None = None, epoch: int | None = None, **more: Any
+    ) -> None:
+        """Record many metrics of one step as one wide record: ``run.log({"loss": 1.0})`` or ``run.log(loss=1.0)``.
 
         Inside ``steps`` the step and epoch are known; elsewhere a call without ``step`` counts up from the last one,
         and a call with an epoch alone is of the last step.
         Nested mappings become ``outer/inner``. A value that is refused leaves its neighbours alone.
         """
+        if more or values is None:
+            values = self._together(values, more)
         stepper = self._stepper
         if step is None:
             if epoch is not None:
@@ -180,7 +184,17 @@ class TrainingSession(Reporting):
             stepper.saw(values, step)
         except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
             self.refuse(error, what="log")
-        self.log_values(values, step=step, epoch=epoch)
+        self.log_values(values, step=step, epoch=epoch)  # type: ignore[arg-type]
+
+    def _together(self, values: Mapping[str, Any] | None, more: dict[str, Any]) -> Any:
+        """Values given as a mapping and by keyword; what is no mapping is left for ``log_values`` to refuse."""
+        if values is None:
+            return more
+        try:
+            return {**values, **more} if isinstance(values, Mapping) else values
+        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+            self.refuse(error, what="log")
+            return more
 
     def _log_of_epoch(self, values: Mapping[str, Any], epoch: int) -> None:
         """Record values that belong to an epoch: at the step after which it is judged, which they do not count up."""

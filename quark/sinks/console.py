@@ -74,7 +74,7 @@ class ConsoleSink(Sink):
             self._fresh = False
 
     def on_stop(self, final_state: StepState | None, reason: StopReason) -> None:
-        """Print how the run ended, unless its own last line did."""
+        """Print the last values and how the run ended, unless its own last line did."""
         if not self._silent and self._told.status is None:
             self._told.status, self._told.reason = status_of(reason), reason
             self._print_end()
@@ -119,9 +119,9 @@ class ConsoleSink(Sink):
             words += f" ({plain(told.reason)})"
         if told.elapsed_s is not None:
             words += f" after {duration(told.elapsed_s)}"
-        self._print(f"run {told.title} {words}", _RED if told.status == "failed" else _BOLD)
-        if told.values:
+        if self._fresh:
             self._print(self._progress())
+        self._print(f"run {told.title} {words}", _RED if told.status == "failed" else _BOLD)
         self._fresh = False
 
     def _print(self, text: str, colour: str = "") -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from quark.records.line import decode_line
+from quark.cli.export import Kind
+from quark.reading import RunView
+from quark.records.line import KINDS, decode_line
 
 from .conftest import Command
 
@@ -89,3 +91,14 @@ def test_a_file_that_cannot_be_written_is_an_error(command: Command, storage: Pa
     answer = command("export", "good-run", "-d", storage, "-o", tmp_path / "missing" / "run.jsonl", "--json")
     assert (answer.code, answer.json()["error"]["code"]) == (1, "os_error")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_document_names_every_kind_in_plain_english(command: Command, storage: Path) -> None:
+    """The keys are those of a RunView's methods, for every kind that there is."""
+    document = command("export", "good-run", "-d", storage, "-f", "json").json()
+    assert set(document) == {
+        "run", "metrics", "events", "telemetry", "layers", "parameters", "batches", "artifacts", "alerts",
+        "health_scores", "phases",
+    }  # fmt: skip
+    assert all(hasattr(RunView, name) for name in set(document) - {"run"})
+    assert {kind.value for kind in Kind} == set(KINDS)

@@ -43,7 +43,7 @@ def test_the_session_has_every_public_attribute(name: str) -> None:
 
 LEAST: dict[str, Any] = {
     "action": "tag", "body": {}, "cause": "c", "config": {},
-    "criterion": None, "epoch": 0, "error": ValueError("x"), "final": None,
+    "criterion": None, "epoch": 0, "file": "m.pt", "error": ValueError("x"), "final": None,
     "iterable": [1], "key": "k", "message": "m", "name": "n", "producer": None, "reason": "completed", "state": None,
     "step": 1, "tag": "t", "tasks": {}, "text": "t", "time": 0, "tracker": "memory", "value": 1.0, "values": {"a": 1.0},
     "what": "w", "workers": None,

@@ -38,7 +38,7 @@ def shown(*batches, stream=None, now=lambda: 0.0, manifest=None, **options):
 
 
 def test_a_run_from_start_to_end():
-    """Start, latest values, an alert at its moment, and the end with status, reason, time and last values."""
+    """Start, latest values, an alert at its moment, the last values, and the end with status, reason and time."""
     lines = shown(
         make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(3, ("loss", "acc"), epoch=1)]),
         make_batch(
@@ -49,8 +49,8 @@ def test_a_run_from_start_to_end():
         "quark: run cnn (run-1) of digits started",
         "quark: step 2  epoch 1  loss 0.3333  acc 1.333",
         "quark: warning: spike at step 4: it rose",
-        "quark: run cnn (run-1) failed (error) after 1 h 02 min",
         "quark: step 4  epoch 1  loss 0.2  acc 1.333",
+        "quark: run cnn (run-1) failed (error) after 1 h 02 min",
     ]
 
 

@@ -1,0 +1,88 @@
+"""What every tracker calls by the same names: id, name and tags of a run, a file as an artifact."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.hints import RUN_WORDS, hint
+from ..errors import SchemaValidationError, WrongTypeError
+from ..records.grammar import shown
+from .reporting import Reporting
+
+if TYPE_CHECKING:
+    from ..records.artifact import ArtifactRecord
+
+
+class Familiar(Reporting):
+    """The part of a session that people know from other trackers."""
+
+    @property
+    def id(self) -> str:
+        """Identity of the run; the same as ``run_id``."""
+        return self.run_id
+
+    @property
+    def name(self) -> str | None:
+        """Its name for people, if it has one."""
+        return self._context.run.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags; ``add_tag`` adds one."""
+        return self._context.run.tags
+
+    def log_artifact(
+        self, file: str | os.PathLike[str] | bytes, name: str | None = None, *, artifact_type: str = "file",
+        step: int | None = None, epoch: int | None = None,
+    ) -> "ArtifactRecord | None":  # fmt: skip
+        """Store a file as an artifact; text is the path of a file. Bytes are stored as they are, under ``name``.
+
+        Args:
+            file: a path, or bytes. ``quark.store_files`` stores a directory.
+            name: name of the artifact; the file's name by default.
+            artifact_type: what sort of file it is, such as ``checkpoint`` or ``figure``.
+
+        Returns:
+            The record; None where nothing could be stored, which is counted and warned about outside strict mode.
+
+        Raises:
+            SchemaValidationError, WrongTypeError: strict mode, and there is no such file, or bytes have no name.
+        """
+        from ..producers.artifacts import ArtifactStore
+
+        try:
+            payload, called = _payload_of(file, name)
+        except BaseException as error:  # noqa: BLE001  a path may raise anything; refuse lets interrupts through
+            self.refuse(error, what="log_artifact")
+            return None
+        with ArtifactStore(self) as artifacts:
+            record = artifacts.store(artifact_type, called, payload, payload_format="bytes", step=step, epoch=epoch)
+        return None if record.refused else record
+
+    def __getattr__(self, name: str) -> Any:
+        hinted = "" if name.startswith("_") else hint(name, RUN_WORDS, dir(type(self)))
+        raise AttributeError(f"a run has no attribute {name!r}{hinted}", name=name, obj=self)
+
+
+def _payload_of(file: Any, name: str | None) -> tuple[bytes, str]:
+    """The bytes to store and the name to store them under."""
+    from .folders import artifact_name
+
+    if isinstance(file, (bytes, bytearray, memoryview)):
+        if not name:
+            raise SchemaValidationError("bytes need a name to be stored under: log_artifact(data, name='weights.bin')")
+        return bytes(file), name
+    if not isinstance(file, (str, os.PathLike)):
+        raise WrongTypeError(
+            f"log_artifact takes a path or bytes, got {shown(file)}; ArtifactStore.store takes JSON values and text"
+        )
+    path = Path(os.fsdecode(file)).expanduser()
+    if path.is_dir():
+        raise SchemaValidationError(
+            f"{shown(str(path))} is a directory; store its files with quark.store_files(run, path)"
+        )
+    if not path.is_file():
+        raise SchemaValidationError(
+            f"there is no file {shown(str(path))} in {os.getcwd()}; to store the text itself use ArtifactStore.store"
+        )
+    return path.read_bytes(), name or artifact_name(Path(path.name))
