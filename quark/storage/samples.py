@@ -15,6 +15,7 @@ from ..records.line import metric_record
 from ..records.metric import MetricRecord
 from .budget import PageBudget, bytes_of
 from .chunk import Extra, columns_of
+from .columns import unpack_integers
 from .points import POINT, unpack_fragments
 from .schema import chunk_data, chunks, fragments, series, writers
 
@@ -26,6 +27,7 @@ FIELDS = ("metric_key", "namespace", "metric_name", "writer_id", "rank", "attemp
 
 _SERIES_BITS = 40
 _SEQUENCE_BITS = 63
+_LAST_SEQUENCE = (1 << _SEQUENCE_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,20 @@ class SampleReader:
         for origin, writer in self._writers(connection):
             first = self._after.sequence if writer == self._after.writer else -1
             start = self._first_stored(connection, writer, max(first, 0))
-            if start is None:
+            if start is None or start >= _LAST_SEQUENCE:
                 continue
             while self._window > 1 and self._is_too_much(connection, writer, start, start + self._window):
                 self._window //= 2
-            stop = start + self._window
+            stop = min(start + self._window, _LAST_SEQUENCE)
             self._window = min(self._window * 2, WINDOWS[1])
-            points, extras = self._stored(connection, writer, start, stop, keys)
+            points, extras, beyond = self._stored(connection, writer, start, stop, keys)
             if writer == self._after.writer:
                 points = points[
                     (points["sequence"] > first)
                     | ((points["sequence"] == first) & (points["series"] > self._after.series))
                 ]
+            if beyond is not None and not len(points):  # numbers that are far apart have few windows between them
+                stop = self._next_stored(connection, writer, stop, beyond)
             self._after = Place(writer, stop - 1, (1 << _SERIES_BITS) - 1)
             return list(_records(points, keys, extras, origin, writer))
         return None
@@ -136,33 +140,51 @@ class SampleReader:
         found = [number for number in lowest if number is not None]
         return max(min(found), first) if found else None
 
+    def _next_stored(self, connection: sa.Connection, writer: int, stop: int, beyond: int) -> int:
+        """The first number from ``stop`` on that has a point: ``beyond``, unless what begins later has one before."""
+        found = [
+            connection.execute(
+                sa.select(sa.func.min(table.c.first_sequence)).where(
+                    table.c.writer_pk == writer, table.c.first_sequence >= stop, *more
+                )
+            ).scalar()
+            for table, more in ((chunks, ()), (fragments, (fragments.c.run_pk == self._run_pk,)))
+        ]
+        return min(beyond, *(number for number in found if number is not None), _LAST_SEQUENCE)
+
     def _stored(
         self, connection: sa.Connection, writer: int, start: int, stop: int, keys: dict[int, str]
-    ) -> tuple[np.ndarray, dict[tuple[int, int], Extra]]:
-        """The points of a writer with numbers in [start, stop) that the filter lets through, in order."""
+    ) -> tuple[np.ndarray, dict[tuple[int, int], Extra], int | None]:
+        """The points of a writer with numbers in [start, stop) that the filter lets through, in order.
+
+        And, of what goes on behind the window, the first number that is there; None if nothing does.
+        """
         parts, extras = [], {}
+        behind: list[int] = []
         take = self._budget.take if self._budget is not None else None
         for number, count, last, row in _chunks_of(connection, writer, start, stop):
             if number in keys:
                 if take is not None and row[-1] is not None:
                     take(row[-1])
                 columns = columns_of(count, row)
-                _check_last(columns.sequences, last)
+                behind += _behind(columns.sequences, last, stop)
                 parts.append(_as_points(number, columns))
                 extras.update({(number, sequence): extra for sequence, extra in columns.extras.items()})
+            elif last >= stop:
+                behind += _behind(unpack_integers(row[4], count), last, stop)
         query = sa.select(fragments.c.points, fragments.c.extras, fragments.c.last_sequence).where(
             *self._within(writer, start, stop)
         )
         for blob, text, last in connection.execute(query):
             parts.append(unpack_fragments([blob]))
-            _check_last(parts[-1]["sequence"], last)
+            behind += _behind(parts[-1]["sequence"], last, stop)
             if text is not None:
                 if take is not None:
                     take(text)
                 extras.update({(row[0], row[1]): (row[2], row[3]) for row in msgspec.json.decode(text)})
         points = np.concatenate(parts) if parts else np.empty(0, POINT)
         points = points[self._admitted(points, keys) & (points["sequence"] >= start) & (points["sequence"] < stop)]
-        return points[np.lexsort((points["series"], points["sequence"]))], extras
+        return points[np.lexsort((points["series"], points["sequence"]))], extras, min(behind, default=None)
 
     def _admitted(self, points: np.ndarray, keys: dict[int, str]) -> np.ndarray:
         wanted = self._wanted
@@ -200,7 +222,7 @@ def _chunks_of(
             chunks.c.series_pk, chunks.c.count, chunks.c.last_sequence, chunk_data.c.value_data, chunk_data.c.step_data,
             chunk_data.c.epoch_data, chunk_data.c.time_data, chunk_data.c.sequence_data, chunk_data.c.extras,
         )
-        .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk)
+        .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk, isouter=True)
         .where(chunks.c.writer_pk == writer, chunks.c.last_sequence >= start, chunks.c.first_sequence < stop)
     )  # fmt: skip
     for row in connection.execute(query):
@@ -208,10 +230,16 @@ def _chunks_of(
         yield number, count, last, tuple(data)
 
 
-def _check_last(sequences: np.ndarray, last: int) -> None:
-    """A last number that is not there would have the reader look through windows without end."""
-    if len(sequences) and int(sequences[-1]) != last:
-        raise ValueError(f"the last of the points has the number {sequences[-1]}, and {last} was announced")
+def _behind(sequences: np.ndarray, last: int, stop: int) -> list[int]:
+    """The first of the numbers that is not below ``stop``, if there is one.
+
+    Raises:
+        ValueError: the last number is another than was announced, and the reader would look for it without end.
+    """
+    if not len(sequences) or int(sequences[-1]) != last:
+        shown = sequences[-1] if len(sequences) else "none"
+        raise ValueError(f"the last of the points has the number {shown}, and {last} was announced")
+    return [int(sequences[sequences >= stop].min())] if last >= stop else []
 
 
 def _as_points(number: int, columns: Any) -> np.ndarray:

@@ -126,6 +126,35 @@ def test_objects_that_quark_does_not_make(written: Path, tmp_path: Path, what: s
     assert caught.value.code == "damaged"
 
 
+HUGE = 2**62
+ONE = "WHERE rowid = (SELECT min(rowid) FROM chunks)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE chunks SET last_sequence = {HUGE}",
+        f"UPDATE chunks SET last_sequence = {HUGE}; DELETE FROM chunk_data",
+        f"UPDATE chunks SET first_sequence = {HUGE}, last_sequence = {HUGE} {ONE}",
+        f"UPDATE chunks SET first_sequence = {2**63 - 1}, last_sequence = {2**63 - 1} {ONE}",
+        f"UPDATE chunks SET first_sequence = -{HUGE}, last_sequence = {HUGE} {ONE}",
+        f"UPDATE fragments SET last_sequence = {HUGE}, points = x'00'",
+        f"UPDATE fragments SET first_sequence = {2**63 - 1}, last_sequence = {2**63 - 1}",
+    ],
+)
+@pytest.mark.parametrize("wanted", [{}, {"metric_key": "m"}], ids=str)
+def test_a_last_number_without_data_is_not_looked_for(written: Path, tmp_path: Path, change: str, wanted: dict) -> None:
+    """Reading ends at once, in the points that are there or in an error, however far a row says that it goes."""
+    (tmp_path / ".quark").mkdir()
+    shutil.copyfile(written, tmp_path / ".quark" / "quark.db")
+    with closing(sqlite3.connect(tmp_path / ".quark" / "quark.db")) as connection:
+        connection.executescript(change)
+    with quark.open(tmp_path, sync=False) as store:
+        for run_id in ("r", "s"):
+            with suppress(QuarkError):
+                assert len(store.run(run_id).metrics(**wanted)) <= 5001
+
+
 def test_a_count_asks_for_no_memory_that_its_data_does_not_fill() -> None:
     """The length of what is there is looked at before anything is allocated."""
     import numpy as np
