@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,13 @@ from ..delivery.place import PROBE
 from ..errors import SchemaValidationError, SessionStoreError, WrongTypeError
 from ..records.grammar import clean_text, shown
 from ..records.identifiers import check_id
+from ..records.paths import is_address
+from ..redaction import shown_url
 from ..settings import setting
 
 logger = logging.getLogger("quark")
 
 SHARED_MEMORY = Path("/dev/shm")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PARTS = (
     "", "quark.db", "quark.db-journal", "quark.db-wal", "quark.db-shm", "quark.db.lock", "runs", "journal",
     "blueprints",
@@ -109,9 +109,9 @@ def resolve_storage_dir(storage_dir: object) -> Path:
     if not isinstance(given, (str, os.PathLike)):
         raise WrongTypeError(f"storage_dir must be a path, got {shown(given)}")
     text = os.fsdecode(given)
-    if _ADDRESS.match(text):
+    if is_address(text):
         raise SchemaValidationError(
-            f"storage_dir must be a directory, got the address {shown(text)}; name a local or mounted directory, "
+            f"storage_dir must be a directory, got the address {shown_url(text)}; name a local or mounted directory, "
             "or record into a service (QUARK_PERSISTENCE_URL)"
         )
     if "\0" in text:

@@ -15,6 +15,8 @@ from ..core.sink import Sink
 from ..delivery.tail import sequence_of
 from ..errors import ClosedError, ConfigurationError
 from ..records.base import CURRENT_SCHEMA_VERSION, Origin
+from ..records.paths import is_address
+from ..redaction import shown_url
 from .appendfile import AppendFile
 from .backsearch import next_sequence
 from .segments import is_being_rolled, keep_newest, named, newest, segment_path, segments
@@ -264,6 +266,10 @@ def _file_name(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigurationError(f"path must be the name of a file, got {path!r}; give one like 'run.jsonl'")
+    if is_address(text):
+        raise ConfigurationError(
+            f"path must be a file, got the address {shown_url(text)}; use a path of this machine, such as a mounted one"
+        )
     if text.endswith(os.sep) or os.path.isdir(os.path.expanduser(text)):
         raise ConfigurationError(
             f"path must be a file, got the directory {text!r}; give {os.path.join(text, 'run.jsonl')!r}"

@@ -11,6 +11,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState, StopReason
 from ..core.sink import Sink
 from ..errors import ClosedError, ConfigurationError, QuarkError
+from ..records.paths import is_database_address
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
@@ -37,6 +38,8 @@ class StoreSink(Sink):
         text = os.fspath(store_path)
         if not isinstance(text, str) or not text:
             raise ConfigurationError(f"store_path must be the name of a file, got {store_path!r}")
+        if is_database_address(text):
+            raise ConfigurationError("store_path must be the name of a file, got an address; pass a local path")
         if not 0 <= seal_every_s < 1e9:
             raise ConfigurationError(f"seal_every_s must be between 0 and 1e9 seconds, got {seal_every_s!r}")
         self.store_path = Path(os.path.abspath(os.path.expanduser(text)))

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConfigurationError, SessionStoreError, require
+from ..records.paths import is_database_address
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -141,6 +141,10 @@ def open_database(
     if scheme in POSTGRES_SCHEMES:
         if lock_path is not None:
             raise ConfigurationError("lock_path is for a store in a file, PostgreSQL has its own locks; leave it out")
+        if text[len(scheme or "") :].startswith(":///") and "@" in text.partition("?")[0]:
+            raise ConfigurationError(
+                "a PostgreSQL URL has two slashes before its user: postgresql://user@host/database"
+            )
         require("psycopg", "postgres")
         from .postgres import PostgresDatabase
 
@@ -164,22 +168,18 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-_NO_PATH = re.compile(
-    r"(?:postgres(?:ql)?(?:\+\w+)?|sqlite|mysql|http|https):|(?:host|hostaddr|dbname|user|password|service)\s*="
-)
-
-
 def _path(text: str) -> Path:
-    if "://" not in text and _NO_PATH.match(text):
+    if "://" not in text and is_database_address(text):
         raise ConfigurationError(  # it may hold a password, so it is not shown
-            "a store lives in a file or in PostgreSQL, got what is neither a path nor a URL; "
-            "pass the file's path, sqlite:///path, or postgresql://user@host/database"
+            "a store lives in a file or in PostgreSQL, got what is neither a path nor a URL; pass the file's path "
+            "(./name:1 if its name has a colon), sqlite:///path, or postgresql://user@host/database"
         )
     if "://" in text:
         scheme, _, rest = text.partition("://")
         if scheme != "sqlite" or not rest.startswith("/"):
+            shown = scheme if scheme.isalnum() else "..."
             raise ConfigurationError(
-                f"a store lives in a file or in PostgreSQL, got the URL {scheme}://...; "
+                f"a store lives in a file or in PostgreSQL, got the URL {shown}://...; "
                 "pass the file's path, sqlite:///path, or postgresql://user@host/database"
             )
         text = rest[1:]

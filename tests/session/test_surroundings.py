@@ -140,13 +140,26 @@ def test_a_working_directory_that_is_gone_stops_no_run(tmp_path: Path, monkeypat
         assert run.status == "completed"
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/x", "gs://b", "file:///data", "hdfs://n/x", "a\0b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://bucket/x",
+        "gs://b",
+        "file:///data",
+        "hdfs://n/x",
+        "a\0b",
+        "s3:/bucket",
+        "postgresql:/u:PW@h/db",
+        " s3://b",
+    ],
+)
 def test_an_address_is_no_directory(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused instead of becoming a local folder of that name."""
     monkeypatch.chdir(tmp_path)
     for use in (resolve_storage_dir, quark.open, lambda given: quark.start_run(project="p", storage_dir=given)):
-        with pytest.raises(quark.SchemaValidationError, match="storage_dir must be a"):
+        with pytest.raises(quark.SchemaValidationError, match="storage_dir must be a") as caught:
             use(address)
+        assert "PW" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
 
 

@@ -35,6 +35,15 @@ def test_the_bytes_of_the_journal_stand_under_a_header(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/run.jsonl", "s3:/bucket/run.jsonl", "https://u:PW@h/run.jsonl"])
+def test_an_address_is_no_file(address, tmp_path, monkeypatch):
+    """It is refused, without its password, instead of becoming a local file of that name."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="got the address") as caught:
+        JsonlSink(address)
+    assert "PW" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
 def test_only_the_owner_may_read_it(tmp_path):
     """Records may hold anything, so the file is nobody else's to read."""
     written(tmp_path / "run.jsonl", make_batch(ORIGIN, metric_lines(1)))

@@ -13,6 +13,7 @@ import pytest
 
 from quark import ConfigurationError, SchemaMigrationError, SessionStoreError
 from quark.records.base import Origin
+from quark.sinks.store import StoreSink
 from quark.storage import SqlStore, sqlite
 from quark.storage.filesystem import network_file_system
 from quark.storage.lock import StoreLock
@@ -83,6 +84,33 @@ def test_urls(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SqlStore("mysql://user:secret@host/db")
     assert "mysql" in str(caught.value) and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql:/u:PW@h/db", "postgresql:u:PW@h/db", "postgres:///u:PW@h/db:x", "PostgreSQL://u:PW@h/db",
+        "mysql:/u:PW@h/db", "mariadb+pymysql://u:PW@h/db", "oracle:u/PW@h", "mssql://u:PW@h", "sqlite:PW.db",
+        "sqlite://u:PW@h/x.db", "http:/u:PW@h", "jdbc:postgresql://u:PW@h/db", "u:PW@h/db", "user:PW mysql://h/db",
+        "host=h password=PW", " postgresql:/u:PW@h/db", "duckdb:/x?password=PW", "mongodb+srv:/u:PW@h", "foo:PW",
+    ],
+)  # fmt: skip
+def test_what_looks_like_an_address_is_no_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file with a password in its name is made, and the error does not show it."""
+    monkeypatch.chdir(tmp_path)
+    for use in (SqlStore, StoreSink):
+        with pytest.raises((ConfigurationError, SessionStoreError)) as caught:
+            use(text)
+        assert "PW" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["./a:b.db", "x.db", "a b/c.db", "a=b.db"])
+def test_a_path_is_a_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names with blanks, signs and, behind a directory, colons are those of files."""
+    monkeypatch.chdir(tmp_path)
+    with SqlStore(name) as store:
+        assert store.path == tmp_path / name
 
 
 def test_writers_take_turns(tmp_path: Path) -> None:
