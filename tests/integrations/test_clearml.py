@@ -142,6 +142,27 @@ def test_a_resumed_run_goes_on_in_its_task(tmp_path: Path) -> None:
     assert [row["event_type"] for row in found.rows("events")].count("run_ended") == 2
 
 
+@pytest.mark.parametrize("planted", ["folder", "task"])
+def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path, planted: str) -> None:
+    """A link that names another directory, or the session of another run, is not followed."""
+    sink = offline()
+    sink.on_start(make_manifest(ORIGIN, run_path=str(tmp_path)))
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "metrics.jsonl").write_text("mine")
+    if planted == "task":
+        sink.link.backend_id = "offline-" + "0" * 32
+    sink.link.notes = {"folder": str(victim), "marks": {"metrics.jsonl": 0}}
+    batch = make_batch(ORIGIN, metric_lines(3))
+    if planted == "task":
+        with pytest.raises(LookupError):
+            sink.write(batch)
+    sink.write(batch)
+    sink.close()
+    assert [path.name for path in victim.iterdir()] == ["metrics.jsonl"]
+    assert (victim / "metrics.jsonl").read_text() == "mine"
+
+
 def test_a_child_knows_its_parents_task(tmp_path: Path) -> None:
     """The parent's twin is named; an offline one is no task of a server, so it stands among the parameters."""
     for run_id, parent in (("a", None), ("b", "a")):

@@ -144,6 +144,22 @@ def test_a_task_whose_id_was_not_noted_is_found(server: ClearMLServer, tmp_path:
     assert len(server.tasks) == 1
 
 
+def test_a_task_of_somebody_else_is_not_written_to(server: ClearMLServer, tmp_path: Path) -> None:
+    """A link that leads to a task without this run's mark is dropped, and the run mirrored from its beginning."""
+    sink = ClearMLSink()
+    sink.on_start(make_manifest(ORIGIN, run_path=str(tmp_path)))
+    foreign = server.answer("tasks.create", {"name": "foreign", "project": "p", "type": "training"})["id"]
+    sink.link.backend_id, sink.link.positions = foreign, {ORIGIN.writer_id: 2}
+    batch = make_batch(ORIGIN, metric_lines(3))
+    with pytest.raises(LookupError, match="mirrored from its beginning"):
+        sink.write(batch)
+    assert sink.position(ORIGIN.writer_id) == 0
+    sink.write(batch)
+    sink.close()
+    assert len(server.points()) == 3 and server.points(foreign) == []
+    assert server.tasks[foreign]["status"] == "created"
+
+
 def test_a_resumed_run_goes_on_and_a_child_has_its_parent(server: ClearMLServer, tmp_path: Path) -> None:
     """The second attempt has the same task id; a child's task names the parent's task."""
     with quark.start_run(project="p", run_id="r", storage_dir=tmp_path / "q", trackers=[ClearMLSink()]) as run:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -205,6 +206,44 @@ def test_a_damaged_link_is_named(tmp_path: Path) -> None:
     link.path.write_text("{")
     with pytest.raises(ValueError, match=str(link.path)):
         Link.load(tmp_path, "twin", "here")
+
+
+PLANTED = {
+    "a number": '{"backend_id": 5, "owned": true, "positions": {}, "status": null, "notes": {}}',
+    "a position": '{"backend_id": "x", "owned": true, "positions": {"w": -1}, "status": null, "notes": {}}',
+    "a list": '{"backend_id": "x", "owned": true, "positions": [], "status": null, "notes": {}}',
+    "notes": '{"backend_id": "x", "owned": true, "positions": {}, "status": null, "notes": "x"}',
+}
+
+
+@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
+def test_a_link_holds_what_a_link_holds(tmp_path: Path, text: str) -> None:
+    """Whoever wrote the file: a value of another kind is named, and not passed on to a backend."""
+    link = Link.load(tmp_path, "twin", "here")
+    link.save()
+    link.path.write_text(text)
+    with pytest.raises(ValueError, match="is no link"):
+        Link.load(tmp_path, "twin", "here")
+
+
+def test_a_link_to_a_file_elsewhere_is_neither_read_nor_written(tmp_path: Path) -> None:
+    """Symbolic links in the place of the file, of its copy and of its directory lead nowhere."""
+    other = tmp_path / "other"
+    other.write_text('{"backend_id": "x", "owned": true, "positions": {}, "status": null, "notes": {}}')
+    before = other.read_text()
+    link = Link.load(tmp_path, "twin", "here")
+    link.path.parent.mkdir()
+    link.path.symlink_to(other)
+    with pytest.raises(ValueError, match="is no link"):
+        Link.load(tmp_path, "twin", "here")
+    link.path.with_name(f".{link.path.name}.{os.getpid()}").symlink_to(other)
+    link.save()
+    assert other.read_text() == before and not link.path.is_symlink()
+    place = Link.load(tmp_path / "run", "twin", "here")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mirrors").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="move it away"):
+        place.save()
 
 
 # Parameters

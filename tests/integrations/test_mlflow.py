@@ -253,6 +253,27 @@ class TestContract(SinkContract):
         MlflowClient(sink.address.uri).restore_run(sink.link.backend_id)
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's own
+def test_a_run_of_somebody_else_is_not_written_to(mlflow_template: Path, tmp_path: Path) -> None:
+    """A link that leads to a run without this run's tag is dropped, and the run mirrored from its beginning."""
+    (tmp_path / "m.db").write_bytes(mlflow_template.read_bytes())
+    uri = f"sqlite:///{tmp_path}/m.db"
+    client = MlflowClient(uri)
+    foreign = client.create_run(client.create_experiment("foreign")).info.run_id
+    sink = MLflowSink(tracking_uri=uri)
+    sink.on_start(make_manifest(ORIGIN, run_path=str(tmp_path)))
+    sink.link.backend_id, sink.link.positions = foreign, {ORIGIN.writer_id: 2}
+    batch = make_batch(ORIGIN, metric_lines(3))
+    with pytest.raises(LookupError, match="mirrored from its beginning"):
+        sink.write(batch)
+    assert sink.position(ORIGIN.writer_id) == 0
+    sink.write(batch)
+    sink.close()
+    assert client.get_run(foreign).data.metrics == {}
+    own = sink.link.backend_id
+    assert own is not None and client.get_run(own).data.tags["quark.run_id"] == ORIGIN.run_id
+
+
 # Names and choices
 
 

@@ -49,6 +49,11 @@ class Server:
                 return project["id"]
         return self.call("projects.create", name=name, description="")["id"]
 
+    def is_marked(self, task_id: str, mark: str) -> bool:
+        """Whether there is such a task, and it has this mark."""
+        found = self.call("tasks.get_all", id=[task_id], only_fields=["id", "system_tags"]).get("tasks") or ()
+        return any(mark in (task.get("system_tags") or ()) for task in found)
+
     def made(self, name: str, project: str, mark: str) -> str:
         """The id of a task with this mark: one that a process made which died before it wrote the id down, or new."""
         project_id = self.project(project)

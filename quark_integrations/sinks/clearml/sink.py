@@ -109,8 +109,9 @@ class ClearMLSink(MirrorSink):
         """Join, find or make the task, and tell it what is known at the start."""
         link, task_id = self.link, self._options["task"]
         goes_on = link.backend_id is not None
+        link.owned = task_id is None
         if task_id is not None:
-            link.backend_id, link.owned = task_id, False
+            link.backend_id = task_id
         name = self._options["task_name"] or facts.name or facts.run_id
         project = self._options["project_name"] or facts.project or "quark"
         twin = self._folder(facts) if self._mode == OFFLINE else self._on_server(name, project, facts.run_id, goes_on)
@@ -231,19 +232,28 @@ class ClearMLSink(MirrorSink):
         from .folder import Folder
 
         link = self.link
-        if link.backend_id is None:  # always the same for a run, so that a crash cannot make a second one
-            link.backend_id = f"offline-{uuid5(NAMESPACE_URL, f'{facts.run_id} {self._target(OFFLINE)}').hex}"
+        if link.owned:  # always the same for a run, so that a crash cannot make a second one
+            own = f"offline-{uuid5(NAMESPACE_URL, f'{facts.run_id} {self._target(OFFLINE)}').hex}"
+            if link.backend_id not in (None, own):
+                link.start_over(f"the session {link.backend_id} is not that of run {facts.run_id}")
+            link.backend_id = own
+        task_id = str(link.backend_id)
         given = self._task.get_offline_mode_folder() if self._task is not None else None
-        path = Path(link.notes.get("folder") or given or installed.session_folder(link.backend_id))
-        link.notes["folder"] = str(path)
-        return Folder(path, link.notes.setdefault("marks", {}), owned=link.owned)
+        noted = Path(str(link.notes.get("folder")))
+        if noted.name != task_id or noted.is_symlink():  # no folder of this task, so not one that was noted here
+            noted = Path(given or installed.session_folder(task_id))
+        link.notes["folder"] = str(noted)
+        return Folder(noted, link.notes.setdefault("marks", {}), owned=link.owned)
 
     def _on_server(self, name: str, project: str, run_id: str, goes_on: bool) -> "Twin":
         from .server import Server, ServerTask
 
         link, server = self.link, Server()
+        mark = f"quark-{run_id}"
+        if link.owned and link.backend_id is not None and not server.is_marked(link.backend_id, mark):
+            link.start_over(f"the server has no task {link.backend_id} with the mark {mark}")
         if link.backend_id is None:
-            link.backend_id = server.made(name, project, f"quark-{run_id}")
+            link.backend_id = server.made(name, project, mark)
             link.save()
         return ServerTask(server, link.backend_id, owned=link.owned, goes_on=goes_on)
 

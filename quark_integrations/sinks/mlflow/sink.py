@@ -123,6 +123,8 @@ class MLflowSink(MirrorSink):
             link.save()
         backend.run_id = link.backend_id
         run = backend.check_active()
+        if self.address.run_id is None and run.data.tags.get("quark.run_id") != facts.run_id:
+            link.start_over(f"the run {link.backend_id} has not the tag quark.run_id={facts.run_id}")
         if link.owned and run.info.status != "RUNNING":
             backend.set_status("RUNNING")
         tags = own_tags(facts, self._parent(facts))
