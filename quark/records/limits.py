@@ -20,6 +20,12 @@ MAX_ANNOTATION_BYTES = 64 << 10
 MAX_LABEL = 512
 """Characters of a tag, of a record's kind and of its label: databases index them."""
 
+MAX_NAME = 4096
+"""Characters of a run's name."""
+
+MAX_TAGS = 1000
+"""Tags of a run."""
+
 _SHORT = 2 * MAX_ELEMENTS
 """A line of fewer bytes cannot hold too many values: each takes a character and a separator."""
 

@@ -170,7 +170,7 @@ class Namespaces:
             if file.is_symlink():
                 raise SessionStoreError(f"{file} is a link; a namespace holds files and directories", code="damaged")
         _keep(directory / NAME, name)
-        if maker is not None:
+        if maker is not None and name != DEFAULT:  # the default one is nobody's
             _keep(directory / MAKER, maker)
         if self._config.is_sqlite:
             store = SqlStore(directory / "quark.db")

@@ -1,17 +1,20 @@
 """What a run may be started with: project, name, tags and ids, checked in one place for every way to start one."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, TypeVar
 
 from ..core.sink import Sink
 from ..errors import ConfigurationError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.foreign import suppress_foreign
 from ..records.grammar import clean_text, shown
 from ..records.identifiers import check_id
-from ..records.limits import MAX_LABEL
+from ..records.limits import MAX_LABEL, MAX_NAME, MAX_TAGS
 from ..redaction import redact_text
 from ..settings import setting
 
+T = TypeVar("T")
+Faults = list[SchemaValidationError]
 MAX_PROJECT = 200
 TRACKER_METHODS = ("on_start", "on_step", "on_stop", "on_iteration")
 
@@ -35,13 +38,25 @@ def check_name(name: object) -> str | None:
 
     Raises:
         WrongTypeError: it cannot be written as text.
+        SchemaValidationError: it is longer than 4,096 characters.
     """
+    return _without_faults(cut_name, name)
+
+
+def cut_name(name: object, faults: Faults) -> str | None:
+    """As ``check_name``, but a name that is too long is cut, and ``faults`` says so."""
     if name is None:
         return None
     try:
-        return redact_text(clean_text(str(name)))
+        text = redact_text(clean_text(str(name)))
     except Exception as error:
         raise WrongTypeError(f"name must be a string, got {shown(name)} ({type(error).__name__})") from error
+    if len(text) <= MAX_NAME:
+        return text
+    faults.append(SchemaValidationError(
+        f"name has {len(text)} characters, at most {MAX_NAME} are allowed; shorten it, or put the rest into the config"
+    ))  # fmt: skip
+    return text[: MAX_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def check_tag(tag: object) -> str:
@@ -64,13 +79,36 @@ def check_tags(tags: object) -> tuple[str, ...]:
     """Tags, each once, in their order.
 
     Raises:
-        WrongTypeError, SchemaValidationError: no list of tags, or one of them is no tag.
+        WrongTypeError, SchemaValidationError: no list of tags, one of them is no tag, or there are more than 1,000.
     """
+    return _without_faults(usable_tags, tags)
+
+
+def usable_tags(tags: object, faults: Faults) -> tuple[str, ...]:
+    """As ``check_tags``, but without tags that are too long or too many, which ``faults`` names."""
     if tags is None:
         return ()
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise WrongTypeError(f"tags must be a list of strings, got {shown(tags)}; write tags=['baseline']")
-    return tuple(dict.fromkeys(check_tag(tag) for tag in tags))
+    made: dict[str, None] = {}
+    for tag in tags:
+        try:
+            made[check_tag(tag)] = None
+        except SchemaValidationError as error:
+            faults.append(error)
+    if len(made) > MAX_TAGS:
+        faults.append(SchemaValidationError(
+            f"a run has at most {MAX_TAGS} tags, got {len(made)}; put the others into the config"
+        ))  # fmt: skip
+    return tuple(islice(made, MAX_TAGS))
+
+
+def _without_faults(check: Callable[[object, Faults], T], value: object) -> T:
+    faults: Faults = []
+    made = check(value, faults)
+    if faults:
+        raise faults[0]
+    return made
 
 
 def check_trackers(trackers: object) -> list[Any]:

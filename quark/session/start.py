@@ -27,7 +27,15 @@ from ..settings import setting
 from .attempts import attempt_of_rank, check_further, config_changes, earlier_of, one_start_at_a_time
 from .blueprints import blueprint_of, remember_blueprint
 from .cells import current_cell, end_earlier, opened_by
-from .checks import check_name, check_project, check_tags, check_trackers, run_id_from
+from .checks import (
+    Faults,
+    check_project,
+    check_tags,
+    check_trackers,
+    cut_name,
+    run_id_from,
+    usable_tags,
+)
 from .current import current_run, enter
 from .disabled import DisabledSession
 from .distributed import JOIN_VARIABLE, Job, find_job, shared_run_id
@@ -42,7 +50,10 @@ from .placement import Placement, chosen_placement, resolve_storage_dir, writabl
 from .session import TrainingSession
 
 START_BYTES = 64 << 10
-"""What a run's first line may hold beside its config and environment: names, tags, paths."""
+"""What a run's first line may hold beside its config and environment: name, paths, some tags."""
+
+START_TAGS = 50
+"""Tags in a run's first line; the others follow in lines of their own."""
 
 _started: Counter[str] = Counter()
 
@@ -65,15 +76,18 @@ def begin(
         return _joined(host, config, tags, trackers)
     cell = current_cell()
     end_earlier(cell)
+    faults: Faults = []
     given = _Given(
         check_project(project if project is not None else setting("QUARK_PROJECT")),
-        check_name(name),
+        cut_name(name, faults),
         json_object(config, "config", strict=bool(strict_mode), otherwise="value"),
-        check_tags(tags),
+        usable_tags(tags, faults),
         parent_run_id,
         bool(strict_mode),
         close_timeout_s,
     )
+    if faults and given.strict:
+        raise faults[0]
     observers = check_trackers(trackers)
     job = find_job()
     wanted = chosen_placement(storage_dir)
@@ -86,6 +100,8 @@ def begin(
     else:
         with one_start_at_a_time(wanted):
             session = _named(given, identity, source, job, wanted, storage_dir, home=home, root=root)
+    for fault in faults:
+        session.refuse(fault, what="start_run")
     remember_blueprint(Placement(Path(session.storage_dir)), home, given.project, blueprint)
     if declared is not None:
         session.declare(**declared)
@@ -135,13 +151,16 @@ def _begun(
         id=run_id, name=given.name, project_id=project_id(given.project), project_name=given.project,
         status="running", parent_run_id=given.parent_run_id, lineage_root_run_id=root or run_id,
         run_path=str(placement.run_path(run_id)), git_commit=(environment["git"] or {}).get("commit"),
-        strict_mode=given.strict, tags=given.tags, config=config, environment=environment,
+        strict_mode=given.strict, tags=given.tags[:START_TAGS], config=config, environment=environment,
         started_at=now, updated_at=now,
     )  # fmt: skip
     home = home_of(placement, storage_dir)
     context = _context_of(run, placement, home, now)
     session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=given.close_timeout_s)
     _announce_start(session, context, job)
+    if job.owns_run:
+        for tag in given.tags[START_TAGS:]:
+            session.add_tag(tag)
     return session
 
 

@@ -11,7 +11,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import STOP_REASONS
 from ..errors import SchemaValidationError
 from ..records.base import KINDS, Origin, parse_timestamp
-from ..records.limits import MAX_LABEL, MAX_RECORD_BYTES, check_size
+from ..records.limits import MAX_LABEL, MAX_RECORD_BYTES, MAX_TAGS, check_size
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord, project_id
@@ -22,7 +22,6 @@ LOST = "lost"
 UNKNOWN = "unknown"
 """Id and name of the project of runs that have not said which project they are of. No name gives this id."""
 
-MAX_TAGS = 1000
 MAX_TEXT = 64 << 10
 """Characters of all texts of a run's start and its project together, but for configuration and environment."""
 

@@ -181,3 +181,41 @@ def test_a_forked_process_that_logs_is_told_once(tmp_path):
     with quark.open(tmp_path) as store:
         (view,) = store.runs()
         assert view.series("a").values.tolist() == [1.0]
+
+
+LONG = {
+    "name": ({"name": "x" * 70_000}, "name has 70000 characters"),
+    "wide name": ({"name": "\N{GRINNING FACE}" * 70_000}, "name has 70000 characters"),
+    "tag": ({"tags": ["good", "x" * 600]}, "a tag has at most 512 characters"),
+    "tags": ({"tags": [f"t{number}" for number in range(1200)]}, "at most 1000 tags"),
+}
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_a_start_with_too_much_text_starts(tmp_path, caplog, what):
+    """What is too long is cut or left out, named and counted, and the run is stored; strict mode raises at once."""
+    options, told = LONG[what]
+    with pytest.raises(quark.errors.SchemaValidationError, match=told):
+        start(tmp_path / "strict", strict_mode=True, **options)
+    with caplog.at_level(logging.WARNING), start(tmp_path, **options) as run:
+        run.log({"loss": 1.0}, step=0)
+        assert run.health()["refused"] == 1
+    assert sum(told in record.getMessage() for record in caplog.records) == 1
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert (view.status, len(view.series("loss"))) == ("completed", 1)
+        if "name" in what:
+            assert len(view.name) == 4096 and view.name.startswith(options["name"][:4000])
+        else:
+            assert view.tags == tuple(tag for tag in options["tags"] if len(tag) < 512)[:1000]
+
+
+def test_many_long_tags_fit(tmp_path):
+    """A thousand tags of the greatest length beside a large configuration are all stored."""
+    tags = [f"{number:04}" + "\N{GRINNING FACE}" * 508 for number in range(1000)]
+    with start(tmp_path, tags=tags, config={"text": "x" * (3_900_000)}) as run:
+        assert run.health()["refused"] == 0
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert view.tags == tuple(tags)
+        assert len(view.config["text"]) == 3_900_000
