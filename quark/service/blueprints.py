@@ -8,8 +8,8 @@ from litestar.params import JSONBody, QueryParameter
 
 from ..core.blueprint import check_schema
 from .access import check_project
-from .lanes import CONTROL, in_lane
-from .runs import store_of
+from .lanes import CONTROL, SCANS, in_lane
+from .runs import namespace_of, store_of
 
 Project = Annotated[str, QueryParameter(min_length=1, max_length=200, description="name of the project")]
 
@@ -29,11 +29,11 @@ def read_blueprint(request: Request[Any, Any, Any], project: Project) -> Bluepri
 
 
 @put("/api/v1/blueprint", opt={"scope": "write"})
-@in_lane(CONTROL)
+@in_lane(SCANS)
 def set_blueprint(request: Request[Any, Any, Any], project: Project, data: JSONBody[Blueprint]) -> Blueprint:
     """Set the blueprint of a project, or remove it with null; 422 if it is no JSON Schema that stands by itself."""
     check_project(request.state.key, project)
-    if data.blueprint is not None:
+    if data.blueprint is not None and not request.app.state.namespaces.exists(namespace_of(request)):
         check_schema(data.blueprint)  # before a namespace is made for it
     store_of(request, make=data.blueprint is not None).set_blueprint(project, data.blueprint)
     return data

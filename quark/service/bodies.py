@@ -33,7 +33,7 @@ async def read_body(request: Request[Any, Any, Any], config: ServiceConfig) -> b
         size += len(piece)
         if size > config.max_body:
             raise _too_large(config.max_body)
-        room.take(request.scope, len(piece))
+        room.take(request.scope, len(piece), body=True)
         made.write(piece)
     return made.getvalue()
 

@@ -162,4 +162,5 @@ class _Request:
                 await self._send(message)
         except TimeoutError:
             self._abort()
+            await asyncio.sleep(0)  # until the server knows that the connection is gone, so that it logs no error
             raise ClientGoneError from None

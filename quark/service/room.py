@@ -12,23 +12,35 @@ PAGE_BYTES = 2 << 20
 
 
 class Room:
-    """Bytes that the bodies and answers of all requests of this process may take at once."""
+    """Bytes that the bodies and answers of all requests of this process may take at once.
+
+    Bodies that are still arriving, or wait to be decoded, get half of it: whoever sends many and slowly leaves the
+    other half to those that are being served.
+    """
 
     def __init__(self, size: int) -> None:
         self.free = size
+        self._free_for_bodies = size // 2
         self._lock = threading.Lock()
         self._taken: dict[int, int] = {}
+        self._bodies: dict[int, int] = {}
 
-    def take(self, scope: Any, size: int) -> None:
+    def take(self, scope: Any, size: int, *, body: bool = False) -> None:
         """Take room for a request until it ends.
+
+        Args:
+            body: whether it is for the request's body as it arrives.
 
         Raises:
             ProblemError: 503, there is none; the client comes again.
         """
         with self._lock:
-            if size <= self.free:
+            if size <= self.free and not (body and size > self._free_for_bodies):
                 self.free -= size
                 self._taken[id(scope)] = self._taken.get(id(scope), 0) + size
+                if body:
+                    self._free_for_bodies -= size
+                    self._bodies[id(scope)] = self._bodies.get(id(scope), 0) + size
                 return
         raise ProblemError(
             503, "the requests that are being served take all the memory that they may; try again",
@@ -39,6 +51,7 @@ class Room:
         """The request has ended."""
         with self._lock:
             self.free += self._taken.pop(id(scope), 0)
+            self._free_for_bodies += self._bodies.pop(id(scope), 0)
 
 
 def page_budget(request: Any) -> PageBudget:

@@ -213,8 +213,8 @@ def stored(live: Threaded, points: int) -> None:
     live.app.state.namespaces.store(None).append(batch)
 
 
-def test_a_reader_that_does_not_read(live: Threaded) -> None:
-    """A long answer waits in pieces, and is given up with its connection; others are served meanwhile."""
+def test_a_reader_that_does_not_read(live: Threaded, caplog: pytest.LogCaptureFixture) -> None:
+    """A long answer waits in pieces, and is given up with its connection, which is no error; others are served."""
     stored(live, 100_000)
     with live.connect() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -224,6 +224,7 @@ def test_a_reader_that_does_not_read(live: Threaded) -> None:
         wait_until(lambda: not live.server.server_state.tasks)
         wait_until(lambda: not live.server.server_state.connections)
     assert live.app.state.room.free == live.app.state.config.max_memory
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -256,6 +257,18 @@ def test_two_hundred_clients(live: Threaded) -> None:
         for made in sockets:
             made.close()
     wait_until(lambda: live.app.state.room.free == live.app.state.config.max_memory)
+
+
+def test_bodies_that_wait_leave_half_of_the_memory(live: Threaded) -> None:
+    """Bodies that arrive and do not end take half of the memory at most: the others are still decoded and answered."""
+    room, config = live.app.state.room, live.app.state.config
+    room.take("a slow one", config.max_memory // 2 - 100, body=True)
+    batch = make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(4)])
+    assert live.write(batch) == 503
+    assert live.ask("/api/v1/runs").status_code == 200
+    room.leave("a slow one")
+    assert live.write(batch) == 200
+    assert room.free == config.max_memory
 
 
 def test_memory_that_is_taken(live: Threaded) -> None:

@@ -1,10 +1,12 @@
 """The memory lane: requests of strangers against one process, its memory, and what another client notices of them."""
 
+import functools
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,7 @@ from quark.service.keys import KeyStore
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
 from .serving import Processes
+from .test_unpacking import frame
 
 GROWTH = 256 * MIB
 SLOWER = 10.0
@@ -56,21 +59,101 @@ def trailers(service: Processes) -> None:
                 pass
 
 
-def bombs(service: Processes) -> None:
-    """Three kilobytes that are ten million objects, as the body of an event and as the metadata of a metric."""
+@functools.cache
+def packed_bombs() -> tuple[bytes, ...]:
+    """Three kilobytes each that are millions of objects, as an event and as the metadata of a metric, or 128 MiB."""
     lines = (
         b'{"kind":"event","sequence":0,"time":1,"label":"x","body":{"event_type":"x","severity":"info","payload":{"m":[%s]}}}',
         b'{"kind":"metric","sequence":0,"time":1,"step":1,"metric_key":"a","value":1,"metadata":{"m":[%s]}}',
     )
+    pack = zstandard.ZstdCompressor().compress
+    elements = (b"[]", b"{}", b'{"":0}', b"0")
+    made = [pack(line % b",".join([one] * ((30 * MIB) // (len(one) + 1)))) for line in lines for one in elements]
+    return (*made, frame(1024))
+
+
+def bombs(service: Processes) -> None:
+    """Small bodies that become millions of objects or 128 MiB of text."""
     with service.client() as client:
-        for line in lines:
-            for element in (b"[]", b"{}", b'{"":0}', b"0"):
-                data = line % b",".join([element] * ((30 * MIB) // (len(element) + 1)))
-                answer = client.post(
-                    "/api/v1/runs/bomb/writers/w/records?first=0&stop=1",
-                    content=zstandard.ZstdCompressor().compress(data), headers={"Content-Encoding": "zstd"},
-                )  # fmt: skip
-                assert answer.status_code in (413, 422)
+        for data in packed_bombs():
+            answer = client.post(
+                "/api/v1/runs/bomb/writers/w/records?first=0&stop=1", content=data,
+                headers={"Content-Encoding": "zstd"},
+            )  # fmt: skip
+            assert answer.status_code in (413, 422)
+
+
+def drips(service: Processes) -> None:
+    """Sixty bodies of 16 MB that nearly arrive and then wait, and as many that come byte by byte."""
+    with sockets(service, 120) as made:
+        for number, each in enumerate(made):
+            each.sendall(head(service, "POST", RECORDS, "Content-Length: 16000000"))
+            each.settimeout(0.05)
+            try:
+                for _ in range(240 if number % 2 else 1):
+                    each.sendall(bytes(64 << 10) if number % 2 else b"x")
+            except OSError:  # refused, or not read any more
+                pass
+        time.sleep(2)
+
+
+def unread(service: Processes) -> None:
+    """Eighty long answers that nobody reads."""
+    with sockets(service, 80, buffer=4096) as made:
+        for number, each in enumerate(made):
+            path = ("/api/v1/runs/large-1/records/event?limit=1000", "/api/v1/runs?limit=1000")[number % 2]
+            each.sendall(head(service, "GET", path))
+        time.sleep(2)
+
+
+def pipelined(service: Processes) -> None:
+    """Thousands of requests on each of forty connections, of which no answer is read."""
+    with sockets(service, 40, buffer=4096) as made:
+        flood = head(service, "GET", "/api/v1/runs/large-1/records/event?limit=1000") * 300
+        for each in made:
+            each.settimeout(0.05)
+            try:
+                each.sendall(flood)
+            except OSError:  # cut
+                pass
+        time.sleep(2)
+
+
+def namespaces(service: Processes) -> None:
+    """As many storage namespaces as a key may make, each with a run, read again by several at once."""
+    with service.client() as client:
+        for number in range(100):
+            batch = make_batch(Origin("run", "w"), [start_line(Origin("run", "w")), *metric_lines(5)])
+            client.post(
+                "/api/v1/runs/run/writers/w/records", params={"first": 0, "stop": batch.stop}, content=batch.data,
+                headers={"X-Quark-Storage-Dir": f"many/{number}"},
+            ).raise_for_status()  # fmt: skip
+            read = client.get("/api/v1/runs/run/overview", headers={"X-Quark-Storage-Dir": f"many/{number}"})
+            assert read.json()["counts"] == {"metric": 5}
+
+
+@contextmanager
+def sockets(service: Processes, count: int, *, buffer: int | None = None) -> Iterator[list[socket.socket]]:
+    """Connections to the service, with a buffer of so many bytes for what they receive."""
+    with ExitStack() as opened:
+        made = []
+        for _ in range(count):
+            each = opened.enter_context(socket.socket())
+            if buffer is not None:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            each.settimeout(30)
+            each.connect(("127.0.0.1", service.port))
+            made.append(each)
+        yield made
+
+
+RECORDS = "/api/v1/runs/drip/writers/w/records?first=0&stop=1"
+
+
+def head(service: Processes, method: str, path: str, *lines: str) -> bytes:
+    """The head of a request."""
+    text = [f"{method} {path} HTTP/1.1", "Host: x", f"X-Quark-API-Key: {service.key}", *lines]
+    return ("\r\n".join(text) + "\r\n\r\n").encode()
 
 
 def readers(service: Processes) -> None:
@@ -123,9 +206,13 @@ class Writer:
         return self.seconds
 
 
-@pytest.mark.parametrize("attack", [trailers, bombs, readers, limited_readers], ids=lambda attack: attack.__name__)
+ATTACKS = [trailers, bombs, drips, unread, pipelined, namespaces, readers, limited_readers]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_strangers_cost_little(service: Processes, attack: Callable[[Processes], None]) -> None:
     """No request takes more than the memory of all requests, and another client's writes stay about as quick."""
+    packed_bombs()  # before the clock runs: to make them would cost the writer's time
     process = psutil.Process(service.process.pid)
     alone = Writer(service, f"alone-{attack.__name__}").write(lambda: False)
     idle = peak = process.memory_info().rss
