@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ..errors import ConfigurationError
+from ..records.naming import NONFINITE, nonfinite_name
 from ..records.thresholds import AnalyzerEngineConfig
 from . import roles
 from .frames import Frame
@@ -195,8 +196,8 @@ class Analysis:
 
     def _breaks(self, frame: Frame, seen: Seen) -> None:
         for event in frame.events:
-            if event.event_type == "metric_nonfinite":
-                key = str(event.payload.get("key", ""))
+            if event.event_type == NONFINITE:
+                key = nonfinite_name(event.payload)
                 found = roles.role_of(key) if key != self.roles.key(roles.LOSS) else (roles.LOSS, 0)
                 if found is not None and found[0] == roles.LOSS:
                     seen.broken = True

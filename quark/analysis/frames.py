@@ -7,6 +7,7 @@ import msgspec
 
 from ..records.layer import qualified_name
 from ..records.line import WIDE, Line, value_of
+from ..records.naming import NAME
 
 MOST_ITEMS = 20_000
 """A frame that never ends, because nothing in it has a step, is closed at so many records."""
@@ -151,11 +152,19 @@ _PLACES = {
 }  # fmt: skip
 
 
+class _Named(msgspec.Struct):
+    """The line that says under which key a name is recorded."""
+
+    key: str
+    name: str
+
+
 class Framer:
     """Takes the records of one process in their order and gives the frames that are complete."""
 
     def __init__(self, rank: int = 0) -> None:
         self._rank = rank
+        self._names: dict[str, str] = {}
         self._open: Frame | None = None
 
     def line(self, line: Line) -> Frame | None:
@@ -171,11 +180,16 @@ class Framer:
             return self.metrics({line.metric_key or "": value_of(line)}, line.step, line.epoch, line.time)
         decoder = _DECODERS.get(kind)
         if decoder is None:
+            if kind == "run" and line.label == NAME:
+                named = msgspec.json.decode(line.body, type=_Named)
+                self._names[named.key] = named.name
             return None
         return self.item(kind, decoder.decode(line.body), line.step, line.epoch, line.time)
 
     def metrics(self, values: dict[str, float], step: int | None, epoch: int | None, time_ns: int) -> Frame | None:
-        """Take metrics that were logged together."""
+        """Take metrics that were logged together; from here on they go by the names under which they were logged."""
+        if self._names:
+            values = {self._names.get(key, key): value for key, value in values.items()}
         frame, done = self._reach(step, epoch, time_ns, values)
         frame.values.update(values)
         return done

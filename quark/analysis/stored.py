@@ -1,13 +1,12 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from heapq import merge
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from ..core.reader import Series
+from ..core.reader import SERIES_COLUMNS, Series
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
 from .frames import BODIES, Frame, Framer
@@ -72,7 +71,7 @@ def _by_writer(series: Series) -> Iterator[tuple[Writer, Series]]:
         yield from [((int(series.attempts[0]), int(series.ranks[0])), series)] if len(writers) else ()
         return
     for writer in np.unique(writers).tolist():
-        columns = [getattr(series, name.name)[writers == writer] for name in fields(series)[1:]]
+        columns = [getattr(series, name)[writers == writer] for name in SERIES_COLUMNS]
         yield divmod(writer, 1 << 32), Series(series.key, *columns)
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from ..core.openruns import resolve_handle
 from ..core.reader import RecordFilter, RecordReader, Series
 from ..records.base import Origin, Record
 from ..records.line import build, record_of_body
+from ..records.naming import METRIC, metric_key
 
 logger = logging.getLogger("quark")
 
@@ -46,12 +48,15 @@ class RunOfReader:
         self._run_id = run_id
 
     def keys(self) -> list[str]:
-        """The metric keys."""
-        return self._reader.keys(self._run_id)
+        """The metrics, by the names under which they were logged."""
+        names = getattr(self._reader, "names", None)  # a plain RecordReader may know keys alone
+        named = {} if names is None else names(self._run_id).get(METRIC, {})
+        return sorted(named.get(key, key) for key in self._reader.keys(self._run_id))
 
     def series(self, key: str, /) -> Series:
-        """A metric as arrays."""
-        return self._reader.series(self._run_id, key)
+        """A metric as arrays, by name or key."""
+        found = self._reader.series(self._run_id, metric_key(key))
+        return found if found.key == key else replace(found, key=key)
 
     def records(self, kind: str, /, where: RecordFilter | None = None) -> Iterator[Record]:
         """The records of a kind, in the order of arrival."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..records.event import EventRecord
 from ..records.naming import NONFINITE
-from .reader import RecordFilter, RecordReader, Series
+from .reader import SERIES_COLUMNS, RecordFilter, RecordReader, Series
 
 
 def nonfinite_events(reader: RecordReader, run_id: str) -> dict[str, list[EventRecord]]:
@@ -53,7 +53,4 @@ def _without_replaced(made: Series, series: Series) -> Series:
             latest[step] = max(attempt, latest.get(step, 0))
     pairs = zip(made.steps.tolist(), made.attempts.tolist(), strict=True)
     keep = np.array([step < 0 or attempt == latest[step] for step, attempt in pairs], dtype=bool)
-    columns = (
-        made.steps, made.epochs, made.values, made.timestamps, made.sequences, made.attempts, made.ranks,
-    )  # fmt: skip
-    return Series(made.key, *(column[keep] for column in columns))
+    return Series(made.key, *(getattr(made, name)[keep] for name in SERIES_COLUMNS))

@@ -43,6 +43,10 @@ class RecordFilter:
                 raise SchemaValidationError(f"{low} {first} is above {high} {last}; no record can match, swap them")
 
 
+SERIES_COLUMNS = ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
+"""The arrays of a series, in their order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One metric of a run as NumPy arrays of equal length, in the order of recording.
@@ -76,8 +80,7 @@ class Series:
         """
         if self.read_nonfinite is not None:
             return self.read_nonfinite()
-        columns = (self.steps, self.epochs, self.values, self.timestamps, self.sequences, self.attempts, self.ranks)
-        return Series(self.key, *(column[:0] for column in columns))
+        return Series(self.key, *(getattr(self, name)[:0] for name in SERIES_COLUMNS))
 
     def __len__(self) -> int:
         return len(self.values)

@@ -12,7 +12,7 @@ from .base import Document, frozen
 from .batchvalues import batch_size_of, class_counts_of, sample_ids_of, sequence_lengths_of
 from .checking import checked
 from .fields import Count, Text, says
-from .grammar import check_json, check_key, shown
+from .grammar import check_json, shown
 from .literals import TargetDirection
 
 Names = tuple[Text, ...]
@@ -181,12 +181,9 @@ class BatchMetadata(Document):
 class MetricTargetSpec(Config):
     """A value that a metric should reach: the comparison tells how many steps each run took to get there."""
 
-    metric_key: Annotated[Text, says("the metric")]
+    metric_key: Annotated[Text, says("the metric, by name or key")]
     target_value: Annotated[float, says("the value to reach")]
     direction: Annotated[TargetDirection, says("at_least: rising to it counts; at_most: falling to it")]
-
-    def _agree(self) -> None:
-        check_key(self.metric_key)
 
 
 MetricTargetSpec.__module__ = "quark"

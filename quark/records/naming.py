@@ -101,6 +101,11 @@ def by_keys(where: Mapping[str, Any]) -> dict[str, Any]:
     return {field: keyed(_KEYED[field], value) if field in _KEYED else value for field, value in where.items()}
 
 
+def nonfinite_name(payload: Mapping[str, Any]) -> str:
+    """The name of the metric whose value was not finite, from the payload of such an event."""
+    return str(payload.get("name") or payload.get("key", ""))
+
+
 def without_digests(key: str) -> str:
     """A key without the digests that ``metric_key`` puts at the end of cleaned parts: what its words mean."""
     return _SUFFIX.sub("", key)

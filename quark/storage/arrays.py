@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from ..core.reader import Series
+from ..core.reader import SERIES_COLUMNS, Series
 from .columns import ABSENT, unpack_integers, unpack_optional, unpack_values
 from .points import unpack_fragments
 from .schema import chunk_data, chunks, fragments, runs, series, writers
@@ -14,7 +14,6 @@ from .schema import chunk_data, chunks, fragments, runs, series, writers
 Piece = tuple[int, int, int, Any]
 """Attempt, number and rank of a writer, and a row of ``chunk_data`` or an array of points."""
 
-_NAMES = ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
 _TYPES = (np.int64, np.int64, np.float64, np.int64, np.int64, np.int32, np.int32)
 
 
@@ -103,7 +102,7 @@ def latest_attempts(made: Series) -> Series:
     keep = of_latest_attempt(made.steps, made.attempts)
     if keep.all():
         return made
-    return Series(made.key, *(getattr(made, name)[keep] for name in _NAMES))
+    return Series(made.key, *(getattr(made, name)[keep] for name in SERIES_COLUMNS))
 
 
 def of_latest_attempt(steps: np.ndarray, attempts: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def test_a_target_can_be_written_positionally() -> None:
         ),
         (lambda: PhaseAnalyzerConfig(val_loss_metric_keys=()), ("PhaseAnalyzerConfig.val_loss_metric_keys", "()")),
         (lambda: MetricTargetSpec("val/loss", 0.5, "below"), ("MetricTargetSpec.direction", "'below'")),
-        (lambda: MetricTargetSpec("val loss", 0.5, "at_most"), ("metric key", "'val loss'")),
+        (lambda: MetricTargetSpec("", 0.5, "at_most"), ("MetricTargetSpec.metric_key", "''")),
         (lambda: BatchMetadata(batch_size=0), ("BatchMetadata.batch_size", "0")),
         (lambda: BatchMetadata(class_counts=[0.5]), ("BatchMetadata.class_counts", "0.5")),
         (lambda: BatchMetadata(class_counts=[[1, 2], [3, 4]]), ("BatchMetadata.class_counts", "[1, 2]")),

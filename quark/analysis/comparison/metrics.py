@@ -4,6 +4,7 @@ from typing import Any
 
 from ...core.reader import Series
 from ...records.configs import MetricTargetSpec
+from ...records.naming import metric_key
 from ..roles import LEARNING_RATE, role_of
 from .result import MetricDiff, MetricSide, TargetDiff
 from .sides import Side
@@ -16,11 +17,12 @@ TAIL = 200
 
 
 def metric_diffs(primary: Side, reference: Side, targets: tuple[MetricTargetSpec, ...]) -> tuple[MetricDiff, ...]:
-    """Every metric of either run, by key; a metric with several targets is told once for each."""
+    """Every metric of either run, by name; a metric with several targets is told once for each."""
     ours, theirs = set(primary.run.keys()), set(reference.run.keys())
+    names = {metric_key(name): name for name in ours | theirs}
     wanted: dict[str, list[MetricTargetSpec | None]] = {}
     for target in targets:
-        wanted.setdefault(target.metric_key, []).append(target)
+        wanted.setdefault(names.get(metric_key(target.metric_key), target.metric_key), []).append(target)
     made: list[MetricDiff] = []
     for key in sorted(ours | theirs | set(wanted)):
         one = ordered(primary.run.series(key)) if key in ours else None

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...records.naming import NONFINITE, nonfinite_name
 from ...records.thresholds import AnalyzerEngineConfig, PhaseAnalyzerConfig
 from .. import roles
 from ..roles import Roles
 from ..subject import StoredRun
 from .curve import Curve, curve_of
-
-NONFINITE = "metric_nonfinite"
-"""The type of the event that stands for a value that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def nonfinite_steps(run: StoredRun) -> dict[str, list[int]]:
     for record in run.records("event"):
         event: Any = record
         if event.event_type == NONFINITE and "key" in event.payload:
-            made.setdefault(str(event.payload["key"]), []).append(-1 if event.step is None else event.step)
+            made.setdefault(nonfinite_name(event.payload), []).append(-1 if event.step is None else event.step)
     return made
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ...records.analysis import PhaseRecord
+from ...records.naming import NONFINITE, nonfinite_name
 from ...records.thresholds import PhaseAnalyzerConfig
 from .. import roles
 from ..frames import Frame
 from ..roles import role_of
 from ..subject import StoredRun
 from .analyzer import PhaseAnalysisResult, Span, phases_of, result_of
-from .course import NONFINITE, Chosen, Courses, chosen, nonfinite_steps
+from .course import Chosen, Courses, chosen, nonfinite_steps
 from .folding import Fold
 
 FIRST = 12
@@ -70,7 +71,7 @@ class PhaseFollower:
                 fold.add(value, frame.step, frame.epoch)
         for event in frame.events:
             if event.event_type == NONFINITE:
-                key = str(event.payload.get("key", ""))
+                key = nonfinite_name(event.payload)
                 fold = self._folds.get(key) or self._begun(key, frame.rank)
                 if fold is not None:
                     fold.break_off(frame.step)

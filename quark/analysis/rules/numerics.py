@@ -1,5 +1,6 @@
 """Values that are no numbers any more."""
 
+from ...records.naming import NONFINITE, nonfinite_name
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..roles import LOSS, VALIDATION_LOSS, role_of
@@ -64,9 +65,9 @@ class NonfiniteValues(Rule):
 
     def _events(self, frame: Frame, seen: Seen) -> None:
         for event in frame.events:
-            if event.event_type != "metric_nonfinite":
+            if event.event_type != NONFINITE:
                 continue
-            key = str(event.payload.get("key", "metric"))
+            key = nonfinite_name(event.payload) or "metric"
             value = str(event.payload.get("value", "nan"))
             found = role_of(key)
             role = found[0] if found else None
