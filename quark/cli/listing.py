@@ -30,7 +30,8 @@ def listed(store: "Store", columns: Sequence[str], after: str | None, *, sort: s
         views, following = tuple(store.runs(**filters, sort=sort)), None
     facts = [Facts(view) for view in views]
     cells = {column.text: [column.of(run) for run in facts] for column in split_columns(columns)}
-    unrecorded = {view.id: view.unrecorded().total for view in views}
+    counts = store.unrecorded(view.id for view in views)
+    unrecorded = {run_id: values.total for run_id, values in counts.items()}
     return Listing(views, following, unrecorded, cells, _remarks(cells, facts))
 
 

@@ -14,15 +14,38 @@ if TYPE_CHECKING:
     from ..reading import RunView
 
 Filter = str | None
+Filters = list[str] | None
+NameLike = Annotated[
+    Filters,
+    typer.Option(
+        "--name-like",
+        metavar="PATTERN",
+        help="Only names like this, in upper or lower case: % is any text, _ one character; repeatable.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        show_default=False,
+        help="More columns: settings, metrics, summary values, such as lr,val/acc:max. Behind the colon: last, "
+        "first, min, max, best, mean.",
+    ),
+]
 
 
 def runs(
     storage_dir: StorageDir = None,
     url: ServiceUrl = None,
-    project: Annotated[Filter, typer.Option("--project", "-p", help="Only runs of this project.")] = None,
-    status: Annotated[Filter, typer.Option("--status", "-s", help=f"Only {', '.join(RUN_STATUSES)}.")] = None,
-    tag: Annotated[Filter, typer.Option("--tag", "-t", help="Only runs with this tag.")] = None,
-    name: Annotated[Filter, typer.Option("--name", help="Only runs of this name.")] = None,
+    ids: Annotated[Filters, typer.Option("--id", metavar="ID", help="Only the run of this id; repeatable.")] = None,
+    project: Annotated[Filters, typer.Option("--project", "-p", help="Only of this project; repeatable.")] = None,
+    status: Annotated[
+        Filters, typer.Option("--status", "-s", help=f"Only {', '.join(RUN_STATUSES)}; repeatable.")
+    ] = None,
+    tag: Annotated[Filters, typer.Option("--tag", "-t", help="Only with this tag, or with one of several.")] = None,
+    name: Annotated[Filters, typer.Option("--name", help="Only of this name; repeatable.")] = None,
+    name_like: NameLike = None,
     config: Annotated[
         list[str] | None,
         typer.Option("--config", "-c", metavar="KEY=VALUE", help="Only runs with this configuration; dots go inward."),
@@ -33,16 +56,7 @@ def runs(
     until: Annotated[
         Filter, typer.Option("--until", metavar="TIME", help="Started before; a time, or a span such as 7d.")
     ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--columns",
-            metavar="NAME,...",
-            show_default=False,
-            help="More columns: settings, metrics, summary values, such as lr,val/acc:max. Behind the colon: last, "
-            "first, min, max, best, mean.",
-        ),
-    ] = None,
+    columns: Columns = None,
     sort: Annotated[
         str,
         typer.Option(
@@ -51,11 +65,15 @@ def runs(
             "- for descending.",
         ),
     ] = "-started_at",
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out the first so many.")] = 0,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 50,
     deleted: Annotated[
         bool, typer.Option("--deleted", help="The runs that `quark restore` can bring back, instead of the others.")
     ] = False,
     after: Annotated[Filter, typer.Option("--after", metavar="CURSOR", help="Go on behind a page: its `next`.")] = None,
+    id_after: Annotated[
+        Filter, typer.Option("--id-after", metavar="ID", help="Only runs that come behind this run in the list.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List runs, the newest first; `quark ls`, `quark list` and `quark status` do the same.
@@ -66,19 +84,21 @@ def runs(
     from .choosing import config_filter, moment, opened
     from .listing import deleted_runs, listed
 
-    if status is not None and status not in RUN_STATUSES:
-        raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {status!r}")
+    for one in status or ():
+        if one not in RUN_STATUSES:
+            raise typer.BadParameter(f"--status must be one of {', '.join(RUN_STATUSES)}, got {one!r}")
     filters = {
-        "project": project, "status": status, "tag": tag, "name": name, "config": config_filter(config or []),
-        "started_after": moment(since, "--since"), "started_before": moment(until, "--until"),
+        "ids": ids or None, "project": project or None, "status": status or None, "tag": tag or None,
+        "name": name or None, "name_ilike": name_like or None, "config": config_filter(config or []),
+        "started_after": moment(since, "--since"), "started_before": moment(until, "--until"), "id_after": id_after,
     }  # fmt: skip
-    if deleted and (after or columns or any(value is not None for value in filters.values())):
+    if deleted and (after or columns or offset or any(value is not None for value in filters.values())):
         raise typer.BadParameter("--deleted lists all deleted runs; leave out the filters, --columns and --after")
     with opened(storage_dir, url) as store:
         if deleted:
             found = deleted_runs(store, limit)
         else:
-            found = listed(store, columns or [], after, sort=sort, limit=limit, **filters)
+            found = listed(store, columns or [], after, sort=sort, offset=offset, limit=limit, **filters)
     if as_json:
         print_json(found.to_dict())
     else:

@@ -1,17 +1,26 @@
 """A service's runs as every store answers them."""
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
 import msgspec
 
-from ..core.choice import TEXTS, Moment, Texts, check_sort, checked_choice
+from ..core.choice import (
+    TEXTS,
+    CheckpointFilters,
+    RunFilters,
+    check_fields,
+    check_sort,
+    checked_checkpoints,
+    checked_choice,
+)
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
+from ..records.grammar import check_index
 from ..records.line import KINDS, build
 from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
@@ -51,30 +60,29 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         return run_record(self.connection.get(path_of_run(run_id)))
 
     def runs(
-        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
-        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
-        sort: str = "-started_at", limit: int | None = None, after: str | None = None,
+        self, *, sort: str = "-started_at", offset: int = 0, limit: int | None = None, after: str | None = None,
+        id_after: str | None = None, select: Collection[str] | None = None, **filters: Unpack[RunFilters],
     ) -> Page:  # fmt: skip
         """A page of runs, or all of them without ``limit``."""
-        chosen = checked_choice({
-            "ids": ids, "project": project, "status": status, "tag": tag, "name": name,
-            "config": dict(config) if isinstance(config, Mapping) else config, "started_after": started_after,
-            "started_before": started_before,
-        })  # fmt: skip
+        chosen, fields = checked_choice(filters), check_fields(select)
         if any(chosen.get(one) == [] for one in TEXTS):
             return Page([], None)
         chosen.update({one: Several(chosen[one]) for one in TEXTS if one in chosen})
+        if "config" in chosen:
+            chosen["config"] = dict(chosen["config"])
         check_sort(sort)
-        found: list[RunRecord] = []
+        check_index(limit, "limit")
+        first = {"offset": check_index(offset, "offset") or None, "id_after": id_after}
+        if fields is not None:
+            chosen["select"] = Several(fields or ("id",))
+        found: list[Any] = []
         while True:
             wanted = PAGE if limit is None else min(PAGE, limit - len(found))
             if wanted <= 0:
                 return Page(found, after)
-            answer = self.connection.get(
-                "/runs", **chosen, sort=sort, limit=wanted, after=after,
-            )  # fmt: skip
-            found += [run_record(told) for told in answer["runs"]]
-            after = answer["next"]
+            answer = self.connection.get("/runs", **chosen, **first, sort=sort, limit=wanted, after=after)
+            found += [run_record(told) if fields is None else _selected(told, fields) for told in answer["runs"]]
+            after, first = answer["next"], {}
             if after is None:
                 return Page(found, None)
 
@@ -124,23 +132,52 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
             if cursor is None:
                 return
             left = None if left is None else left - len(found)
-            wanted = replace(wanted, after=cursor)
+            wanted = replace(wanted, after=cursor, offset=0)
 
     def records_page(
         self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = PAGE
     ) -> tuple[list[Record], int | None]:
         """Up to ``limit`` records, and what to pass as ``RecordFilter.after`` for those behind; None at the end."""
         wanted = where or RecordFilter()
+        fields = {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.where.items()}
+        path = f"{path_of_run(run_id)}/records/{quote(kind, safe='')}"
+        return self._page(path, kind, wanted, limit, {"where": fields or None})
+
+    def checkpoints(
+        self, where: RecordFilter | None = None, limit: int = PAGE, **filters: Unpack[CheckpointFilters]
+    ) -> tuple[list[Record], int | None]:
+        """The last ``checkpoint`` event of each place in each run, up to ``limit`` of them, and the cursor behind."""
+        chosen = checked_checkpoints(filters)
+        if [] in chosen.values():
+            return [], None
+        more = {name: Several(value) for name, value in chosen.items()}
+        return self._page("/checkpoints", "event", where or RecordFilter(), limit, more)
+
+    def unrecorded(
+        self, run_ids: Collection[str], after: int | None = None, limit: int = PAGE
+    ) -> tuple[list[Record], int | None]:
+        """The last ``run_unrecorded`` event of each process of some runs, and the cursor behind them."""
+        if not run_ids:
+            return [], None
+        return self._page("/unrecorded", "event", RecordFilter(after=after), limit, {"run": Several(run_ids)})
+
+    def _page(
+        self, path: str, kind: str, wanted: RecordFilter, limit: int, more: dict[str, Any]
+    ) -> tuple[list[Record], int | None]:
+        """A page of records within the bounds of a filter and in its order."""
         if limit < 1:
             raise SchemaValidationError(f"limit must be at least 1, got {limit}")
-        fields = {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.where.items()}
+        if () in (wanted.step, wanted.epoch):
+            return [], None
         answer = self.connection.get(
-            f"{path_of_run(run_id)}/records/{quote(kind, safe='')}", step=wanted.step, step_min=wanted.step_min,
-            step_max=wanted.step_max, epoch=wanted.epoch, epoch_min=wanted.epoch_min, epoch_max=wanted.epoch_max,
-            where=fields or None, after=wanted.after, limit=min(limit, wanted.limit or limit, PAGE),
+            path, **more, step=_each(wanted.step), step_min=wanted.step_min, step_max=wanted.step_max,
+            epoch=_each(wanted.epoch), epoch_min=wanted.epoch_min, epoch_max=wanted.epoch_max,
+            created_after=wanted.created_after, created_before=wanted.created_before,
+            sort=None if wanted.sort == "arrival" else wanted.sort, offset=wanted.offset or None, after=wanted.after,
+            limit=min(limit, wanted.limit or limit, PAGE),
         )  # fmt: skip
         cursor = answer["next"]
-        return [_record(kind, run_id, told) for told in answer["records"]], None if cursor is None else int(cursor)
+        return [_record(kind, told) for told in answer["records"]], None if cursor is None else int(cursor)
 
     def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
         """A metric as arrays; no points for a key that was never recorded."""
@@ -177,13 +214,23 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
         return self.connection.get(f"{path_of_run(run_id)}/overview")
 
 
+def _each(numbers: Any) -> Any:
+    """A list of numbers as a query that is sent once for each."""
+    return Several(map(str, numbers)) if isinstance(numbers, tuple) else numbers
+
+
+def _selected(told: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """Fields of a run as a store has them: tags are a tuple."""
+    return {name: tuple(told[name]) if name == "tags" else told[name] for name in fields}
+
+
 def run_record(told: dict[str, Any]) -> RunRecord:
     """A run as a service tells of it; what some services call active is running."""
     return msgspec.convert({**told, "status": "running"} if told["status"] == "active" else told, RunRecord)
 
 
-def _record(kind: str, run_id: str, told: dict[str, Any]) -> Record:
-    origin = Origin(run_id, told["writer_id"], told["rank"], told["attempt"])
+def _record(kind: str, told: dict[str, Any]) -> Record:
+    origin = Origin(told["run_id"], told["writer_id"], told["rank"], told["attempt"])
     fields = {name: value for name, value in told.items() if name not in COMMON_FIELDS and name not in _TOLD_BESIDE}
     record = build(KINDS[kind], origin, told["sequence"], told["time_ns"], fields)
     object.__delattr__(record, "id")  # made when it is read: that of a metric holds its key

@@ -1,14 +1,21 @@
 """The reading protocol: filters, and what a store, a folder and a service answer alike."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SchemaValidationError
-from ..records.base import Origin, Record
+from ..records.base import Origin, Record, parse_timestamp
 from ..records.grammar import check_index
 from ..records.run import ProjectRecord, RunRecord
-from .choice import Moment, Texts
+from .choice import (
+    RECORD_SORT_FIELDS,
+    Moment,
+    Numbers,
+    check_moment,
+    check_numbers,
+    check_sort,
+)
 from .control import RunControl
 
 if TYPE_CHECKING:
@@ -17,30 +24,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFilter:
-    """Which records of one kind to read; bounds are inclusive, None does not restrict.
+    """Which records of one kind to read, and in which order; bounds are inclusive, None does not restrict.
 
-    ``where`` restricts a kind's own fields by equality, or by membership when the value is a tuple:
-    ``where={"severity": ("error", "critical")}``. Records come in the order in which the store received them;
-    ``limit`` takes the first so many of them, ``after`` continues behind a cursor.
+    Attributes:
+        step, epoch: equal to this, or to one of a list; ``_min`` and ``_max`` are bounds.
+        created_after, created_before: bounds of the timestamp, a datetime or RFC 3339 text.
+        where: restricts a kind's own fields by equality, or by membership when the value is a tuple:
+            ``where={"severity": ("error", "critical")}``.
+        sort: ``arrival`` (the order in which the store received them), ``timestamp``, ``step`` or ``epoch``, with ``-``
+            for descending: ``sort="-timestamp"`` is newest first. Metrics are read in the order of arrival only.
+        offset: leave out the first so many.
+        limit: at most so many.
+        after: continues behind a cursor.
     """
 
-    step: int | None = None
+    step: Numbers = None
     step_min: int | None = None
     step_max: int | None = None
-    epoch: int | None = None
+    epoch: Numbers = None
     epoch_min: int | None = None
     epoch_max: int | None = None
+    created_after: Moment = None
+    created_before: Moment = None
     where: Mapping[str, Any] = field(default_factory=dict)
+    sort: str = "arrival"
+    offset: int = 0
     limit: int | None = None
     after: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("step", "step_min", "step_max", "epoch", "epoch_min", "epoch_max", "limit"):
+        for name in ("step", "epoch"):
+            object.__setattr__(self, name, check_numbers(getattr(self, name), name))
+        for name in ("step_min", "step_max", "epoch_min", "epoch_max", "limit"):
             check_index(getattr(self, name), name)
+        for name in ("created_after", "created_before"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check_moment(getattr(self, name), name))
+        check_sort(self.sort, RECORD_SORT_FIELDS)
+        object.__setattr__(self, "offset", check_index(self.offset, "offset") or 0)
         for low, high in (("step_min", "step_max"), ("epoch_min", "epoch_max")):
             first, last = getattr(self, low), getattr(self, high)
             if first is not None and last is not None and first > last:
                 raise SchemaValidationError(f"{low} {first} is above {high} {last}; no record can match, swap them")
+
+    @property
+    def times_ns(self) -> tuple[int | None, int | None]:
+        """The bounds of the timestamp in nanoseconds since 1970 UTC."""
+        first, last = self.created_after, self.created_before
+        return None if first is None else parse_timestamp(str(first)), None if last is None else parse_timestamp(
+            str(last)
+        )
 
 
 SERIES_COLUMNS = ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
@@ -106,9 +139,9 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of runs: the records, and the cursor of the next page, None at the end."""
+    """A page of runs: a RunRecord each, or a mapping of the selected fields; the cursor of the next page or None."""
 
-    items: Sequence[RunRecord]
+    items: Sequence[Any]
     next: str | None
 
 
@@ -128,11 +161,10 @@ class RecordReader(Protocol):
         ...
 
     def runs(
-        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
-        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
-        sort: str = "-started_at", limit: int | None = None, after: str | None = None,
+        self, *, sort: str = "-started_at", offset: int = 0, limit: int | None = None, after: str | None = None,
+        id_after: str | None = None, select: Collection[str] | None = None, **filters: Any,
     ) -> Page:  # fmt: skip
-        """A page of runs; ``config`` compares values by dotted path; ``sort`` is a field, ``-`` for descending."""
+        """A page of runs; see ``Store.runs`` for ``filters`` and order. With ``select`` its items are mappings."""
         ...
 
     def records(self, run_id: str, kind: str, where: RecordFilter | None = None) -> Iterator[Record]:
@@ -181,6 +213,21 @@ class StoreReader(RecordReader, Protocol):
         self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = 1000
     ) -> tuple[Sequence[Record], int | None]:
         """Up to ``limit`` records, and the ``RecordFilter.after`` for those behind them; None at the end."""
+        ...
+
+    def checkpoints(
+        self, where: RecordFilter | None = None, limit: int = 1000, **filters: Any
+    ) -> tuple[Sequence[Record], int | None]:
+        """The last ``checkpoint`` event of each place in each run, up to ``limit`` of them, and the cursor behind.
+
+        ``filters`` are ids, project, run and status; see ``Store.checkpoints``.
+        """
+        ...
+
+    def unrecorded(
+        self, run_ids: Collection[str], after: int | None = None, limit: int = 1000
+    ) -> tuple[Sequence[Record], int | None]:
+        """The last ``run_unrecorded`` event of each process of at most 1000 runs, and the cursor behind."""
         ...
 
     def control(self, run_id: str) -> RunControl:

@@ -53,7 +53,9 @@ class Checkpoint:
     Attributes:
         complete: whether it was written to its end; one that was not is never offered for resuming.
         attempt: which attempt at the run wrote it.
-        timestamp: when that was said, RFC 3339.
+        timestamp: when that was recorded, RFC 3339.
+        id: identity of the record that says so.
+        run_id: the run that wrote it.
     """
 
     __module__ = "quark"
@@ -64,6 +66,13 @@ class Checkpoint:
     complete: bool
     attempt: int
     timestamp: str
+    id: str = ""
+    run_id: str = ""
+
+    @property
+    def status(self) -> str:
+        """``complete`` or ``incomplete``."""
+        return "complete" if self.complete else "incomplete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +183,17 @@ def checkpoints_of(events: Iterable[EventRecord]) -> tuple[Checkpoint, ...]:
     for event in events:
         path, artifact_id = event.payload.get("path"), event.payload.get("artifact_id")
         made.pop((path, artifact_id), None)
-        made[path, artifact_id] = Checkpoint(
-            event.step, path, artifact_id, event.payload.get("status") == "complete", event.origin.attempt,
-            event.timestamp,
-        )  # fmt: skip
+        made[path, artifact_id] = checkpoint_of(event)
     return tuple(made.values())
+
+
+def checkpoint_of(event: EventRecord) -> Checkpoint:
+    """The checkpoint that an event tells of."""
+    payload = event.payload
+    return Checkpoint(
+        event.step, payload.get("path"), payload.get("artifact_id"), payload.get("status") == "complete",
+        event.origin.attempt, event.timestamp, event.id, event.run_id,
+    )  # fmt: skip
 
 
 def latest_of(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:

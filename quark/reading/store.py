@@ -1,18 +1,21 @@
 """The runs of a store: found by filters, walked over all pages, or named by id."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from ..core.choice import Moment, Texts
+from ..core.choice import RunFilters, Texts, check_fields
 from ..core.control import Alive
-from ..core.reader import Page, StoreReader
+from ..core.reader import StoreReader
 from ..errors import RunNotFoundError, WrongTypeError
+from ..producers.reports import Checkpoint, UnrecordedValues, unrecorded_of
 from ..records.artifact import ArtifactRecord
+from ..records.event import EventRecord
 from ..records.grammar import check_index, shown
 from ..records.run import ProjectRecord, RunRecord
+from .checkpoints import Bounds, checkpoints
 from .columns import is_field, sorted_by
 from .source import Payloads
 from .view import RunView
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     import pandas
 
 PAGE_SIZE = 100
+MOST_RUNS = 500
+"""Runs that one question may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,54 +67,80 @@ class Store:
         self.location = location
         self.options = options
 
+    @overload
     def runs(
-        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None,
-        config: Mapping[str, Any] | None = None, name: Texts = None, started_after: Moment = None,
-        started_before: Moment = None, sort: str = "-started_at", limit: int | None = None,
-    ) -> Iterator[RunView]:  # fmt: skip
+        self, *, sort: str = ..., offset: int = ..., limit: int | None = ..., id_after: str | None = ...,
+        select: None = None, **filters: Unpack[RunFilters],
+    ) -> Iterator[RunView]: ...  # fmt: skip
+
+    @overload
+    def runs(
+        self, *, sort: str = ..., offset: int = ..., limit: int | None = ..., id_after: str | None = ...,
+        select: Collection[str], **filters: Unpack[RunFilters],
+    ) -> Iterator[dict[str, Any]]: ...  # fmt: skip
+
+    def runs(
+        self, *, sort: str = "-started_at", offset: int = 0, limit: int | None = None, id_after: str | None = None,
+        select: Collection[str] | None = None, **filters: Unpack[RunFilters],
+    ) -> Iterator[Any]:  # fmt: skip
         """All runs that match, page by page; the newest first.
 
         Args:
             ids, project, status, tag, name: equal to this, or to one of a list.
+            name_ilike: the name matches this pattern, or one of a list, without regard to the case of ASCII letters:
+                ``%`` stands for any text, ``_`` for one character, and a backslash takes a meaning away.
             config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
             started_after, started_before: inclusive bounds of the start, a datetime or RFC 3339 text.
             sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.
                 Or a metric such as ``-val/acc:max`` or a setting such as ``lr``, which reads all runs that match;
                 those without a value come last.
+            offset: leave out the first so many.
             limit: at most so many.
+            id_after: only runs that come behind the run of this id in the order.
+            select: read only these fields of each run, such as ``("id", "status")``, and give a dict of them instead of
+                a RunView: a long list without configurations and environments is many times quicker.
+
+        Raises:
+            WrongTypeError, SchemaValidationError: a filter, order or field that runs do not have.
+            RunNotFoundError: there is no run ``id_after``.
         """
         left = check_index(limit, "limit")
         if isinstance(sort, str) and not is_field(sort):
-            found = self.runs(
-                ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
-                started_before=started_before,
-            )  # fmt: skip
-            yield from sorted_by(list(found), sort)[:left]
+            yield from self._sorted_by_column(sort, check_index(offset, "offset") or 0, left, id_after, select, filters)
             return
         cursor: str | None = None
         while left is None or left > 0:
-            page = self.page(
-                ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
-                started_before=started_before, sort=sort, limit=PAGE_SIZE if left is None else min(PAGE_SIZE, left),
-                after=cursor,
+            found = self._reader.runs(
+                sort=sort, offset=offset, limit=PAGE_SIZE if left is None else min(PAGE_SIZE, left), after=cursor,
+                id_after=id_after, select=select, **filters,
             )  # fmt: skip
-            yield from page.runs
-            left = None if left is None else left - len(page.runs)
-            cursor = page.next
+            yield from found.items if select is not None else map(self._view, found.items)
+            left = None if left is None else left - len(found.items)
+            cursor, offset, id_after = found.next, 0, None
             if cursor is None:
                 return
 
+    def _sorted_by_column(
+        self, sort: str, offset: int, limit: int | None, id_after: str | None, select: Collection[str] | None,
+        filters: RunFilters,
+    ) -> Iterator[Any]:  # fmt: skip
+        fields = check_fields(select)
+        views = sorted_by(list(self.runs(**filters)), sort)
+        if id_after is not None:
+            places = [place for place, view in enumerate(views) if view.id == id_after]
+            if not places:
+                raise RunNotFoundError(f"no run {id_after!r} is among those that are listed", code="run_not_found")
+            views = views[places[0] + 1 :]
+        for view in views[offset:][:limit]:
+            yield view if fields is None else {name: getattr(view.record, name) for name in fields}
+
     def page(
-        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None,
-        config: Mapping[str, Any] | None = None, name: Texts = None, started_after: Moment = None,
-        started_before: Moment = None, sort: str = "-started_at", limit: int = PAGE_SIZE, after: str | None = None,
+        self, *, sort: str = "-started_at", offset: int = 0, limit: int = PAGE_SIZE, after: str | None = None,
+        id_after: str | None = None, **filters: Unpack[RunFilters],
     ) -> RunPage:  # fmt: skip
         """One page of runs; ``after`` is the ``next`` of the page before. See ``runs`` for the filters."""
-        found: Page = self._reader.runs(
-            ids=ids, project=project, status=status, tag=tag, config=config, name=name, started_after=started_after,
-            started_before=started_before, sort=sort, limit=limit, after=after,
-        )  # fmt: skip
-        return RunPage(tuple(self._view(record) for record in found.items), found.next)
+        found = self._reader.runs(sort=sort, offset=offset, limit=limit, after=after, id_after=id_after, **filters)
+        return RunPage(tuple(map(self._view, found.items)), found.next)
 
     def run(self, run_id: str) -> RunView:
         """The run with this id, or with an id that begins so, or with this name, if it is the only one.
@@ -156,6 +187,33 @@ class Store:
         from .table import runs_frame
 
         return runs_frame(self.runs(**filters), keys)
+
+    def checkpoints(
+        self, *, ids: Texts = None, project: Texts = None, run: Texts = None, status: Texts = None,
+        **bounds: Unpack[Bounds],
+    ) -> Iterator[Checkpoint]:  # fmt: skip
+        """Checkpoints of all runs, page by page; of one place in a run only what was written there last.
+
+        Args:
+            ids, project, run, status: the identity of the checkpoint, the name of its project, the id of its run, and
+                ``complete`` or ``incomplete``: equal to this, or to one of a list.
+            bounds: bounds, order, ``offset`` and ``limit`` as of a RecordFilter; ``created_after`` and
+                ``created_before`` are bounds of ``Checkpoint.timestamp``, and ``sort="-timestamp"`` is newest first.
+
+        Raises:
+            WrongTypeError, SchemaValidationError: a filter or order that checkpoints do not have.
+        """
+        filters = {"ids": ids, "project": project, "run": run, "status": status}
+        return checkpoints(self._reader, bounds, filters)
+
+    def unrecorded(self, run_ids: Iterable[str]) -> dict[str, UnrecordedValues]:
+        """How many values each of these runs was given and does not hold; ``RunView.unrecorded`` asks for one run."""
+        wanted = list(dict.fromkeys(run_ids))
+        events: dict[str, list[EventRecord]] = {run_id: [] for run_id in wanted}
+        for start in range(0, len(wanted), MOST_RUNS):
+            for event in _unrecorded(self._reader, wanted[start : start + MOST_RUNS]):
+                events[event.run_id].append(event)
+        return {run_id: unrecorded_of(found) for run_id, found in events.items()}
 
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs here, by name."""
@@ -245,6 +303,15 @@ class Store:
 
     def _view(self, record: RunRecord) -> RunView:
         return RunView(self._reader, record, self._payloads, self._alive, self._files)
+
+
+def _unrecorded(reader: StoreReader, run_ids: list[str]) -> Iterator[EventRecord]:
+    cursor: int | None = None
+    while True:
+        events, cursor = reader.unrecorded(run_ids, cursor)
+        yield from events  # type: ignore[misc]
+        if cursor is None:
+            return
 
 
 def _payload_of_run(run: RunRecord, artifact: ArtifactRecord) -> bytes:

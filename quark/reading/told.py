@@ -3,7 +3,6 @@
 from typing import Any
 
 from ..producers.reports import (
-    CHECKPOINT,
     NOTE,
     PROGRESS,
     SUMMARY,
@@ -11,7 +10,6 @@ from ..producers.reports import (
     Checkpoint,
     ProgressReport,
     UnrecordedValues,
-    checkpoints_of,
     latest_of,
     progress_of,
     summary_of,
@@ -32,8 +30,8 @@ class Told:
         return progress_of(self.events(PROGRESS))
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Its checkpoints, incomplete ones too; of one place only what was written there last."""
-        return checkpoints_of(self.events(CHECKPOINT))
+        """The checkpoints; a RunView knows how."""
+        raise NotImplementedError("a reader of checkpoints defines checkpoints")
 
     def latest_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to go on from: the complete one of the highest step. None if there is none."""

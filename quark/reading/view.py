@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
+from ..core.choice import Texts
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
 from ..core.reader import RecordFilter, StoreReader
 from ..errors import InvalidRunStateError
+from ..producers.reports import Checkpoint
 from ..records.analysis import AlertRecord, HealthScoreRecord, PhaseRecord
 from ..records.artifact import ArtifactRecord
 from ..records.base import Origin, Record
@@ -21,6 +23,7 @@ from ..records.naming import by_keys
 from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
+from .checkpoints import Bounds, checkpoints
 from .loading import Loading
 from .measured import Measured
 from .source import Payloads
@@ -28,18 +31,6 @@ from .told import Told
 
 R = TypeVar("R", bound=Record)
 KIND_NAMES = tuple(KINDS)
-
-
-class Bounds(TypedDict, total=False):
-    """The bounds that every kind of record can be read within; they are inclusive."""
-
-    step: int | None
-    step_min: int | None
-    step_max: int | None
-    epoch: int | None
-    epoch_min: int | None
-    epoch_max: int | None
-    limit: int | None
 
 
 class RunView(Measured, Told, Loading):
@@ -223,8 +214,19 @@ class RunView(Measured, Told, Loading):
         self, event_type: str | tuple[str, ...] | None = None, *, severity: str | tuple[str, ...] | None = None,
         **bounds: Unpack[Bounds],
     ) -> tuple[EventRecord, ...]:  # fmt: skip
-        """Events and log messages."""
+        """Events and log messages; ``sort="-timestamp", limit=20`` gives the newest ones."""
         return self._all(EventRecord, {"event_type": event_type, "severity": severity}, bounds)
+
+    def checkpoints(
+        self, *, ids: Texts = None, status: Texts = None, **bounds: Unpack[Bounds]
+    ) -> tuple[Checkpoint, ...]:
+        """Its checkpoints, incomplete ones too; of one place only what was written there last.
+
+        Args:
+            ids: identities of checkpoints.
+            status: ``complete``, ``incomplete`` or both.
+        """
+        return tuple(checkpoints(self._reader, bounds, {"run": self.id, "ids": ids, "status": status}))
 
     def telemetry(self, *, boundary: str | None = None, **bounds: Unpack[Bounds]) -> tuple[SystemTelemetryRecord, ...]:
         """What the machine did."""

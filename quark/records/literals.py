@@ -22,6 +22,7 @@ PhaseName = Literal[
 ]
 
 RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
+CHECKPOINT_STATUSES: tuple[str, ...] = ("incomplete", "complete")
 EVENT_SEVERITIES: tuple[str, ...] = get_args(EventSeverity)
 PAYLOAD_FORMATS: tuple[str, ...] = get_args(PayloadFormat)
 LOG_IDENTIFIERS: tuple[str, ...] = get_args(LogIdentifier)

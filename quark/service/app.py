@@ -8,7 +8,20 @@ import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 
-from . import administration, blobs, blueprints, control, deletion, description, ingest, life, meters, records, runs
+from . import (
+    administration,
+    blobs,
+    blueprints,
+    checkpoints,
+    control,
+    deletion,
+    description,
+    ingest,
+    life,
+    meters,
+    records,
+    runs,
+)
 from .access import Failures, require_scope
 from .config import ServiceConfig
 from .cursors import cursors_of
@@ -25,6 +38,7 @@ ROUTES: list[Any] = [
     ingest.take, ingest.position, blobs.held, blobs.upload, blobs.download,
     runs.list_runs, runs.read_run, runs.overview, runs.list_projects,
     records.read_records, records.read_series, records.read_chart,
+    checkpoints.list_checkpoints, checkpoints.list_unrecorded,
     control.heartbeat, control.read_control, control.stop, control.restart,
     blueprints.read_blueprint, blueprints.set_blueprint,
     deletion.delete_run, deletion.list_deleted, deletion.restore_run, deletion.purge,

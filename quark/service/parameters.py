@@ -6,6 +6,7 @@ Patterns end with ``\\Z``: ``$`` would let a line break pass behind the last cha
 from typing import Annotated, Literal
 
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 from ..records.identifiers import ID_PATTERN
 
@@ -30,6 +31,11 @@ Count = Annotated[int, QueryParameter(ge=0, lt=2**40)]
 """What is added up, and may be a million times."""
 
 Bound = Annotated[int | None, QueryParameter(ge=0, le=_LARGEST)]
+Numbers = Annotated[
+    list[Annotated[int, Meta(ge=0, le=_LARGEST)]] | None,
+    QueryParameter(max_items=1000, description="any of these; send one each time"),
+]
+Offset = Annotated[int, QueryParameter(ge=0, le=_LARGEST, description="leave out the first so many")]
 Cursor = Annotated[
     str | None, QueryParameter(pattern=r"^[0-9]{1,100}\Z", description="the ``next`` of the page before")
 ]
@@ -42,6 +48,6 @@ Text = Annotated[str | None, QueryParameter(max_length=4096, pattern=r"^[^\x00]*
 Texts = Annotated[list[str] | None, QueryParameter(max_items=1000, description="any of these; send one each time")]
 MetricKey = Annotated[str, QueryParameter(min_length=1, max_length=1024, description="key of the metric")]
 Flag = Annotated[bool, QueryParameter()]
-Sort = Annotated[str, QueryParameter(max_length=30, description="a field of the run; with - before it descending")]
+Sort = Annotated[str, QueryParameter(max_length=30, description="a field to sort by; with - before it descending")]
 Buckets = Annotated[int, QueryParameter(ge=1, le=10_000, description="stretches at most")]
 Points = Annotated[int, QueryParameter(ge=1, le=POINTS, description="points at most")]

@@ -11,7 +11,23 @@ from litestar import Request, get
 from ..core.reader import RecordFilter, Series
 from ..records.base import Record
 from .lanes import PAGES, SCANS, SERIES, in_lane, run_in
-from .parameters import POINTS, Bound, Buckets, Cursor, Flag, Kind, Limit, MetricKey, Points, RunId, SeriesPlace, Text
+from .parameters import (
+    POINTS,
+    Bound,
+    Buckets,
+    Cursor,
+    Flag,
+    Kind,
+    Limit,
+    MetricKey,
+    Numbers,
+    Offset,
+    Points,
+    RunId,
+    SeriesPlace,
+    Sort,
+    Text,
+)
 from .problems import ProblemError
 from .room import page_budget, take_points
 from .runs import found_run, json_object
@@ -70,11 +86,15 @@ class ChartColumns(msgspec.Struct):
 
 @get("/api/v1/runs/{run_id:str}/records/{kind:str}", opt={"scope": "read"})
 async def read_records(
-    request: Request[Any, Any, Any], run_id: RunId, kind: Kind, step: Bound = None, step_min: Bound = None,
-    step_max: Bound = None, epoch: Bound = None, epoch_min: Bound = None, epoch_max: Bound = None,
-    where: Text = None, limit: Limit = 1000, after: Cursor = None,
+    request: Request[Any, Any, Any], run_id: RunId, kind: Kind, step: Numbers = None, step_min: Bound = None,
+    step_max: Bound = None, epoch: Numbers = None, epoch_min: Bound = None, epoch_max: Bound = None,
+    created_after: Text = None, created_before: Text = None, where: Text = None, sort: Sort = "arrival",
+    offset: Offset = 0, limit: Limit = 1000, after: Cursor = None,
 ) -> RecordPage:  # fmt: skip
-    """A page of the records of a kind, in the order of arrival; bounds are inclusive.
+    """A page of the records of a kind; bounds are inclusive.
+
+    They are sorted by ``arrival`` (the order in which the store received them), ``timestamp``, ``step`` or ``epoch``,
+    with ``-`` for descending; metrics by ``arrival`` only. ``offset`` leaves out the first so many behind ``after``.
 
     ``where`` is a JSON object of a kind's own fields; a list as value means any of them. A page holds about 2 MiB at
     most, so it may be shorter than ``limit``; ``next`` says whether there are more.
@@ -82,11 +102,12 @@ async def read_records(
     fields = json_object(where, "where")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     bounds = {
-        "step": step, "step_min": step_min, "step_max": step_max,
-        "epoch": epoch, "epoch_min": epoch_min, "epoch_max": epoch_max,
+        "step": step, "step_min": step_min, "step_max": step_max, "epoch": epoch, "epoch_min": epoch_min,
+        "epoch_max": epoch_max, "created_after": created_after, "created_before": created_before,
     }  # fmt: skip
-    wanted = RecordFilter(**bounds, where=chosen)
-    lane = SCANS if fields or any(bound is not None for bound in bounds.values()) else PAGES
+    wanted = RecordFilter(**bounds, where=chosen, sort=sort, offset=offset)
+    is_scan = fields or sort.strip("-") != "arrival" or offset or any(bound is not None for bound in bounds.values())
+    lane = SCANS if is_scan else PAGES
     return await run_in(request, lane, _record_page, request, run_id, kind, wanted, limit, after)
 
 
@@ -99,15 +120,15 @@ def _record_page(
         wanted = replace(wanted, after=cursors.open_number(after, about))
     found, cursor = store.records_page(row.id, kind, wanted, limit, budget=page_budget(request))
     return RecordPage(
-        [_told(record) for record in found], None if cursor is None else cursors.seal_number(cursor, about)
+        [told(record) for record in found], None if cursor is None else cursors.seal_number(cursor, about)
     )
 
 
-def _told(record: Record) -> dict[str, Any]:
+def told(record: Record) -> dict[str, Any]:
+    """A record as the service shows it: the fields of its class, and who wrote it."""
     origin = record.origin
-    told = {**record.to_dict(), "writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt}
-    told["time_ns"] = record.time_ns
-    return told
+    by = {"writer_id": origin.writer_id, "rank": origin.rank, "attempt": origin.attempt}
+    return {**record.to_dict(), **by, "time_ns": record.time_ns}
 
 
 @get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"})

@@ -9,7 +9,7 @@ from litestar import Request, get
 from ..records.run import ProjectRecord, RunRecord
 from ..storage.belonging import Reach, RunRow
 from .lanes import CONTROL, PAGES, SCANS, in_lane, run_in
-from .parameters import Limit, RunId, Sort, Text, Texts
+from .parameters import Limit, Offset, RunId, Sort, Text, Texts
 from .problems import ProblemError, not_there
 from .room import page_budget, take_points
 
@@ -107,12 +107,16 @@ def json_object(text: str | None, field: str) -> dict[str, Any]:
 @get("/api/v1/runs", opt={"scope": "read"})
 async def list_runs(
     request: Request[Any, Any, Any], ids: Texts = None, project: Texts = None, status: Texts = None,
-    tag: Texts = None, name: Texts = None, config: Text = None, started_after: Text = None,
-    started_before: Text = None, sort: Sort = "-started_at", limit: Limit = 100, after: Text = None,
+    tag: Texts = None, name: Texts = None, name_ilike: Texts = None, config: Text = None, started_after: Text = None,
+    started_before: Text = None, sort: Sort = "-started_at", offset: Offset = 0, limit: Limit = 100,
+    after: Text = None, id_after: Text = None, select: Texts = None,
 ) -> RunPage:  # fmt: skip
     """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive.
 
-    ``ids``, ``project``, ``status``, ``tag`` and ``name`` may be sent several times: any of the values counts.
+    ``ids``, ``project``, ``status``, ``tag``, ``name`` and ``name_ilike`` may be sent several times: any of the values
+    counts. ``name_ilike`` is a pattern without regard to case: ``%`` stands for any text, ``_`` for one character. The
+    list goes on behind ``after`` or behind the run ``id_after``, without the first ``offset`` runs. With ``select``,
+    sent once for each, the runs have only these fields.
     A page holds about 2 MiB at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
     values = json_object(config, "config")
@@ -121,9 +125,10 @@ async def list_runs(
         cursors = request.app.state.cursors
         place = None if after is None else cursors.open_text(after, "runs")
         found = store_of(request).runs(
-            ids=ids, project=project, status=status, tag=tag, name=name, config=values or None,
-            started_after=started_after, started_before=started_before, sort=sort, limit=limit, after=place,
-            projects_only=request.state.key.projects, budget=page_budget(request),
+            ids=ids, project=project, status=status, tag=tag, name=name, name_ilike=name_ilike, config=values or None,
+            started_after=started_after, started_before=started_before, sort=sort, offset=offset, limit=limit,
+            after=place, id_after=id_after, select=select, projects_only=request.state.key.projects,
+            budget=page_budget(request),
         )  # fmt: skip
         return RunPage(list(found.items), None if found.next is None else cursors.seal_text(found.next, "runs"))
 

@@ -29,7 +29,10 @@ R = TypeVar("R", bound=Record)
 PART = 4 << 20
 """Bytes of a payload that are sent at once."""
 
-_BOUNDS = ("step", "step_min", "step_max", "epoch", "epoch_min", "epoch_max", "limit")
+_BOUNDS = (
+    "step", "step_min", "step_max", "epoch", "epoch_min", "epoch_max", "created_after", "created_before", "sort",
+    "offset", "limit",
+)  # fmt: skip
 _PLURALS = {"event_types": "event_type", "artifact_types": "artifact_type"}
 
 

@@ -1,6 +1,6 @@
 """The reader of a run that records nothing: it has every answer of a store, and all of them are empty."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +72,18 @@ class NoRecords:
         self, run_id: str, kind: str, where: RecordFilter | None = None, limit: int = 1000
     ) -> tuple[list[Record], int | None]:
         """No records."""
+        return [], None
+
+    def checkpoints(
+        self, where: RecordFilter | None = None, limit: int = 1000, **filters: Any
+    ) -> tuple[list[Record], int | None]:
+        """No checkpoints."""
+        return [], None
+
+    def unrecorded(
+        self, run_ids: Collection[str], after: int | None = None, limit: int = 1000
+    ) -> tuple[list[Record], int | None]:
+        """Nothing that was lost."""
         return [], None
 
     def control(self, run_id: str) -> RunControl:

@@ -43,6 +43,11 @@ class SqliteBodies:
         items = sa.func.json_each(_body, f"$.{name}").table_valued("value", "type")
         return sa.exists().where(items.c.value == cls._wanted(value), items.c.type.in_(_types_of(value)))
 
+    @classmethod
+    def inner(cls, *path: str) -> Any:
+        """A value within a field, to be compared with others of its kind."""
+        return sa.func.json_extract(_body, "$." + ".".join(path))
+
     @staticmethod
     def _wanted(value: Any) -> Any:
         """Text and numbers as they are, objects as the text in which they are stored."""
@@ -66,8 +71,13 @@ class PostgresBodies:
         return sa.false() if wanted is None else sa.func.coalesce(cls._field(name).op("@>")(wanted), sa.false())
 
     @classmethod
+    def inner(cls, *path: str) -> Any:
+        """A value within a field, to be compared with others of its kind."""
+        return sa.func.jsonb_extract_path(cls._json(_body), *path)
+
+    @classmethod
     def _field(cls, name: str) -> Any:
-        return sa.func.jsonb_extract_path(cls._json(_body), name)
+        return cls.inner(name)
 
     @classmethod
     def _wanted(cls, value: Any) -> Any:

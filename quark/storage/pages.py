@@ -27,7 +27,7 @@ def pages(
     """
     run_pk = _run_that_has(database, run_id, kind)
     if kind == "metric":
-        return _metric_pages(database, SampleReader(public_id(run_id), run_pk, wanted, budget), limit)
+        return _metric_pages(database, SampleReader(public_id(run_id), run_pk, wanted, budget), limit, wanted.offset)
     return _row_pages(database, public_id(run_id), run_pk, kind, wanted, limit, budget)
 
 
@@ -82,10 +82,12 @@ def _row_pages(
         yield found, cursor
         if cursor is None:
             return
-        wanted = replace(wanted, after=cursor)
+        wanted = replace(wanted, after=cursor, offset=0)
 
 
-def _metric_pages(database: Database, reader: SampleReader, limit: int) -> Iterator[tuple[list[Record], int | None]]:
+def _metric_pages(
+    database: Database, reader: SampleReader, limit: int, offset: int
+) -> Iterator[tuple[list[Record], int | None]]:
     held: list[tuple[Place, Record]] = []
     while True:
         while len(held) <= limit:
@@ -93,7 +95,8 @@ def _metric_pages(database: Database, reader: SampleReader, limit: int) -> Itera
                 found = reader.next_window(connection)
             if found is None:
                 break
-            held += found
+            held += found[offset:]
+            offset = max(0, offset - len(found))
         page, held = held[:limit], held[limit:]
         yield [record for _, record in page], page[-1][0].cursor() if held else None
         if not held:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from ..records.grammar import shown
 from ..records.line import encode, record_of_body
 from .bodies import BODIES
 from .budget import PageBudget, bytes_of, groups
+from .conditions import any_of
+from .ordering import RecordOrder
 from .schema import records, writers
 
 _LISTS = (tuple, list, set, frozenset)
@@ -36,13 +39,21 @@ def read_rows(
         )
         .join(writers, writers.c.pk == records.c.writer_pk)
         .where(records.c.run_pk == run_pk, records.c.kind == kind)
-        .order_by(records.c.pk)
     )  # fmt: skip
-    if wanted.after is not None:
-        query = query.where(records.c.pk > wanted.after)
-    query = _bounded(query, wanted)
     for name, value in wanted.where.items():
         query = query.where(_condition(BODIES[connection.dialect.name], kind, name, value))
+    return page_of(connection, query, wanted, limit, budget, lambda row: record_of(run_id, kind, row))
+
+
+def page_of(
+    connection: sa.Connection, query: Any, wanted: RecordFilter, limit: int, budget: PageBudget | None,
+    make: Callable[[Any], Record | None],
+) -> tuple[list[Record], int | None]:  # fmt: skip
+    """The first ``limit`` records of a query within the filter's bounds, in its order; and the cursor behind them."""
+    order = RecordOrder(wanted.sort)
+    query = _bounded(query, wanted).order_by(*order.columns()).offset(wanted.offset)
+    if wanted.after is not None:
+        query = query.where(order.behind(wanted.after))
     if budget is not None:
         sizes = query.with_only_columns(records.c.pk, bytes_of(connection, records.c.body).label("size"))
         first = next(groups(connection.execute(sizes.limit(limit)), budget.size), [])
@@ -51,17 +62,19 @@ def read_rows(
     if budget is not None:
         for row in rows[:limit]:
             budget.take(row.body)
-    found = [record for row in rows[:limit] if (record := _record(run_id, kind, row)) is not None]
-    return found, rows[limit - 1].pk if len(rows) > limit else None
+    found = [record for row in rows[:limit] if (record := make(row)) is not None]
+    return found, order.cursor(rows[limit - 1]) if len(rows) > limit else None
 
 
 def _bounded(query: Any, wanted: RecordFilter) -> Any:
+    first, last = wanted.times_ns
     for column, exact, low, high in (
         (records.c.step, wanted.step, wanted.step_min, wanted.step_max),
         (records.c.epoch, wanted.epoch, wanted.epoch_min, wanted.epoch_max),
+        (records.c.time_ns, None, first, last),
     ):
         if exact is not None:
-            query = query.where(column == exact)
+            query = query.where(column.in_(exact) if isinstance(exact, tuple) else column == exact)
         if low is not None:
             query = query.where(column >= low)
         if high is not None:
@@ -74,7 +87,7 @@ def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
     if kind == "batch" and name == "sample_id":
         return _among(value, lambda one: bodies.field_holds("sample_ids", one))
     if name == "id":
-        return _among(value, lambda one: _has_id(one) if isinstance(one, str) else sa.false())
+        return _among(value, lambda one: has_id(one) if isinstance(one, str) else sa.false())
     if name in ENVELOPE:
         column: Any = {
             "sequence": records.c.sequence, "writer_id": writers.c.id, "rank": writers.c.rank,
@@ -104,7 +117,7 @@ def _among(value: Any, condition: Any) -> Any:
     for one in values:
         if isinstance(one, _LISTS):
             raise SchemaValidationError(f"where compares with single values, or any of a list, got {shown(value)}")
-    return sa.or_(sa.false(), *(condition(one) for one in values if _storable(one)))
+    return any_of(condition(one) for one in values if _storable(one))
 
 
 def _storable(value: Any) -> bool:
@@ -134,14 +147,16 @@ def _is_text(column: Any, value: Any) -> Any:
     return column == value if isinstance(value, str) else sa.false()
 
 
-def _has_id(record_id: Any) -> Any:
-    writer, _, number = str(record_id).rpartition("-")
+def has_id(record_id: str) -> Any:
+    """Whether a row is the record of this id."""
+    writer, _, number = record_id.rpartition("-")
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         return sa.false()
     return sa.and_(writers.c.id == writer, records.c.sequence == int(number))
 
 
-def _record(run_id: str, kind: str, row: Any) -> Record | None:
+def record_of(run_id: str, kind: str, row: Any) -> Record | None:
+    """The record of a row; None, with a warning, if it is damaged."""
     origin = Origin(run_id, row.id, row.rank, row.attempt)
     try:
         return record_of_body(kind, row.body, origin, row.sequence, row.time_ns, row.step, row.epoch)

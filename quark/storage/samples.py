@@ -60,6 +60,10 @@ class SampleReader:
         for name in wanted.where:
             if name not in FIELDS:
                 raise SchemaValidationError(f"metrics cannot be filtered by {name!r}; use one of {', '.join(FIELDS)}")
+        if wanted.sort != "arrival":
+            raise SchemaValidationError(
+                f"metrics are read in the order of arrival, not by sort={wanted.sort!r}; sort the arrays of series(key)"
+            )
         self._run_id = run_id
         self._run_pk = run_pk
         self._wanted = wanted
@@ -193,15 +197,17 @@ class SampleReader:
             ("step", wanted.step, wanted.step_min, wanted.step_max),
             ("epoch", wanted.epoch, wanted.epoch_min, wanted.epoch_max),
         ):
-            low, high = (exact, exact) if exact is not None else (low, high)
+            if exact is not None:
+                keep &= np.isin(points[name], np.atleast_1d(np.array(exact, np.int64)))
             if low is not None or high is not None:
                 keep &= points[name] >= (low or 0)
             if high is not None:
                 keep &= points[name] <= high
-            if exact is not None and (wanted_low := getattr(wanted, f"{name}_min")) is not None:
-                keep &= points[name] >= wanted_low
-            if exact is not None and (wanted_high := getattr(wanted, f"{name}_max")) is not None:
-                keep &= points[name] <= wanted_high
+        first, last = wanted.times_ns
+        if first is not None:
+            keep &= points["time"] >= first
+        if last is not None:
+            keep &= points["time"] <= last
         return keep
 
 

@@ -1,14 +1,14 @@
 """The store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from ..core.batch import RecordBatch
-from ..core.choice import Moment, Texts
+from ..core.choice import CheckpointFilters, RunFilters
 from ..core.reader import Body, Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
@@ -212,38 +212,32 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
             return read_run(connection, run_id, budget)
 
     def runs(
-        self, *, ids: Texts = None, project: Texts = None, status: Texts = None, tag: Texts = None, name: Texts = None,
-        config: Mapping[str, Any] | None = None, started_after: Moment = None, started_before: Moment = None,
-        sort: str = "-started_at", limit: int | None = None, after: str | None = None,
-        projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None,
+        self, *, sort: str = "-started_at", offset: int = 0, limit: int | None = None, after: str | None = None,
+        id_after: str | None = None, select: Collection[str] | None = None,
+        projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None, **filters: Unpack[RunFilters],
     ) -> Page:  # fmt: skip
-        """A page of runs; ``config`` compares values by dotted path, bounds of time are inclusive.
+        """A page of runs; see ``Store.runs`` for the filters and the order.
 
         Args:
-            ids, project, status, tag, name: equal to this, or to one of a list.
-            sort: started_at, updated_at, name, project, status or id, with ``-`` before it for descending.
             limit: runs on a page; None for all.
             after: the ``next`` of the page before.
+            select: only these fields of each run, as mappings.
             projects_only: leave out the runs of all other projects; None leaves out none.
             budget: what a page may hold in bytes; it may then be shorter than ``limit`` and not be the last one.
         """
-        from .runs import read_runs
+        from .listing import read_runs
 
         with self._database.reading() as connection:
             return read_runs(
-                connection,
-                filters={
-                    "ids": ids, "project": project, "status": status, "tag": tag, "name": name, "config": config,
-                    "started_after": started_after, "started_before": started_before,
-                },
-                sort=sort, limit=limit, after=after, projects_only=projects_only, budget=budget,
+                connection, filters=filters, sort=sort, offset=offset, limit=limit, after=after, id_after=id_after,
+                select=select, projects_only=projects_only, budget=budget,
             )  # fmt: skip
 
     def deleted_runs(
         self, *, limit: int | None = None, after: str | None = None, budget: "PageBudget | None" = None
     ) -> Page:
         """A page of the runs that are deleted and not purged yet, the latest started first; see ``runs``."""
-        from .runs import read_deleted
+        from .listing import read_deleted
 
         with self._database.reading() as connection:
             return read_deleted(connection, limit, after, budget)
@@ -281,6 +275,29 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         for page, cursor in self._pages(run_id, kind, wanted, limit, budget):
             return page, cursor
         return [], None
+
+    def checkpoints(
+        self, where: RecordFilter | None = None, limit: int = PAGE_RECORDS, *,
+        projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None,
+        **filters: Unpack[CheckpointFilters],
+    ) -> tuple[list[Record], int | None]:  # fmt: skip
+        """The last ``checkpoint`` event of each place in each run, up to ``limit`` of them, and the cursor behind."""
+        from .latest import read_checkpoints
+
+        with self._database.reading() as connection:
+            return read_checkpoints(
+                connection, filters, where or RecordFilter(), limit, projects_only=projects_only, budget=budget
+            )
+
+    def unrecorded(
+        self, run_ids: Collection[str], after: int | None = None, limit: int = PAGE_RECORDS, *,
+        projects_only: Collection[str] | None = None, budget: "PageBudget | None" = None,
+    ) -> tuple[list[Record], int | None]:  # fmt: skip
+        """The last ``run_unrecorded`` event of each process of some runs, and the cursor behind them."""
+        from .latest import read_unrecorded
+
+        with self._database.reading() as connection:
+            return read_unrecorded(connection, run_ids, after, limit, projects_only=projects_only, budget=budget)
 
     def _pages(
         self, run_id: str, kind: str, wanted: RecordFilter, limit: int, budget: "PageBudget | None" = None

@@ -1,7 +1,7 @@
 """A run in memory: what a producer or an analyzer writes to and reads from, with no file and no thread."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -206,13 +206,9 @@ class MemoryReader:
         """The records of a kind, in the order of writing; ``after`` is a sequence number."""
         self.run(run_id)
         bounds = where or RecordFilter()
-        left = bounds.limit
-        for record in self._handle._all():
-            if left == 0:
-                return
-            if record.kind == kind and matches(record, bounds):
-                yield record
-                left = None if left is None else left - 1
+        found = (record for record in self._handle._all() if record.kind == kind and matches(record, bounds))
+        stop = None if bounds.limit is None else bounds.offset + bounds.limit
+        yield from in_order(found, bounds.sort)[bounds.offset : stop]
 
     def keys(self, run_id: str) -> list[str]:
         """The metric keys, sorted."""
@@ -278,12 +274,26 @@ def matches(record: Record, bounds: RecordFilter) -> bool:
             if (exact, low, high) != (None, None, None):
                 return False
         elif (
-            (exact is not None and value != exact)
+            (exact is not None and value not in (exact if isinstance(exact, tuple) else (exact,)))
             or (low is not None and value < low)
             or (high is not None and value > high)
         ):
             return False
+    first, last = bounds.times_ns
+    if (first is not None and record.time_ns < first) or (last is not None and record.time_ns > last):
+        return False
     return all(_agrees(record, name, wanted) for name, wanted in bounds.where.items())
+
+
+def in_order(records: Iterable[Record], sort: str) -> list[Record]:
+    """Records in the order that a filter asks for; without a step or epoch they come before all others."""
+    field = {"arrival": "sequence", "timestamp": "time_ns"}.get(sort.removeprefix("-"), sort.removeprefix("-"))
+
+    def place(record: Record) -> tuple[int, int]:
+        value = getattr(record, field, None)
+        return -(2**64) if value is None else value, record.sequence
+
+    return sorted(records, key=place, reverse=sort.startswith("-"))
 
 
 def _agrees(record: Record, name: str, wanted: Any) -> bool:

@@ -40,6 +40,18 @@ class WritableStore(RecordReader, Protocol):
         """A page of records and the cursor behind it."""
         ...
 
+    def checkpoints(
+        self, where: RecordFilter | None = None, limit: int = 1000, **filters: Any
+    ) -> tuple[list[Any], int | None]:
+        """The last event of each checkpoint, and the cursor behind them."""
+        ...
+
+    def unrecorded(
+        self, run_ids: list[str], after: int | None = None, limit: int = 1000
+    ) -> tuple[list[Any], int | None]:
+        """The last counts of each process of some runs."""
+        ...
+
     def seal(self, run_id: str | None = None) -> int:
         """Pack metric points; stores that do not may return 0."""
         ...

@@ -7,11 +7,12 @@ import pytest
 
 from .appending import AppendContract
 from .batches import make_batch, metric_lines
+from .listing import ListContract
 from .opened import OTHER, RUN, WritableStore, batch_of
 from .querying import QueryContract
 
 
-class StoreContract(AppendContract, QueryContract):
+class StoreContract(AppendContract, QueryContract, ListContract):
     """Inherit in a test class, say how the store is opened, and run pytest.
 
     ::

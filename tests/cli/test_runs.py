@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from quark.reading import RunView
+from quark.storage import SqlStore
+
 from .conftest import Command
 
 
@@ -35,14 +38,20 @@ def test_a_limit_leaves_a_cursor(command: Command, storage: Path) -> None:
     ("options", "expected"),
     [
         (["--status", "failed"], ["nasty-run"]),
+        (["--status", "failed", "--status", "completed"], ["nasty-run", "good-run"]),
+        (["--id", "good-run", "--id", "no-run"], ["good-run"]),
         (["--tag", "first"], ["good-run"]),
+        (["--tag", "first", "--tag", "none"], ["good-run"]),
         (["--name", "cnn"], ["good-run"]),
+        (["--name-like", "C_N", "--name-like", "x%"], ["good-run"]),
+        (["--offset", "1"], ["good-run"]),
+        (["--id-after", "nasty-run"], ["good-run"]),
         (["--config", "lr=0.1", "--config", "optimizer.name=adamw"], ["good-run"]),
         (["--project", "other"], []),
+        (["--project", "other", "--project", "digits"], ["nasty-run", "good-run"]),
         (["--since", "1h", "--sort", "id"], ["good-run", "nasty-run"]),
         (["--until", "2020-01-01"], []),
     ],
-    ids=["status", "tag", "name", "config", "project", "since", "until"],
 )
 def test_filters(command: Command, storage: Path, options: list[str], expected: list[str]) -> None:
     """Each option restricts what is listed."""
@@ -88,3 +97,18 @@ def test_runs_are_sorted_by_a_metric(command: Command, storage: Path) -> None:
         assert [run["id"] for run in document["runs"]] == expected and document["next"] is None
     answer = command("runs", "-d", storage, "--sort", "lr", "--after", "x")
     assert (answer.code, "--limit" in answer.err) == (2, True)
+
+
+def test_one_question_for_all_runs(command: Command, storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the runs did not record is asked for once, however many runs are listed."""
+    asked: list[list[str]] = []
+    ask = SqlStore.unrecorded
+
+    def noted(store: SqlStore, run_ids: list[str], *more: int | None) -> object:
+        asked.append(run_ids)
+        return ask(store, run_ids, *more)
+
+    monkeypatch.setattr(SqlStore, "unrecorded", noted)
+    monkeypatch.setattr(RunView, "events", None)
+    assert [run["unrecorded"] for run in command("runs", "-d", storage, "--json").json()["runs"]] == [0, 0]
+    assert asked == [["nasty-run", "good-run"]]
