@@ -324,6 +324,11 @@ class Journal:
                     return
                 del self.memory[number]
 
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended: nothing more is taken."""
+        return self._closed
+
     def close(self) -> None:
         """Take no more records; what is there stays for the readers."""
         with self._lock:

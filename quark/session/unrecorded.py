@@ -54,8 +54,8 @@ class UnrecordedCounts:
 
     def write(self) -> bool:
         """Record the counts if they changed since the last time; whether they did."""
-        if not self._writing.acquire(blocking=False):
-            return False
+        if self._recorder.journal.closed or not self._writing.acquire(blocking=False):
+            return False  # after the end nothing can be recorded, nor imported once the interpreter ends
         try:
             counts = self.counts()
             if counts == self._written or not (counts["refused"] or counts["dropped"] or counts["set_aside"]):

@@ -219,3 +219,19 @@ def test_many_long_tags_fit(tmp_path):
         view = store.run(run.run_id)
         assert view.tags == tuple(tags)
         assert len(view.config["text"]) == 3_900_000
+
+
+LATE = """
+import sys, quark
+class Model:
+    def __init__(self, run): self.run = run
+    def __del__(self): self.run.log({"a": 2.0}, step=1)
+model = Model(quark.start_run(project="p", storage_dir=sys.argv[1]))
+"""
+
+
+def test_a_log_call_while_the_interpreter_ends_raises_nothing(tmp_path):
+    """Objects die after the run has ended; what they log then is refused with a warning."""
+    done = subprocess.run([sys.executable, "-c", LATE, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "has ended" in done.stderr
+    assert "Exception ignored" not in done.stderr
