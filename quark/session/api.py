@@ -65,16 +65,24 @@ def resume_run(
     storage_dir: str | Path | None = None,
     trackers: Iterable[Any] | str = (),
     close_timeout_s: float | None = None,
+    completed: bool = False,
 ) -> TrainingSession:
     """Continue an interrupted or failed run as a new attempt.
 
+    Args:
+        run_id: the run.
+        storage_dir, trackers, close_timeout_s: as of ``start_run``.
+        completed: whether a completed run may be added to as well, such as by an evaluation of what it trained.
+
     Raises:
         RunNotFoundError: the store has no such run.
-        InvalidRunStateError: the run is completed, or still running.
+        InvalidRunStateError: the run is still running, or completed and may not be added to.
     """
     from .start import resume
 
-    return resume(run_id=run_id, storage_dir=storage_dir, trackers=trackers, close_timeout_s=close_timeout_s)
+    return resume(
+        run_id=run_id, storage_dir=storage_dir, trackers=trackers, close_timeout_s=close_timeout_s, completed=completed
+    )
 
 
 def end_run(session: Any = None, status: str = "completed") -> RunContext:

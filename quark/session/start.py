@@ -220,7 +220,7 @@ def _joined(
 
 def resume(
     *, run_id: str, storage_dir: str | Path | None = None, trackers: Iterable[Any] | str = (),
-    close_timeout_s: float | None = None, stopped_too: bool = False,
+    close_timeout_s: float | None = None, completed: bool = False, stopped_too: bool = False,
 ) -> TrainingSession:  # fmt: skip
     """Continue a run; see ``quark.resume_run``. ``stopped_too``: also one that ended because it was asked to stop."""
     if setting("QUARK_DISABLE"):
@@ -231,7 +231,7 @@ def resume(
     end_earlier(cell)
     placement = Placement(resolve_storage_dir(storage_dir))
     home = home_of(placement, storage_dir)
-    run = _resumable(placement, home, run_id, stopped_too)
+    run = _resumable(placement, home, run_id, completed=completed, stopped_too=stopped_too)
     job = find_job()
     attempt = run.resume_count + 2
     now = format_timestamp(time.time_ns())
@@ -249,7 +249,7 @@ def resume(
     return _with_trackers(session, observers)
 
 
-def _resumable(placement: Placement, home: Home, run_id: str, stopped_too: bool) -> RunRecord:
+def _resumable(placement: Placement, home: Home, run_id: str, *, completed: bool, stopped_too: bool) -> RunRecord:
     """The run, if it may be resumed; what an earlier process left in its journal is delivered first."""
     from .sync import sync_run
 
@@ -264,9 +264,10 @@ def _resumable(placement: Placement, home: Home, run_id: str, stopped_too: bool)
         run = store.run(run_id)
     finally:
         store.close()
-    if run.status == "completed" and not (stopped_too and run.reason == "stop_requested"):
+    if run.status == "completed" and not completed and not (stopped_too and run.reason == "stop_requested"):
         raise InvalidRunStateError(
-            f"run {run_id} is completed and cannot be resumed; start a run with parent_run_id={run_id!r} instead"
+            f"run {run_id} is completed and cannot be resumed; start a run with parent_run_id={run_id!r} instead, "
+            "or add to it with resume_run(completed=True)"
         )
     if run.status == "running":
         raise InvalidRunStateError(f"run {run_id} is running; end it before it is resumed")

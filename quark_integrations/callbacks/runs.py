@@ -102,7 +102,7 @@ def new_run_id() -> str:
 
 def open_run(
     plan: Plan, trainer: Any, *, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None = None,
-    parent: str | None = None, alone: bool = False,
+    parent: str | None = None, alone: bool = False, completed: bool = False,
 ) -> Any:  # fmt: skip
     """The session of this process, the same run in all processes of the Trainer.
 
@@ -114,17 +114,18 @@ def open_run(
         carried: what a checkpoint says of the run that wrote it.
         parent: id of the run that a new one is derived from.
         alone: only rank 0 takes part.
+        completed: whether the run that is carried is added to if it is completed.
     """
     if trainer.world_size == 1:
-        return _begin(plan, project, config, carried, parent)
+        return _begin(plan, project, config, carried, parent, completed)
     with _ranks_of(trainer):
         if alone:
-            return _begin(plan, project, config, carried, parent)
+            return _begin(plan, project, config, carried, parent, completed)
         told: dict[str, Any] | None = None
         run = None
         try:
             if trainer.global_rank == 0:
-                run = _begin(plan, project, config, carried, parent)
+                run = _begin(plan, project, config, carried, parent, completed)
                 told = {"run_id": run.run_id, "storage_dir": run.storage_dir, "project": run.project_name}
         finally:  # the others wait for this, whatever happened
             told = trainer.strategy.broadcast(told, src=0)
@@ -136,11 +137,12 @@ def open_run(
 
 
 def _begin(
-    plan: Plan, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None, parent: str | None
+    plan: Plan, project: str, config: Mapping[str, Any], carried: Mapping[str, Any] | None, parent: str | None,
+    completed: bool,
 ) -> Any:  # fmt: skip
     run = None
     if carried:
-        run, parent = resumed(plan, carried, plan.storage_dir, parent)
+        run, parent = resumed(plan, carried, plan.storage_dir, parent, completed=completed)
         if run is not None:
             tell_differences(run, config)
     return start(plan, project, config, parent) if run is None else run
@@ -157,7 +159,7 @@ def start(plan: Plan, project: str, config: Mapping[str, Any], parent: str | Non
 
 def resumed(
     plan: Plan, carried: Mapping[str, Any], storage_dir: str | Path | None, parent: str | None = None, *,
-    source: str = "checkpoint",
+    source: str = "checkpoint", completed: bool = False,
 ) -> tuple[Any, str | None]:  # fmt: skip
     """The run that a checkpoint carries as a further attempt; or none, and the parent of the run that starts instead.
 
@@ -167,12 +169,14 @@ def resumed(
         storage_dir: where that run is looked for.
         parent: the parent of a new run if that run is not there; if it is there and cannot go on, it is the parent.
         source: what the user calls the checkpoint.
+        completed: whether the run is added to if it is completed.
     """
     run_id = str(carried.get("run_id"))
     try:
         run = quark.resume_run(
-            run_id=run_id, storage_dir=storage_dir, trackers=plan.trackers, close_timeout_s=plan.close_timeout_s
-        )
+            run_id=run_id, storage_dir=storage_dir, trackers=plan.trackers,
+            close_timeout_s=plan.close_timeout_s, completed=completed,
+        )  # fmt: skip
         return run, None
     except quark.InvalidRunStateError:  # it is completed, or another process goes on with it
         return None, run_id

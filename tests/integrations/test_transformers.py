@@ -181,22 +181,36 @@ def test_report_to_quark(tmp_path, monkeypatch):
         assert quark_points(run) == history_points(made.state.log_history)
 
 
-def test_evaluations_and_predictions_on_their_own(tmp_path):
-    """Each is a run, a child of the training before it; one with a prefix of its own has its own namespace."""
+def test_evaluations_and_predictions_after_a_training(tmp_path):
+    """They are added to its run, which keeps its status, reason, name and values; a prefix is a namespace."""
     made = trainer(tmp_path, QuarkCallback(storage_dir=tmp_path), max_steps=2)
     made.train()
     loss = made.evaluate()["eval_loss"]
     made.evaluate(metric_key_prefix="holdout")
     tested = made.predict(sentences(4)).metrics or {}
     with quark.open(tmp_path) as store:
-        runs = sorted(store.runs(), key=lambda run: run.started_at)
-        assert [run.status for run in runs] == ["completed"] * 4
-        assert [run.record.parent_run_id for run in runs] == [None, *[runs[0].id] * 3]
-        assert quark_points(runs[1])["eval/loss"] == [(2, loss)]
-        assert runs[2].series("holdout/loss").values.tolist() == [loss]
-        assert quark_points(runs[3]) == {
+        (run,) = store.runs()
+        assert (run.status, run.reason, run.record.resume_count) == ("completed", "max_steps", 3)
+        points = quark_points(run)
+        assert points["train/loss"][0][0] == 2
+        assert points["eval/loss"] == [(2, loss)]
+        assert run.series("holdout/loss").values.tolist() == [loss]
+        assert {key: values for key, values in points.items() if key.startswith("test/")} == {
             key.replace("test_", "test/", 1): [(2, value)] for key, value in tested.items()
         }  # fmt: skip
+
+
+def test_evaluations_without_a_training_are_runs_of_their_own(tmp_path):
+    """Before a training there is nothing to add to; the training afterwards is a run of its own."""
+    made = trainer(tmp_path, QuarkCallback(storage_dir=tmp_path, name="t"), max_steps=2)
+    made.evaluate()
+    made.predict(sentences(4))
+    made.train()
+    with quark.open(tmp_path) as store:
+        runs = sorted(store.runs(), key=lambda run: run.started_at)
+        assert [(run.name, run.status) for run in runs] == [
+            ("t/evaluate", "completed"), ("t/predict", "completed"), ("t", "completed"),
+        ]  # fmt: skip
 
 
 def test_a_run_of_the_users_own(tmp_path):

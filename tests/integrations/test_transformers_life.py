@@ -142,6 +142,22 @@ def test_an_evaluation_on_its_own_that_breaks_off(tmp_path):
         assert sorted(run.status for run in store.runs()) == ["completed", "failed"]
 
 
+def test_an_evaluation_after_a_training_that_breaks_off(tmp_path):
+    """The run of the training has failed with it; the training's values are there."""
+
+    def broken(prediction):
+        raise ValueError("boom")
+
+    made = trainer(tmp_path, QuarkCallback(storage_dir=tmp_path), max_steps=2)
+    made.train()
+    made.compute_metrics = broken
+    with pytest.raises(ValueError, match="boom"):
+        made.evaluate()
+    with quark.open(tmp_path) as store:
+        (run,) = store.runs()
+        assert (run.status, run.reason, run.series("train/loss").steps.tolist()) == ("failed", "error", [2])
+
+
 def test_smaller_batches_after_memory_ran_out_are_a_run_again(tmp_path):
     """The attempt that did not fit is failed; the one that did has its own values, each once."""
 
@@ -397,13 +413,13 @@ def test_two_callbacks_are_one_run(tmp_path, report_to, caplog):
     made.train()
     made.evaluate()
     with quark.open(tmp_path) as store:
-        training, evaluation = sorted(store.runs(), key=lambda run: run.started_at)
+        (training,) = store.runs()
         assert (training.project, training.status, training.tags[0]) == ("mine", "completed", "a")
-        assert evaluation.record.parent_run_id == training.id
         assert training.series("train/loss").steps.tolist() == [2]
+        assert training.series("eval/loss").steps.tolist() == [2]
         if report_to == "none":
-            assert (training.name, evaluation.name) == ("second", "second/evaluate")
-    assert {callback.run_id for callback in callbacks} == {evaluation.id}
+            assert training.name == "second"
+    assert {callback.run_id for callback in callbacks} == {training.id}
     assert caplog.text.count("in one Trainer") == (report_to == "none")
 
 

@@ -162,6 +162,22 @@ def test_what_cannot_be_resumed(start, tmp_path):
         quark.resume_run(run_id="nope", storage_dir=tmp_path / "empty")
 
 
+def test_a_completed_run_is_added_to_where_this_is_asked_for(tmp_path):
+    """Its values, configuration and start stay, what comes is a further attempt, and a running one is refused."""
+    with quark.start_run(project="p", storage_dir=tmp_path, config={"lr": 0.1}) as run:
+        run.log({"train/loss": 1.0}, step=5)
+    again = quark.resume_run(run_id=run.run_id, storage_dir=tmp_path, completed=True)
+    with again:
+        again.log({"test/loss": 2.0}, step=5)
+        with pytest.raises(InvalidRunStateError):
+            quark.resume_run(run_id=run.run_id, storage_dir=tmp_path, completed=True)
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        assert (view.status, view.record.resume_count, view.config) == ("completed", 1, {"lr": 0.1})
+        assert view.record.started_at == run.context.run.started_at
+        assert [view.series(key).values.tolist() for key in ("train/loss", "test/loss")] == [[1.0], [2.0]]
+
+
 def test_lineage_leads_to_the_first_run(start):
     """A child names its parent, and the root of its line is its parent's root."""
     root = start()

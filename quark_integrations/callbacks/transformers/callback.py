@@ -28,9 +28,10 @@ class QuarkCallback(TrainerCallback):
 
     Every training is a run of its own: TrainingArguments and the model's configuration, everything that the Trainer
     logs at its global step, learning rates, times of step, data and compute, throughput, the machine, checkpoints, and
-    how it ended. A checkpoint carries the id of its run: a training that resumes from it continues the run, or starts
-    a child of it where it was completed. An evaluation or prediction outside of a training is a run of its own, and so
-    is each trial of a search. In a job of many processes all of them record into one run.
+    how it ended. A checkpoint carries the id of its run: a training that resumes from it continues the run, or
+    starts a child of it where it was completed. An evaluation or prediction after a training is added to its run,
+    as a further attempt; without a training it is a run of its own, and so is each trial of a search. In a job of
+    many processes all of them record into one run.
 
     Args:
         project: name of the project; QUARK_PROJECT or the name of the model's class if omitted.
@@ -186,7 +187,7 @@ class QuarkCallback(TrainerCallback):
             raise
 
     def alone(self, method: Method, arguments: Any, options: Any) -> Any:
-        """Evaluate or predict: within a training a part of it, else a run of its own."""
+        """Evaluate or predict: within a training a part of it, after one added to its run, else a run of its own."""
         recording, trainer = self._recording, method.trainer
         others = [] if recording.active else self._others(trainer)
         if recording.active or self._leader is not None:
@@ -197,7 +198,7 @@ class QuarkCallback(TrainerCallback):
         except BaseException as error:
             recording.fail(error)
             raise
-        recording.end("completed")
+        recording.end_alone()
         return result
 
     # Steps of the training

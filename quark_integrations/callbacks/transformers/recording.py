@@ -21,7 +21,7 @@ Not the callback's own name: Transformers can be told to make the callbacks of t
 
 
 class Recording:
-    """The run of one callback: a new one for each training, and for each evaluation or prediction on its own.
+    """The run of one callback: a new one for each training. Evaluations and predictions after it are added to it.
 
     A run that the user passed is only written to.
     """
@@ -31,7 +31,8 @@ class Recording:
         self.run: Any = None
         self.last_run: Mapping[str, Any] | None = None
         self._given: Any = None
-        self._trained: str | None = None
+        self._trained: Mapping[str, Any] | None = None
+        self._reason = "completed"
         self._names = LogNames()
 
     @property
@@ -73,15 +74,16 @@ class Recording:
             if training and trainer is not None:
                 trains_here(self.run, trainer)
         else:
-            last = getattr(plan.run, "run_id", None) or self._trained
-            named = _named(plan, args, state, "" if training else f"/{stage}")
+            goes_on = None if training or plan.run else self._trained
             self.run = open_run(
-                named, _Ranks(args), project=type(model).__name__, config=config, carried=carried,
-                parent=last if plan.run or not training else None,
+                _named(plan, args, state, "" if training else f"/{stage}"), _Ranks(args), project=type(model).__name__,
+                config=config, carried=carried or goes_on, parent=getattr(plan.run, "run_id", None),
+                completed=goes_on is not None,
             )  # fmt: skip
         self._names.of_run(self.run)
-        if training and self.run is not None:
-            self._trained = self.run.run_id
+        if training:
+            self._reason = "completed"
+            self._trained = None if self.run is None else self.carried()
         self.event(f"{stage}_started", payload=training_setup(trainer, args, state, model) if training else {})
         if carried:
             self.event("checkpoint_loaded", payload={**plain(carried), "global_step": state.global_step})
@@ -124,7 +126,13 @@ class Recording:
                 "patience": stopper.early_stopping_patience,
             })  # fmt: skip
             self.event("early_stopped", step=state.global_step, epoch=epoch_of(state), payload=payload)
+        self._reason = reason
         self.end(reason)
+
+    def end_alone(self) -> None:
+        """An evaluation or prediction is done: the run of a training keeps the reason for which that ended."""
+        run, trained = self.run, self._trained
+        self.end(self._reason if run is not None and trained and trained["run_id"] == run.run_id else "completed")
 
     def end(self, reason: str) -> None:
         """End the run, if it was opened here; a signal that came in the meantime counts for more than ``reason``."""
@@ -135,6 +143,7 @@ class Recording:
 
     def fail(self, error: BaseException) -> None:
         """What the Trainer was doing was broken off by ``error``; the exception goes on its way."""
+        self._reason = "error" if isinstance(error, Exception) else "interrupted"
         run = self._let_go()
         if run is not None and run is not self._given:
             run.__exit__(type(error), error, error.__traceback__)
