@@ -10,6 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import quark
+from quark.reading import RunView, Store
 from quark.records.describe import fields_of
 from quark.records.line import KINDS
 from quark.settings import SETTINGS
@@ -26,6 +27,17 @@ AREAS = {
     "Records": ("records",),
     "Errors": ("errors",),
 }
+GIVEN = {"Reading": (Store, RunView)}
+"""Classes that are no public names, for nobody builds them: ``quark.open`` gives their objects."""
+
+INTERNAL = frozenset((
+    "after_fork_in_child", "asked_to_stop", "attach", "begin_step", "close_reader", "configured", "declare", "defer",
+    "emit", "end_step", "exit_by_end", "exit_by_signal", "journal_directory", "lifecycle", "log_values", "mark_ended",
+    "offer", "reader", "refuse", "report", "share", "signalled", "stops_before", "tell_step", "thread_failed", "tick",
+    "will_end",
+))  # fmt: skip
+"""What only producers and Quark's own parts call of a session."""
+
 SNAPSHOTS = ("ProjectRecord", "RunRecord", "RunContext", "EvidenceRecord")
 ANSWERS = ("DataDiagnosticsSummary", "LossSummary", "ExposureSummary", "HardBatchFinding")
 
@@ -214,31 +226,44 @@ def api() -> str:
     text = f"""# Public names
 
 {NOTE}
-Everything below is imported from `quark`. Names that are not here may change at any time.
+Everything below is imported from `quark`, but for `Store` and `RunView`: `quark.open` and `quark.connect` give them.
+Names that are not here may change at any time.
 """
     left = dict(quark._HOMES)  # type: ignore[attr-defined]  # the stub shows users only the names themselves
     for area, homes in AREAS.items():
         names = [name for name, home in left.items() if home.startswith(homes)]
         text += f"\n## {area}\n\n"
         for name in names:
-            text += _entry(name)
+            text += _entry(name, getattr(quark, name))
             del left[name]
+        for given in GIVEN.get(area, ()):
+            text += _entry(given.__name__, given)
     if left:
         raise SystemExit(f"docs/generate.py has no area for {', '.join(left)}; add their module to AREAS")
     return text
 
 
-def _entry(name: str) -> str:
-    value = getattr(quark, name)
+def _entry(name: str, value: Any) -> str:
     if not (inspect.isclass(value) or inspect.isfunction(value)):
         return f"- `{name}`: {_constant(value)}\n"
     text = f"- `{name}`: {_first(value)}\n"
     if inspect.isclass(value) and not dataclasses.is_dataclass(value):
-        for method, function in vars(value).items():
-            public = not method.startswith("_") and isinstance(function, (staticmethod, classmethod, property))
-            if public or (inspect.isfunction(function) and not method.startswith("_")):
-                text += f"    - `{method}`: {_first(getattr(value, method))}\n"
+        for method in _members(value):
+            text += f"    - `{method}`: {_first(getattr(value, method))}\n"
     return text
+
+
+def _members(value: type) -> list[str]:
+    """The public methods and properties of a class, with those of bases that have no entry of their own."""
+    hidden = INTERNAL if issubclass(value, quark.TrainingSession) else ()
+    bases = [base for base in value.__mro__ if base.__module__.startswith("quark")]
+    shown = bases[:1] if value is quark.DisabledSession else bases
+    names = [
+        name for base in shown if base is value or getattr(quark, base.__name__, None) is not base
+        for name, member in vars(base).items()
+        if isinstance(member, (staticmethod, classmethod, property)) or inspect.isfunction(member)
+    ]  # fmt: skip
+    return list(dict.fromkeys(name for name in names if not name.startswith("_") and name not in hidden))
 
 
 def _constant(value: Any) -> str:

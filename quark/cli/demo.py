@@ -58,7 +58,7 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
     out.print(text(f"kept in: {Path(storage_dir).resolve()}", limit=4000), soft_wrap=True)
     out.print()
     out.print(text("what to run next", "bold"))
-    python = f"import quark; print(quark.open({str(storage_dir)!r}).run({short(view)!r}).to_pandas())"
+    python = f"import quark; print(quark.open({str(storage_dir)!r}).run({short(view)!r}).best('val/accuracy'))"
     place = shlex.quote(str(storage_dir))
     for command, means in (
         (f"quark show --storage-dir {place}", "# everything about this run"),

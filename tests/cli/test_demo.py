@@ -1,6 +1,8 @@
 """`quark demo`: the first thing that a newcomer runs."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +17,19 @@ DEMO = [sys.executable, "-m", "quark.cli", "demo"]
 @pytest.mark.slow
 @pytest.mark.torch
 def test_a_real_training_is_recorded_and_shown(tmp_path: Path) -> None:
-    """Digits are learned to over 95 %; all kinds of records are in the store, and it says what to run next."""
+    """Digits are learned to over 95 %; all kinds of records are in the store, and what it says to run next runs."""
     done = subprocess.run(DEMO, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for word in ("val/accuracy", "█", "kept in:", "quark show", "quark runs", "completed"):
         assert word in done.stdout
+    (tmp_path / "pandas.py").write_text("raise ImportError('the extra demo does not install pandas')")
+    suggested = [line.partition("  #")[0].strip() for line in done.stdout.partition("what to run next")[2].splitlines()]
+    for line in filter(None, suggested):
+        program, *arguments = shlex.split(line)
+        command = [sys.executable, *(["-m", "quark.cli"] if program == "quark" else []), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+        assert ran.returncode == 0, (line, ran.stderr)
     with quark.open(tmp_path / "quark-demo") as store:
         (view,) = store.runs()
         assert view.status == "completed"
