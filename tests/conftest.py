@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from .postgres import _template, bare_postgres_url, postgres_server, postgres_url  # noqa: F401  fixtures for all areas
 
-# No deadline: the machine may be busy. No database: tests leave nothing behind, and a failure prints its example.
-settings.register_profile("quark", deadline=None, database=None, print_blob=True)
+# No deadline, and drawing may be slow: the machine may be busy. No database: tests leave nothing behind, and a failure
+# prints its example.
+slow = [HealthCheck.too_slow]
+settings.register_profile("quark", deadline=None, suppress_health_check=slow, database=None, print_blob=True)
 settings.load_profile("quark")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, where Ctrl-C would reach no test

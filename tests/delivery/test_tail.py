@@ -31,7 +31,9 @@ def read_all(tail: Tail) -> list[int]:
     return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(cut=st.integers(0, 20 * 70), padding=st.integers(0, 9000))
 def test_a_journal_cut_anywhere_gives_its_whole_lines(tmp_path, cut, padding):
     """Whatever byte the process died at, every whole line is read and the torn one is not."""
@@ -40,7 +42,9 @@ def test_a_journal_cut_anywhere_gives_its_whole_lines(tmp_path, cut, padding):
     assert read_all(Tail(tmp_path, ORIGIN)) == list(range(content[:cut].count(b"\n")))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(start=st.integers(0, 1400), length=st.integers(1, 600))
 def test_a_lost_page_costs_only_the_lines_that_it_held(tmp_path, start, length):
     """A stretch that reads as zeros (a power loss) takes its own lines and no others, and no false line appears."""

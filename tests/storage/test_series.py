@@ -50,7 +50,9 @@ def histories(draw) -> list[tuple[int, int, list[int | None]]]:
     return draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1), steps), min_size=1, max_size=10))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(
     history=histories(), buckets=st.integers(1, 30), low=st.integers(0, 90), width=st.integers(0, 90),
     pack_after=st.sets(st.integers(0, 9)),
