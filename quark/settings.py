@@ -50,6 +50,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _which_ranks(text: str) -> str:
+    word = text.strip().lower()
+    if word == "all":
+        return word
+    try:
+        return "1" if _flag(word) else "0"
+    except ValueError:
+        raise ValueError("use 1, 0 or all") from None
+
+
 def _hook_kernel(text: str) -> str:
     word = text.strip().lower()
     if word not in ("auto", "compiled", "plain"):
@@ -60,6 +70,15 @@ def _hook_kernel(text: str) -> str:
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
+        Setting("QUARK_CAPTURE_DIFF", "0: what differs from the commit in the working tree is not stored with a run",
+                True, _flag),
+        Setting("QUARK_CAPTURE_OUTPUT", "0: what the program prints is not recorded; all: that of every rank, not only "
+                "of rank 0", "1", _which_ranks),
+        Setting("QUARK_CAPTURE_PACKAGES", "0: the list of installed packages is not stored with a run", True, _flag),
+        Setting("QUARK_CAPTURE_SCRIPT", "0: the text of the script, or of the notebook's cells, is not stored with a "
+                "run", True, _flag),
+        Setting("QUARK_CAPTURE_SYSTEM", "0: the machine is recorded only by `run.steps` and SystemTelemetry, not in "
+                "other loops", True, _flag),
         Setting("QUARK_CLOSE_TIMEOUT", "seconds that the end of a run waits for its sinks before the rest is left to "
                 "`quark sync`", 10.0, _seconds),
         Setting("QUARK_CONSOLE", "1: print a line with the latest metrics every few seconds", False, _flag),

@@ -19,6 +19,9 @@ settings.load_profile("quark")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, where Ctrl-C would reach no test
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+CAPTURED = ("DIFF", "OUTPUT", "PACKAGES", "SCRIPT", "SYSTEM")
+"""What a run records without being asked; the tests of that switch it on."""
+
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
 
@@ -30,6 +33,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         if name.startswith(("QUARK_", "SLURM_")) or name in LAUNCHERS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARK_PROGRESS", "0")
+    for name in CAPTURED:  # tests count records, and their working directory is a repository that is being changed
+        monkeypatch.setenv(f"QUARK_CAPTURE_{name}", "0")
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuarkError
+from ..session.capture.lines import PrintedLines
 from ..session.checks import check_project, run_id_from
 from ..session.identity import new_run_id
 from ..session.launched import TAKEN_VARIABLE
 from ..settings import setting
 from .child import ENDING, FORWARDED, Child, NotStartedError
-from .lines import PrintedLines
 from .listening import Listening
 from .note import RunNote, read_note, there_are_others
 from .record import LaunchRecord, note_of_bare_run

@@ -15,12 +15,12 @@ from ..records.base import Origin, format_timestamp
 from ..records.line import Line, encode
 from ..records.run import ProjectRecord, RunRecord, project_id
 from ..redaction import redact, redact_arguments
+from ..session.capture.lines import PrintedLine, body_of_lines
 from ..session.environment import read_field
 from ..session.home import home_of, home_of_note
 from ..session.identity import new_writer_id
 from ..session.placement import Placement, writable_placement
 from ..session.sync import SyncReport, sync_run
-from .lines import PrintedLine
 from .note import RunNote
 
 CLOSE_S = 5.0
@@ -70,8 +70,7 @@ class LaunchRecord:
     def lines(self, lines: Iterable[PrintedLine]) -> None:
         """Lines were printed."""
         for line in lines:
-            payload = {"message": line.text, "identifier": "Info", "stream": line.stream, "line": line.number}
-            self._event("log_line", "info", payload, line.time_ns)
+            self._append("event", "log_line", body_of_lines([line]), line.time_ns)
 
     def event(self, event_type: str, severity: str, payload: Mapping[str, Any]) -> None:
         """Something happened to the command."""

@@ -1,5 +1,6 @@
 """What a run told of itself, as it is read: progress, checkpoints, notes, the summary, what its command printed."""
 
+from dataclasses import replace
 from typing import Any
 
 from ..producers.reports import (
@@ -16,6 +17,17 @@ from ..producers.reports import (
     unrecorded_of,
 )
 from ..records.event import EventRecord
+
+
+def lines_of(event: EventRecord) -> tuple[EventRecord, ...]:
+    """One event for each line of a ``log_line`` event, which holds lines that were printed within a moment."""
+    first, messages = event.payload["line"], event.payload["message"].split("\n")
+    if len(messages) == 1:
+        return (event,)
+    return tuple(
+        replace(event, payload={**event.payload, "message": message, "line": first + number})
+        for number, message in enumerate(messages)
+    )
 
 
 class Told:
@@ -50,11 +62,12 @@ class Told:
         return unrecorded_of(self.events(UNRECORDED))
 
     def log_lines(self, stream: str | None = None) -> tuple[EventRecord, ...]:
-        """What the command printed under ``quark run``, line by line; ``stream``: only stdout, or only stderr.
+        """What the program printed, line by line; ``stream``: only stdout, or only stderr.
 
         The payload holds message, stream and line. Lines of one stream are in their order.
         """
-        return tuple(line for line in self.events("log_line") if stream in (None, line.payload["stream"]))
+        events = (event for event in self.events("log_line") if stream in (None, event.payload["stream"]))
+        return tuple(line for event in events for line in lines_of(event))
 
     @property
     def exit_code(self) -> int | None:

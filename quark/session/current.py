@@ -16,6 +16,12 @@ def current_run() -> Any:
     return None
 
 
+def innermost_run() -> Any:
+    """The session that this context opened last and has not left, whatever its status; quick, for every print."""
+    runs = _open.get()
+    return runs[-1] if runs else None
+
+
 def run_to_log_to() -> Any:
     """The current run, or in a thread that has none the only run that is open in this process."""
     return current_run() or only_open()

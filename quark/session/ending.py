@@ -152,6 +152,17 @@ class Ending(Recorder):
         if not self.disabled:
             self._delivery.manifest = self._manifest
 
+    def learned_of_environment(self, values: Mapping[str, Any]) -> None:
+        """Record what was found out of the run's environment after its start; it replaces what ``values`` names."""
+        self.lifecycle("environment", {"values": values})
+        environment = {**self._context.run.environment, **values}
+        self._context = replace(self._context, run=replace(self._context.run, environment=environment))
+
+    @property
+    def stepper(self) -> Stepper:
+        """Where the run is in its loop."""
+        return self._stepper
+
     @property
     def current_step(self) -> int | None:
         """The step of the loop that is under way; None between steps."""
@@ -358,5 +369,7 @@ class Ending(Recorder):
     def after_fork_in_child(self) -> None:
         """A forked child is silent: it stores nothing and ends nothing."""
         self._forked = True
+        if self.capture is not None:
+            self.capture.after_fork_in_child()
         self._delivery.health.after_fork()
         self._delivery.disown()

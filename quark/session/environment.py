@@ -11,6 +11,7 @@ from typing import Any
 
 from ..records.grammar import clean_json, clean_text, shown
 from ..redaction import redact_arguments, redact_text
+from .capture.script import script_path
 from .git import git_state
 
 _ALLOWED_VARIABLES = re.compile(
@@ -57,6 +58,11 @@ def _command() -> list[str]:
     return redact_arguments([clean_text(part) for part in arguments])
 
 
+def _script() -> str | None:
+    path = script_path()
+    return None if path is None else redact_text(clean_text(path))
+
+
 def _variables() -> dict[str, str]:
     allowed = {name: value for name, value in os.environ.items() if _ALLOWED_VARIABLES.match(name)}
     return {name: redact_text(clean_text(value)) for name, value in allowed.items()}
@@ -100,6 +106,7 @@ _FIELDS: dict[str, Callable[[], Any]] = {
     "python": lambda: platform.python_version(),
     "pid": lambda: os.getpid(),
     "command": _command,
+    "script": _script,
     "working_directory": lambda: redact_text(clean_text(os.getcwd())),
     "cpu_count": lambda: os.cpu_count(),
     "memory_bytes": _memory_bytes,

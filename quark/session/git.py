@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..records.grammar import clean_text
 from ..redaction import redact_text
@@ -24,6 +24,22 @@ _COMMIT = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SECTION = re.compile(rb'\[\s*([\w.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
 
 
+class Repository(NamedTuple):
+    """A repository by its directories, and what is checked out there.
+
+    Attributes:
+        tree: the working tree.
+        git: where HEAD and the index of this working tree are.
+        common: where objects and configuration are; the same as ``git`` but in a linked working tree.
+    """
+
+    tree: bytes
+    git: bytes
+    common: bytes
+    commit: str
+    branch: bytes | None
+
+
 def git_state(start: Path | None = None) -> dict[str, Any] | None:
     """What a repository says of ``start`` (the working directory): commit, and where known branch, remote, dirty.
 
@@ -33,12 +49,18 @@ def git_state(start: Path | None = None) -> dict[str, Any] | None:
     Returns:
         None outside a repository and before its first commit.
     """
+    found = find_repository(start)
+    return None if found is None else _state_of(found)
+
+
+def find_repository(start: Path | None = None) -> Repository | None:
+    """The repository around ``start`` (the working directory); None outside of one and before its first commit."""
     try:
         directory = os.fsencode((start or Path.cwd()).resolve())
         while True:
             git = os.path.join(directory, b".git")
-            if os.path.lexists(git) and (state := _state_of(directory, _git_directory(git))):
-                return state
+            if os.path.lexists(git) and (found := _repository(directory, _git_directory(git))):
+                return found
             above = os.path.dirname(directory)
             if above == directory:
                 return None
@@ -54,19 +76,21 @@ def _git_directory(git: bytes) -> bytes:
     return os.path.normpath(os.path.join(os.path.dirname(git), text.partition(b"gitdir:")[2].strip()))
 
 
-def _state_of(tree: bytes, git: bytes) -> dict[str, Any] | None:
+def _repository(tree: bytes, git: bytes) -> Repository | None:
     common = os.path.normpath(os.path.join(git, _read(os.path.join(git, b"commondir")).strip()))
     commit, branch = _head(git, common)
-    if commit is None:
-        return None
+    return None if commit is None else Repository(tree, git, common, commit.decode(), branch)
+
+
+def _state_of(repository: Repository) -> dict[str, Any]:
     state: dict[str, Any] = {}
-    if branch is not None:
-        state["branch"] = redact_text(_text(branch))
-    state["commit"] = commit.decode()
-    remote = _remote(_read(os.path.join(common, b"config")), branch)
+    if repository.branch is not None:
+        state["branch"] = redact_text(_text(repository.branch))
+    state["commit"] = repository.commit
+    remote = _remote(repository.common, repository.branch)
     if remote is not None:
         state["remote"] = redact_text(_text(remote))
-    dirty = is_dirty(tree, _read(os.path.join(git, b"index")))
+    dirty = is_dirty(repository.tree, _read(os.path.join(repository.git, b"index")))
     if dirty is not None:
         state["dirty"] = dirty
     return state
@@ -96,11 +120,11 @@ def _reference(git: bytes, common: bytes, name: bytes) -> bytes:
     return b""
 
 
-def _remote(config: bytes, branch: bytes | None) -> bytes | None:
+def _remote(common: bytes, branch: bytes | None) -> bytes | None:
     """The address of the branch's own remote, else of ``origin``, else of the first one."""
     addresses: dict[bytes, bytes] = {}
     wanted = b"origin"
-    for section, label, name, value in _settings(config):
+    for section, label, name, value in settings_of(common):
         if section == b"remote" and name == b"url":
             addresses.setdefault(label, value)
         elif section == b"branch" and name == b"remote" and label == branch:
@@ -108,9 +132,10 @@ def _remote(config: bytes, branch: bytes | None) -> bytes | None:
     return addresses.get(wanted) or addresses.get(b"origin") or next(iter(addresses.values()), None)
 
 
-def _settings(config: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+def settings_of(common: bytes) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+    """Section, label, name and value of each setting in a repository's own configuration; includes are not followed."""
     section = label = b""
-    for line in config.splitlines():
+    for line in _read(os.path.join(common, b"config")).splitlines():
         line = line.strip()
         if found := _SECTION.match(line):
             section, label = found.group(1).lower(), re.sub(rb"\\(.)", rb"\1", found.group(2) or b"")

@@ -1,5 +1,6 @@
 """The steps of a run: which one it is, how long data and compute took, and who is told when it is done."""
 
+import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class Stepper:
         self._began = time.monotonic()
         self.watching = Watching(session)
         self._telemetry: Any = None
+        self._making_telemetry = threading.Lock()
         self._telemetry_due = 0.0
 
     @property
@@ -163,17 +165,24 @@ class Stepper:
         now = time.monotonic()
         if now >= self._telemetry_due:
             self._telemetry_due = now + TELEMETRY_EVERY_S
-            self._own_telemetry().record_step(step, epoch=epoch, **times)
+            self.own_telemetry().record_step(step, epoch=epoch, **times)
         else:
             self._session.log_values({f"system/runtime/{k}": v for k, v in times.items()}, step=step, epoch=epoch)
 
-    def _own_telemetry(self) -> Any:
-        if self._telemetry is None:
-            from ..producers.telemetry import SystemTelemetry, SystemTelemetryConfig
+    def is_measured(self, within_s: float) -> bool:
+        """Whether the machine is recorded by somebody else, or was by ``steps`` in the last ``within_s``."""
+        measured_at = self._telemetry_due - TELEMETRY_EVERY_S
+        return self._measures_itself() or time.monotonic() - measured_at < within_s
 
-            gpus = bool(self._session.manifest.environment.get("gpus"))
-            self._telemetry = SystemTelemetry(self._session, config=SystemTelemetryConfig(capture_gpu=gpus))
-        return self._telemetry
+    def own_telemetry(self) -> Any:
+        """What records the machine where the user attached nothing; made by whoever needs it first."""
+        with self._making_telemetry:
+            if self._telemetry is None:
+                from ..producers.telemetry import SystemTelemetry, SystemTelemetryConfig
+
+                gpus = bool(self._session.manifest.environment.get("gpus"))
+                self._telemetry = SystemTelemetry(self._session, config=SystemTelemetryConfig(capture_gpu=gpus))
+            return self._telemetry
 
     def _done(self, step: int, epoch: int | None, worker_id: int | str | None = None) -> None:
         metrics, self._metrics = self._metrics, {}

@@ -3,7 +3,7 @@
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,9 @@ from ..redaction import redact_fields
 from .home import Home
 from .unrecorded import UnrecordedCounts
 
+if TYPE_CHECKING:
+    from .capture import Capture
+
 R = TypeVar("R", bound=Record)
 
 
@@ -32,6 +35,7 @@ class Recorder:
     disabled = False
     alerts = 0
     flush_timeout_s = 10.0
+    capture: "Capture | None" = None
     _forked = False
     _reader: StoreReader | None = None
     _let_go_of_reader: "weakref.finalize[..., Any] | None" = None
@@ -103,9 +107,11 @@ class Recorder:
         self._devices.add(value, lambda number: log_values(self, {key: number}, step, epoch, time))
 
     def tick(self) -> None:
-        """Several times a second, on the journal's thread: record what has arrived from devices, and what was lost."""
+        """Several times a second, on the journal's thread: record what has arrived since, and what was lost."""
         self._devices.drain()
         self._unrecorded.tick()
+        if self.capture is not None:
+            self.capture.tick()
 
     def _say_start_again(self) -> None:
         """The journal was deleted, perhaps with the run's first line, and with the store that had taken it."""

@@ -26,6 +26,7 @@ from ..redaction import redact
 from ..settings import setting
 from .attempts import attempt_of_rank, check_further, config_changes, earlier_of, one_start_at_a_time
 from .blueprints import blueprint_of, remember_blueprint
+from .capture import start_capture
 from .cells import current_cell, end_earlier, opened_by
 from .checks import (
     Faults,
@@ -344,6 +345,7 @@ def _announce_join(session: TrainingSession) -> None:
 
 
 def _with_trackers(session: TrainingSession, observers: list[Any]) -> TrainingSession:
+    start_capture(session)
     named = [word.strip() for word in setting("QUARK_TRACKERS").split(",") if word.strip()]
     if setting("QUARK_CONSOLE"):
         named.append("console")

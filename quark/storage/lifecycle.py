@@ -1,4 +1,4 @@
-"""What the lifecycle lines of a journal (start, resume, join, tag, config, end, exit, discard) do to a run's row."""
+"""What the lifecycle lines of a journal (start, resume, tag, config, environment, end, exit, ...) do to a run's row."""
 
 import time
 from collections.abc import Callable
@@ -203,6 +203,19 @@ def _updates(connection: Connection, run_pk: int, since: int = -(2**63)) -> dict
     return made
 
 
+def _environment(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    """What was found out of the environment after the start; a later attempt may run in another one."""
+    values = body["values"]
+    if not isinstance(values, dict):
+        raise TypeError(f"the values of an environment must be a JSON object, got {type(values).__name__}")
+    attempt, known = connection.execute("SELECT attempt, environment FROM runs WHERE pk = ?", (run_pk,)).fetchone()
+    if origin.attempt < attempt:
+        return
+    merged = encode({**msgspec.json.decode(known), **values})
+    check_size(merged, "the environment with its updates")
+    connection.execute("UPDATE runs SET environment = ? WHERE pk = ?", (merged.decode(), run_pk))
+
+
 def _end(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     status, reason = body["status"], body.get("reason")
     if status not in RUN_STATUSES or reason not in (None, LOST, *STOP_REASONS):
@@ -264,7 +277,7 @@ def _text(value: Any) -> str:
 
 
 _ACTIONS: dict[str, Action] = {
-    "start": _start, "resume": _resume, "tag": _tag, "config": _config, "end": _end, "exit": _exit,
-    "discard": _discard,
+    "start": _start, "resume": _resume, "tag": _tag, "config": _config,
+    "environment": _environment, "end": _end, "exit": _exit, "discard": _discard,
 }  # fmt: skip
 """``join`` says nothing of the run itself; its line is kept among the records like all of these."""

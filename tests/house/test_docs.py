@@ -1,6 +1,7 @@
 """The documentation is tested code: complete, fresh, and every Python block in it runs."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,9 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ALERT = "quark: warning: "
 """Live analysis of a training that goes wrong, as a page may show it; a complaint of Quark itself reads otherwise."""
+
+SWITCHES = {name: "1" for name in SETTINGS if name.startswith("QUARK_CAPTURE_")}
+"""What the suite switches off is on where the documentation is tried, as it is for its readers."""
 
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?:#[^)]*)?\)")
 
@@ -83,6 +87,7 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", script.name],
         cwd=tmp_path,
+        env={**os.environ, **SWITCHES},
         capture_output=True,
         text=True,
         timeout=100,
@@ -97,7 +102,8 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     """A script that is there to be copied works."""
     run = [sys.executable, "-W", "error", str(example), str(tmp_path)]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    environment = {**os.environ, **SWITCHES}
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -180,6 +180,26 @@ class SystemTelemetry(Attachment):
             self._handle.refuse(error, what=f"telemetry of step {shown(step)}")
             return None
 
+    def prepare_moment(self) -> None:
+        """A moment will be recorded soon: let the sampler look, on its own thread."""
+        self._sources.ask()
+
+    def record_moment(self, step: int | None, epoch: int | None) -> None:
+        """Record the latest look, as a moment within ``step``; for other threads than the training's.
+
+        Raises:
+            ClosedError: the run has ended.
+        """
+        self._check_open()
+        now, sample = time.time_ns(), self._sources.latest()
+        body = {
+            "boundary": "time", **sample.fields, "overflow_count": self._overflows,
+            "skipped_step_count": self._skipped, "metadata": {},
+        }  # fmt: skip
+        self._recent.append(_WRITER.put(self._handle.journal, body, step, epoch, now))
+        if self._config.emit_scalar_metrics and step is not None and sample.metrics:
+            log_values(self._handle, sample.metrics, step, epoch, now)
+
     def _finish(self, scope: StepTelemetryScope, times: Times, failure: str | None) -> SystemTelemetryRecord | None:
         """A scope has ended."""
         if failure is None and scope.step % self._every:

@@ -1,0 +1,148 @@
+"""The program that ran: its script, the packages around it, the cells of a notebook."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import types
+
+import pytest
+
+import quark
+from quark.session.capture import packages as packages_module
+from quark.session.capture import script as script_module
+from quark.session.capture.packages import installed_packages
+from quark.session.capture.script import notebook_text, script_key, script_path, script_text
+
+PROGRAM = """\
+import quark
+with quark.start_run(project="p", run_id="r"):
+    api_key = "hunter2-canary"
+"""
+
+
+def _ran(tmp_path, *arguments, text=None, **variables):
+    environment = {
+        **os.environ, "QUARK_CAPTURE_SCRIPT": "1", "QUARK_CAPTURE_PACKAGES": "1", "QUARK_STORAGE_DIR": str(tmp_path),
+        **variables,
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, *arguments], input=text, env=environment, cwd=tmp_path, check=True, capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    with quark.open(tmp_path) as store:
+        view = store.run("r")
+        return view, {artifact.artifact_key: view.load(artifact) for artifact in view.artifacts()}
+
+
+def test_a_run_keeps_its_script_and_its_packages(tmp_path):
+    """The path of the script and its text, without secrets, and what is installed, as a requirements file."""
+    (tmp_path / "train it.py").write_text(PROGRAM)
+    view, kept = _ran(tmp_path, "train it.py")
+    assert view.environment["script"] == str(tmp_path / "train it.py")
+    assert kept["environment/script/train-it.py"] == PROGRAM.replace("hunter2-canary", "[redacted]")
+    lines = kept["environment/packages"].splitlines()
+    assert f"numpy=={importlib.metadata.version('numpy')}" in lines
+    assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
+
+
+@pytest.mark.parametrize(("arguments", "text"), [(("-c", PROGRAM), None), (("-",), PROGRAM)], ids=["-c", "stdin"])
+def test_a_program_without_a_file_has_no_script(tmp_path, arguments, text):
+    """Neither a path nor a text is made up."""
+    view, kept = _ran(tmp_path, *arguments, text=text)
+    assert view.environment["script"] is None
+    assert list(kept) == ["environment/packages"]
+
+
+def test_each_is_switched_off_by_its_variable(tmp_path):
+    """Nothing of it is stored."""
+    (tmp_path / "train.py").write_text(PROGRAM)
+    _, kept = _ran(tmp_path, "train.py", QUARK_CAPTURE_SCRIPT="0", QUARK_CAPTURE_PACKAGES="0")
+    assert kept == {}
+
+
+def test_other_ranks_keep_nothing_of_it(tmp_path):
+    """The code of a job is kept once."""
+    from quark.session.capture.capture import Wanted
+
+    wanted = Wanted.from_settings(rank=1)
+    assert not (wanted.diff or wanted.packages or wanted.script)
+
+
+def test_the_versions_are_those_that_are_imported():
+    """As importlib.metadata tells them, which takes a hundred times as long."""
+    expected = {}
+    for found in importlib.metadata.distributions():
+        expected.setdefault(re.sub(r"[-_.]+", "-", found.name).lower(), found.version)
+    listed = dict(line.split("==") for line in installed_packages())
+    wrong = {name: (listed.get(name), version) for name, version in expected.items() if listed.get(name) != version}
+    assert wrong == {}
+
+
+def test_the_list_of_packages_is_bounded_and_reads_what_it_finds(tmp_path, monkeypatch):
+    """Old and new kinds of metadata, the first of two versions, directories that are gone, and an end."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for name in ("My_Package-1.0.dist-info", "old.style-2.1-py3.11.egg-info", "no-version.dist-info", "x.py"):
+        (first / name).mkdir(parents=True)
+    (second / "my.package-0.9.dist-info").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "gone"), str(first), str(second), str(tmp_path / "a.zip")])
+    assert installed_packages() == ["my-package==1.0", "no==version", "old-style==2.1"]
+    monkeypatch.setattr(packages_module, "MAX_PACKAGES", 1)
+    assert len(installed_packages()) == 1
+
+
+@pytest.mark.parametrize("content", [b"\0PK", None], ids=["binary", "pipe"])
+def test_a_script_that_is_no_text_is_not_kept(tmp_path, content):
+    """A zip application has no text; a pipe is not waited for."""
+    path = tmp_path / "program"
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    assert script_text(str(path)) is None
+
+
+def test_an_installed_program_is_not_copied():
+    """The script of pytest is known by its version."""
+    assert script_text(pytest.__file__) is None
+
+
+def test_a_long_script_is_cut_and_says_so(tmp_path, monkeypatch):
+    """At the end of a line, with a mark."""
+    monkeypatch.setattr(script_module, "MAX_BYTES", 100)
+    path = tmp_path / "long.py"
+    path.write_text("".join(f"x = {number}\n" for number in range(1000)))
+    text = script_text(str(path)) or ""
+    assert text.endswith("\n# [cut here: the file is longer]\n")
+    assert len(text) < 150
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/a/train.py", "train.py"), ("/a/größe 2.py", "gr-e-2.py"), ("/a/__main__.py", "main__.py"), ("/ü", "script")],
+)
+def test_any_name_of_a_script_makes_a_key(path, key):
+    """The name of the file, as far as a key may hold it."""
+    assert script_key(path) == key
+
+
+def test_the_path_of_a_script_may_be_anything(monkeypatch):
+    """An embedding program may set what it likes."""
+    for value in (None, 5, "<stdin>"):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", value, raising=False)
+        assert script_path() is None
+
+
+def test_the_cells_of_a_notebook_are_its_script(monkeypatch):
+    """In the order in which they ran, without secrets; the last ones where they are too many."""
+    cells = ["", "import quark", "  ", "token = 'hunter2-canary'", 5, "run.log({'a': 1})"]
+    shell = types.SimpleNamespace(user_ns={"In": cells})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
+    assert notebook_text() == (
+        "# %% [1]\nimport quark\n\n# %% [3]\ntoken = '[redacted]'\n\n# %% [5]\nrun.log({'a': 1})\n"
+    )
+    monkeypatch.setattr(script_module, "MAX_BYTES", 40)
+    assert notebook_text() == "# %% [5]\nrun.log({'a': 1})\n"
+    shell.user_ns.clear()
+    assert notebook_text() is None
