@@ -86,6 +86,7 @@ _HOMES: dict[str, str] = {
     "RunMark": "core.batch",
     "RunNotFoundError": "errors",
     "RunRecord": "records.run",
+    "STATUSES": "records.literals",
     "SchemaMigrationError": "errors",
     "SchemaValidationError": "errors",
     "Series": "core.reader",

@@ -79,6 +79,7 @@ from .records.configs import MetricTargetSpec as MetricTargetSpec
 from .records.event import EventRecord as EventRecord
 from .records.jsonable import jsonable as jsonable
 from .records.layer import LayerSummaryRecord as LayerSummaryRecord
+from .records.literals import STATUSES as STATUSES
 from .records.literals import LogIdentifier as LogIdentifier
 from .records.metric import MetricRecord as MetricRecord
 from .records.naming import metric_key as metric_key

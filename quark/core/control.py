@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from ..errors import SchemaValidationError, WrongTypeError
@@ -60,13 +61,15 @@ class Pulse(Protocol):
 
 
 def check_grace(seconds: object) -> float:
-    """A grace period in seconds.
+    """A grace period in seconds, given as a number of them or as a timedelta.
 
     Raises:
-        WrongTypeError, SchemaValidationError: no number, below one second, or above thirty days.
+        WrongTypeError, SchemaValidationError: neither of them, below one second, or above thirty days.
     """
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise WrongTypeError(f"grace_period_s must be a number of seconds, got {shown(seconds)}")
+        raise WrongTypeError(f"grace_period_s must be a number of seconds or a timedelta, got {shown(seconds)}")
     if not LEAST_GRACE_S <= seconds <= MOST_GRACE_S:
         raise SchemaValidationError(
             f"grace_period_s must be between {LEAST_GRACE_S:g} and {MOST_GRACE_S:g} seconds, got {shown(seconds)}"

@@ -23,7 +23,7 @@ _DEFAULTS = {
     "run_failed": "error", "runtime_error": "error", "metric_nonfinite": "error", "runtime_interruption": "warning",
     "run_interrupted": "warning",
 }  # fmt: skip
-_SEVERITY_OF_IDENTIFIER = {"Info": "info", "Warning": "warning", "Error": "error"}
+_SEVERITY_OF_IDENTIFIER = {"Debug": "debug", "Info": "info", "Warning": "warning", "Error": "error"}
 
 
 def default_severity(event_type: str) -> str:
@@ -65,7 +65,7 @@ def log_message(
     """Check and journal a log message: an event whose payload holds ``message`` and ``identifier``.
 
     Raises:
-        SchemaValidationError: the identifier is not Info, Warning or Error, or the payload uses a reserved key.
+        SchemaValidationError: the identifier is not Debug, Info, Warning or Error, or the payload uses a reserved key.
     """
     word = "Info" if identifier is None else one_of(identifier, LOG_IDENTIFIERS, "identifier")
     if not isinstance(message, str) or not message:
@@ -139,7 +139,7 @@ class EventLogger(Attachment):
         timestamp: str | None = None,
         event_type: str = "user_log",
     ) -> EventRecord:
-        """Record a log message with the identifier Info, Warning or Error; raises like ``log``."""
+        """Record a log message with the identifier Debug, Info, Warning or Error; raises like ``log``."""
         return self._guarded(
             log_message, message, identifier=identifier, step=step, epoch=epoch, status=status, payload=payload,
             timestamp=timestamp, event_type=event_type,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -101,7 +102,7 @@ class RunView(Measured, Told, Loading):
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Host, packages, hardware and command at the start."""
+        """Host, user, packages, hardware and command at the start."""
         return self.record.environment
 
     @property
@@ -113,6 +114,29 @@ class RunView(Measured, Told, Loading):
     def ended_at(self) -> str | None:
         """When it ended; None while it runs."""
         return self.record.ended_at
+
+    @property
+    def user_id(self) -> str | None:
+        """Login name of who started it; None for a run of which nobody captured it."""
+        return self.environment.get("user")
+
+    @property
+    def version(self) -> str | None:
+        """Version of its code: the commit of the working directory at the start; None outside a repository."""
+        return self.record.git_commit
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What it started on: ``cpu_count``, ``memory_bytes`` and the names of the ``gpus``; None where not known."""
+        return {name: self.environment.get(name) for name in ("cpu_count", "memory_bytes", "gpus")}
+
+    @property
+    def status_updated_at(self) -> str:
+        """When its status last changed: its end, else the start of its latest attempt; looked up if it was resumed."""
+        if self.ended_at is not None or not self.record.resume_count:
+            return self.ended_at or self.started_at
+        resumed = self.events("run_resumed", sort="-arrival", limit=1)
+        return resumed[0].timestamp if resumed else self.started_at
 
     def refresh(self) -> "RunView":
         """Look the run up again: its status, tags and end may have changed. Returns itself."""
@@ -144,11 +168,12 @@ class RunView(Measured, Told, Loading):
         """When it last showed a sign of life, RFC 3339 in UTC: its last heartbeat, else what was last said of it."""
         return max(self.control().last_seen or "", self.record.updated_at)
 
-    def stop(self, *, grace_period_s: float = DEFAULT_GRACE_S) -> RunControl:
+    def stop(self, grace_period_s: float | timedelta = DEFAULT_GRACE_S) -> RunControl:
         """Ask it to stop after its current step. It hears of it with its next heartbeat.
 
         Args:
-            grace_period_s: seconds, at least 1, that it has to end by itself; past them ``quark run`` ends the process.
+            grace_period_s: seconds or a timedelta, at least 1 s, that it has to end by itself; past it ``quark run``
+                ends the process.
 
         Raises:
             InvalidRunStateError: it has ended.
@@ -156,11 +181,11 @@ class RunView(Measured, Told, Loading):
         """
         return self._reader.request_stop(self.id, check_grace(grace_period_s))
 
-    def restart(self, *, grace_period_s: float = DEFAULT_GRACE_S) -> RunControl:
+    def restart(self, grace_period_s: float | timedelta = DEFAULT_GRACE_S) -> RunControl:
         """Ask the ``quark run`` that started it to start it anew: the same run, its history kept.
 
         Args:
-            grace_period_s: seconds, at least 1, from SIGTERM to SIGKILL.
+            grace_period_s: seconds or a timedelta, at least 1 s, from SIGTERM to SIGKILL.
 
         Raises:
             InvalidRunStateError: it has ended, or ``quark run`` did not start it.

@@ -12,7 +12,7 @@ TelemetryBoundary = Literal["step", "time"]
 SummaryType = Literal["activation", "gradient"]
 HookDirection = Literal["forward", "backward"]
 PayloadFormat = Literal["json", "text", "bytes"]
-LogIdentifier = Literal["Info", "Warning", "Error"]
+LogIdentifier = Literal["Debug", "Info", "Warning", "Error"]
 TargetDirection = Literal["at_least", "at_most"]
 BestMode = Literal["max", "min"]
 ComparisonMode = Literal["pairwise", "baseline"]
@@ -22,6 +22,8 @@ PhaseName = Literal[
 ]
 
 RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
+STATUSES = RUN_STATUSES
+"""The statuses of runs, under their public name."""
 CHECKPOINT_STATUSES: tuple[str, ...] = ("incomplete", "complete")
 EVENT_SEVERITIES: tuple[str, ...] = get_args(EventSeverity)
 PAYLOAD_FORMATS: tuple[str, ...] = get_args(PayloadFormat)

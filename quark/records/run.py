@@ -48,7 +48,7 @@ class RunRecord(Document):
     strict_mode: Annotated[bool, says("whether faults of the instrumentation raise")] = False
     tags: Annotated[tuple[str, ...], says("tags, unique, in the order in which they were added")] = ()
     config: Annotated[dict[str, Any], says("the run's configuration, secrets redacted")]
-    environment: Annotated[dict[str, Any], says("host, packages, hardware and command at the start")]
+    environment: Annotated[dict[str, Any], says("host, user, packages, hardware and command at the start")]
     started_at: Timestamp
     ended_at: Annotated[str | None, says("when it ended, RFC 3339; null while it runs")] = None
     updated_at: Timestamp

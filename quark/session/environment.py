@@ -68,6 +68,19 @@ def _variables() -> dict[str, str]:
     return {name: redact_text(clean_text(value)) for name, value in allowed.items()}
 
 
+def _user() -> str | None:
+    """The login name. A directory of users that a network serves is asked only where no variable holds it."""
+    named = os.environ.get("LOGNAME") or os.environ.get("USER")
+    if named:
+        return clean_text(named)
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number without a name
+        return str(os.getuid())
+
+
 def _memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -102,6 +115,7 @@ def _loaded_packages() -> dict[str, str]:
 
 _FIELDS: dict[str, Callable[[], Any]] = {
     "host": lambda: socket.gethostname(),
+    "user": _user,
     "platform": lambda: platform.platform(terse=True),
     "python": lambda: platform.python_version(),
     "pid": lambda: os.getpid(),

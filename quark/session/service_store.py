@@ -128,7 +128,7 @@ class LocalSessionStore:
         epoch: int | None = None, status: str | None = None, payload: Mapping[str, Any] | None = None,
         timestamp: str | None = None, event_type: str = "user_log",
     ) -> EventRecord:  # fmt: skip
-        """A log message with the identifier Info, Warning or Error."""
+        """A log message with the identifier Debug, Info, Warning or Error."""
         return log_message(
             cast("RunHandle", self._handle(run_id)), message, identifier=identifier, step=step, epoch=epoch,
             status=status, payload=payload, timestamp=timestamp, event_type=event_type,

@@ -252,7 +252,7 @@ class TrainingSession(Familiar):
         timestamp: str | None = None,
         event_type: str = "user_log",
     ) -> EventRecord:
-        """Record a log message with the identifier Info, Warning or Error."""
+        """Record a log message with the identifier Debug, Info, Warning or Error."""
         try:
             return log_message(
                 self, message, identifier=identifier, step=step, epoch=epoch, status=status, payload=payload,

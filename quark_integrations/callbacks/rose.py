@@ -143,7 +143,10 @@ def _described(manifest: Any) -> dict[str, Any]:
             "metric": str(goal.metric_name), "threshold": _json(goal.threshold), "operator": str(goal.operator),
         },
         "tasks": {
-            str(name): {"function": f"{task.func_module}.{task.func_name}", "log_params": _json(_log_params(task))}
+            str(name): {
+                "function": f"{task.func_module}.{task.func_name}", "log_params": _json(_log_params(task)),
+                "as_executable": bool(getattr(task, "as_executable", False)),
+            }
             for name, task in dict(getattr(manifest, "tasks", {})).items()
         },
     }  # fmt: skip

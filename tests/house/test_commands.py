@@ -46,3 +46,12 @@ def test_requirements_have_lower_bounds_only() -> None:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_all_integrations_are_one_extra() -> None:
+    """``quark-tracker[all-integrations]`` installs every framework and dashboard that has an integration."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (named,) = extras["all-integrations"]
+    places = (ROOT / "quark_integrations" / kind for kind in ("callbacks", "sinks"))
+    found = {file.stem for place in places for file in place.iterdir() if not file.name.startswith("_")}
+    assert set(named.partition("[")[2].rstrip("]").split(",")) == found & extras.keys() >= {"lightning", "wandb"}

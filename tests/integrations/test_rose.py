@@ -64,6 +64,7 @@ def test_numbers_of_every_make_and_declared_parameters_are_recorded(tmp_path, tr
     config = tracker.run.context.run.config["rose"]
     assert config["learner_type"] == "SequentialActiveLearner"
     assert config["tasks"]["training"]["log_params"] == {"kernel": "rbf", "made_by": "<class 'object'>", "depth": 3}
+    assert config["tasks"]["training"]["as_executable"] is False
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not [path for path in files if b"canary" in path.read_bytes()]
 

@@ -1,6 +1,10 @@
 """What a run tells of itself."""
 
+import contextlib
+import getpass
+import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,6 +18,26 @@ def test_what_the_run_is(view: RunView) -> None:
     assert (view.name, view.project, view.status, view.reason) == ("cnn", "digits", "completed", "completed")
     assert (view.tags, view.config["optimizer"]) == (("a", "b"), {"name": "adamw"})
     assert view.environment["python"] and view.ended_at is not None and view.started_at < view.ended_at
+
+
+def test_who_started_it_and_on_what(view: RunView, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user, the commit and the hardware at the start, and when the status changed last."""
+    assert view.user_id == (os.environ.get("LOGNAME") or os.environ.get("USER") or getpass.getuser())
+    assert view.version == view.record.git_commit
+    assert view.resources == {name: view.environment[name] for name in ("cpu_count", "memory_bytes", "gpus")}
+    assert view.status in quark.STATUSES and view.status_updated_at == view.ended_at
+
+
+def test_a_resumed_run_has_its_status_since_then(tmp_path: Path) -> None:
+    """A run that goes on again is running since its latest attempt began."""
+    with contextlib.suppress(ValueError), quark.start_run(project="p", run_id="r", storage_dir=tmp_path):
+        raise ValueError("stop here")
+    with quark.open(tmp_path) as store:
+        first = store.run("r")
+        with quark.resume_run(run_id="r", storage_dir=tmp_path) as run:
+            run.flush()
+            again = store.run("r")
+            assert again.status == "running" and again.status_updated_at > first.status_updated_at > again.started_at
 
 
 def test_metrics_as_arrays(view: RunView) -> None:
@@ -110,3 +134,15 @@ def test_a_notebook_shows_the_run_and_escapes_its_text(tmp_path: Path) -> None:
         html = store.run(run.run_id)._repr_html_()
     assert "<script" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
     assert "train/loss" in html and "<svg" in html and "completed" in html
+
+
+def test_log_messages_have_a_level(tmp_path: Path) -> None:
+    """Debug, Info, Warning and Error, each with the severity of its name."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        for word in get_args(quark.LogIdentifier):
+            run.add_log("m", identifier=word)
+    with quark.open(tmp_path) as store:
+        logged = store.run(run.run_id).events("user_log")
+    assert [(one.payload["identifier"], one.severity) for one in logged] == [
+        (word, word.lower()) for word in ("Debug", "Info", "Warning", "Error")
+    ]

@@ -222,7 +222,8 @@ def test_events_follow_their_rules(session):
     bad = [
         *([lambda name=name: events.log(name) for name in bad_types] if session.strict else ()),
         lambda: events.log(5), lambda: events.log("x", severity="fatal"), lambda: events.log("x", step=-1),
-        lambda: events.add_log("m", identifier="info"), lambda: events.add_log("m", payload={"message": 1}),
+        lambda: events.add_log("m", identifier="info"),
+        lambda: events.add_log("m", identifier="Trace"), lambda: events.add_log("m", payload={"message": 1}),
         lambda: events.add_log("m", payload={"identifier": 1}), lambda: events.add_log(""),
         lambda: events.log("x", payload=[1]),
     ]  # fmt: skip
