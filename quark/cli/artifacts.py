@@ -27,6 +27,7 @@ def list_artifacts(
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
         artifacts = view.artifacts()
+        names = view.recorded_names("artifact")
         named = address(store, view)
     if as_json:
         print_json({"run_id": view.id, "artifacts": [artifact.to_dict() for artifact in artifacts]})
@@ -36,7 +37,8 @@ def list_artifacts(
         made = table("artifact", "type", "step", "bytes", "id", right=("step", "bytes"), flexible=("artifact",))
         for artifact in artifacts:
             made.add_row(
-                cut(artifact.artifact_key), text(artifact.artifact_type),
+                cut(names.get(artifact.artifact_key, artifact.artifact_key)),
+                text(names.get(artifact.artifact_type, artifact.artifact_type)),
                 text("" if artifact.step is None else artifact.step), text(f"{artifact.size_bytes:,}"),
                 text(artifact.id, "dim"),
             )  # fmt: skip
@@ -96,13 +98,15 @@ def _found(view: "RunView", artifact: str) -> "ArtifactRecord":
     import difflib
 
     from ..errors import RunNotFoundError
+    from ..records.naming import metric_key
 
     records = view.artifacts()
     for names in (lambda one: one.id, lambda one: one.artifact_key, lambda one: one.artifact_name):
-        matching = [record for record in records if names(record) == artifact]
+        matching = [record for record in records if names(record) in (artifact, metric_key(artifact))]
         if matching:
             return matching[-1]
-    keys = sorted({record.artifact_key for record in records})
+    recorded = view.recorded_names("artifact")
+    keys = sorted({recorded.get(record.artifact_key, record.artifact_key) for record in records})
     near = difflib.get_close_matches(artifact, keys, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(keys[:10]) or 'none'}"
     raise RunNotFoundError(f"run {view.id} has no artifact {artifact!r}; {hint}", code="artifact_not_found")

@@ -17,6 +17,9 @@ from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, field_names
 from ..records.line import Line, encode
 from .files import appearing
 
+NAMED_KINDS = ("metric", "artifact", "event")
+"""The kinds of records whose key or type may stand for another name."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula when it comes first."""
 
@@ -50,7 +53,8 @@ def _write_lines(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
     """The lines of the journal: who wrote them stands in a line before them, the run itself in the first one."""
     count = 0
     writer: Origin | None = None
-    body = msgspec.Raw(orjson.dumps({"project": {"name": view.project}, "run": view.record.to_dict()}))
+    start = {"project": {"name": view.project}, "run": view.record.to_dict(), "names": view.reader.names(view.id)}
+    body = msgspec.Raw(orjson.dumps(start))
     first = encode(Line("run", 0, 0, label="start", body=body)) + b"\n"
     for kind in kinds:
         for origin, records in groupby(view.records(kind), key=lambda record: record.origin):
@@ -76,7 +80,8 @@ def _header(origin: Origin, project: str) -> bytes:
 
 def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
     count = 0
-    file.write(b'{"run":' + orjson.dumps(view.record.to_dict()))
+    names = orjson.dumps(view.reader.names(view.id))
+    file.write(b'{"run":' + orjson.dumps(view.record.to_dict()) + b',\n"names":' + names)
     for kind in kinds:
         file.write(b',\n"%s":[' % PLURALS[kind].encode())
         comma = b"\n"
@@ -90,8 +95,11 @@ def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int
 
 
 def _write_csv(view: RunView, kind: str, file: IO[bytes]) -> int:
-    """One row a record. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    columns = [*field_names(KINDS[kind]), "attempt", "rank"]
+    """One row a record, with its name if it has one. Text that a spreadsheet would run gets an apostrophe before it."""
+    label = KINDS[kind].label_field if kind in NAMED_KINDS else None
+    names = view.recorded_names(kind) if label else {}
+    fields = field_names(KINDS[kind])
+    columns = [*fields, "attempt", "rank", *(["name"] if label else [])]
     wrapped = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     try:
         rows = csv.writer(wrapped, lineterminator="\n")
@@ -99,7 +107,9 @@ def _write_csv(view: RunView, kind: str, file: IO[bytes]) -> int:
         count = 0
         for record in view.records(kind):
             origin = record.origin
-            values = [*(getattr(record, name) for name in columns[:-2]), origin.attempt, origin.rank]
+            values = [*(getattr(record, name) for name in fields), origin.attempt, origin.rank]
+            if label:
+                values.append(names.get(getattr(record, label), getattr(record, label)))
             rows.writerow([_cell(value) for value in values])
             count += 1
         return count

@@ -123,8 +123,9 @@ def _print_records(view: "RunView", out: "Console", events: int) -> None:
     if happened and events:
         out.print()
         out.print(text(f"events, the last {min(events, len(happened))} of {len(happened)}", "bold"))
+        types = view.recorded_names("event")
         for event in happened[-events:]:
-            out.print(event_line(event), no_wrap=True, overflow="ellipsis")
+            out.print(event_line(event, types), no_wrap=True, overflow="ellipsis")
     alerts = view.alerts()
     if alerts:
         out.print()
@@ -134,9 +135,12 @@ def _print_records(view: "RunView", out: "Console", events: int) -> None:
     artifacts = view.artifacts()
     if artifacts:
         made = table("artifact", "type", "at", "bytes", right=("bytes",), flexible=("artifact",))
+        names = view.recorded_names("artifact")
         for artifact in artifacts:
             made.add_row(
-                cut(artifact.artifact_key), text(artifact.artifact_type), text(_place(artifact.step, artifact.epoch)),
+                cut(names.get(artifact.artifact_key, artifact.artifact_key)),
+                text(names.get(artifact.artifact_type, artifact.artifact_type)),
+                text(_place(artifact.step, artifact.epoch)),
                 text(f"{artifact.size_bytes:,}"),
             )  # fmt: skip
         out.print()
@@ -166,19 +170,24 @@ def _place(step: int | None, epoch: int | None) -> str:
     return "" if epoch is None else f"epoch {epoch}"
 
 
-def event_line(event: "EventRecord") -> Any:
-    """An event on one line: time, severity, step, what happened, its details."""
+def event_line(event: "EventRecord", names: Mapping[str, str] | None = None) -> Any:
+    """An event on one line: time, severity, step, what happened, its details; ``names`` of types, by type."""
     from rich.text import Text
+
+    from ..records.naming import NONFINITE
 
     payload = dict(event.payload)
     message = str(payload.pop("message", ""))
     payload.pop("identifier", None)
+    if event.event_type == NONFINITE and "name" in payload:
+        payload["key"] = payload.pop("name")
     details = ", ".join(
         f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in payload.items()
     )
     parts = [
         text(event.timestamp[11:19], "dim"), text(event.severity, SEVERITIES.get(event.severity, "")),
-        text(event.event_type, "bold"), text("" if event.step is None else f"step {event.step}", "dim"),
+        text((names or {}).get(event.event_type, event.event_type), "bold"),
+        text("" if event.step is None else f"step {event.step}", "dim"),
         text(message), text(details, "dim"),
     ]  # fmt: skip
     return Text(" ").join(part for part in parts if part)

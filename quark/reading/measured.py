@@ -29,7 +29,7 @@ class Measured:
 
     def names(self) -> dict[str, str]:
         """The key of every metric by its name; a name that follows the grammar of keys is its own key."""
-        recorded = self._recorded_names()
+        recorded = self.recorded_names()
         keys = [*self._reader.keys(self.record.id), *recorded]
         return {recorded.get(key, key): key for key in keys}
 
@@ -57,7 +57,7 @@ class Measured:
 
     def latest(self) -> dict[str, tuple[int | None, float]]:
         """Step and value of the last point of every metric, by name; of one that was never finite the last value."""
-        names = self._recorded_names()
+        names = self.recorded_names()
         found = self._reader.latest(self.record.id)
         made = {names.get(key, key): point for key, point in found.items()}
         if not names.keys() <= found.keys():
@@ -81,7 +81,7 @@ class Measured:
 
     def nonfinite_counts(self) -> dict[str, int]:
         """How many values of a metric were NaN or infinite, by name, of those that had any."""
-        names = self._recorded_names()
+        names = self.recorded_names()
         return {names.get(key, key): len(events) for key, events in self._nonfinite_events().items()}
 
     def counts(self) -> dict[str, int]:
@@ -136,9 +136,12 @@ class Measured:
         hint = f"did you mean {', '.join(near)}?" if near else "keys() lists those that it has"
         return SessionStoreError(f"run {self.record.id} has no metric {key!r}; {hint}", code="metric_not_found")
 
-    def _recorded_names(self) -> Mapping[str, str]:
-        """Of the metrics whose names the run recorded: the name of each key."""
-        return self._reader.names(self.record.id).get(METRIC, {})
+    def recorded_names(self, of: str = METRIC) -> Mapping[str, str]:
+        """The names that are not their own keys, by key: of metrics, or of what ``artifact`` or ``event`` records hold.
+
+        A metric that was never finite is among them, whatever its name.
+        """
+        return self._reader.names(self.record.id).get(of, {})
 
     def _nonfinite(self, series: Series, all_attempts: bool) -> Series:
         """The values of a metric that were not finite."""

@@ -12,7 +12,7 @@ from ..delivery.dispatcher import Dispatcher
 from ..delivery.worker import SinkWorker
 from ..errors import QuarkError, WrongTypeError
 from ..producers.device import DeviceValues
-from ..producers.metrics import NonFiniteMetricError, log_values
+from ..producers.wide import NonFiniteMetricError, log_values
 from ..records.base import Record, parse_timestamp
 from ..records.foreign import described, must_propagate, type_name
 from ..records.limits import check_size

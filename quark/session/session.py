@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.lifecycle import RunManifest
 from ..delivery.worker import SinkWorker
-from ..errors import ClosedError, QuarkError, WrongTypeError
+from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_message, refused_event
+from ..producers.wide import refuse_position
 from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
 from ..records.grammar import MAX_INT, check_index, check_step, shown
@@ -219,9 +220,19 @@ class TrainingSession(Familiar):
             if metrics is not None and not isinstance(metrics, Mapping):
                 raise WrongTypeError(f"metrics must be a mapping of names to numbers, got {shown(metrics)}")
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
-            self.refuse(error, what="step")
+            self._refuse_step(error, step, metrics, epoch)
             return
         self._stepper.explicit(step, {} if metrics is None else metrics, epoch, worker_id)
+
+    def _refuse_step(self, error: BaseException, step: Any, metrics: Any, epoch: Any) -> None:
+        """Refuse a step, and each of its metrics by name."""
+        try:
+            if isinstance(error, (SchemaValidationError, WrongTypeError)) and isinstance(metrics, Mapping) and metrics:
+                refuse_position(self, metrics, step, epoch, error)
+                return
+        except BaseException as other:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+            error = other
+        self.refuse(error, what="step")
 
     def steps(
         self, iterable: Iterable[Any], *, epoch: int | None = None, start: int | None = None,

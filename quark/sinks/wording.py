@@ -7,6 +7,7 @@ import msgspec
 
 from ..records.base import parse_timestamp
 from ..records.line import WIDE, Line
+from ..records.naming import METRIC, NAME
 
 MAX_KEYS = 10_000
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
@@ -47,7 +48,8 @@ class Told:
     """What the lines of a run have told so far.
 
     Attributes:
-        values: the latest value of each metric key, in the order in which the keys first came.
+        values: the latest value of each metric by name, in the order in which the names first came.
+        names: the name of each metric key that is not a name itself.
         status, reason: how it ended; None while it runs.
     """
 
@@ -62,6 +64,7 @@ class Told:
         self.step: int | None = None
         self.epoch: int | None = None
         self.values: dict[str, float] = {}
+        self.names: dict[str, str] = {}
 
     @property
     def title(self) -> str:
@@ -89,12 +92,14 @@ class Told:
         self.epoch = line.epoch if line.epoch is not None else self.epoch
 
     def latest(self, keys: tuple[str, ...] | None = None, limit: int = 6) -> list[str]:
-        """``key value`` for the chosen keys, all by default; past the limit only their number."""
-        chosen = [key for key in (keys if keys is not None else self.values) if key in self.values]
+        """``name value`` for the chosen metrics, by name or key, all by default; past the limit only their number."""
+        wanted = self.values if keys is None else (self.names.get(key, key) for key in keys)
+        chosen = [key for key in wanted if key in self.values]
         words = [f"{plain(key, 80)} {number(self.values[key])}" for key in chosen[:limit]]
         return [*words, f"+{len(chosen) - limit} more"] if len(chosen) > limit else words
 
     def _value(self, key: str, value: float | None) -> None:
+        key = self.names.get(key, key)
         if value is not None and (key in self.values or len(self.values) < MAX_KEYS):
             self.values[key] = value
 
@@ -105,6 +110,8 @@ class Told:
             self.name = run.get("name") or self.name
             self.project = project.get("name") or self.project
             self.started_at = run.get("started_at") or self.started_at
+        elif action == NAME and said.get("of") == METRIC and len(self.names) < MAX_KEYS:
+            self.names[str(said.get("key"))] = str(said.get("name"))
         elif action == "resume":
             self.status = self.reason = self.ended_at = None
         elif action == "end":

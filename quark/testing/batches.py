@@ -62,7 +62,7 @@ def wide_lines(
 
 
 def run_line(action: str, body: Mapping[str, Any], *, time_ns: int = START_NS) -> Line:
-    """A lifecycle line: ``action`` is start, resume, join, tag, end or discard."""
+    """A lifecycle line: ``action`` is start, resume, join, tag, config, name, end or discard."""
     return Line("run", 0, time_ns, label=action, body=msgspec.Raw(encode(dict(body))))
 
 

@@ -1,6 +1,6 @@
 """The store under test: how a contract opens it, and the lines that it is fed with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,10 @@ class WritableStore(RecordReader, Protocol):
 
     def writers(self, run_id: str) -> list[tuple[Origin, int]]:
         """The writers of a run in the order of arrival, with what is expected next of each."""
+        ...
+
+    def names(self, run_id: str) -> Mapping[str, Mapping[str, str]]:
+        """The names that the run recorded, by what they are of and by key."""
         ...
 
     def records_page(

@@ -192,6 +192,16 @@ class QueryContract(OpenedStore):
         assert store.keys(RUN) == ["a%", "a_", "b", "c"]
         assert len(store.series(RUN, "a_")) == 2 and len(store.series(RUN, "nothing")) == 0
 
+    def test_names_are_known_by_their_keys(self, store: WritableStore) -> None:
+        """By what they are of; the first one counts, those of an exported run stand in its start, and a bad one harms
+        nothing."""
+        said = [{"of": "metric", "key": "b-1", "name": "B ü\0"}, {"of": "event", "key": "e-1", "name": "E"}]
+        lines = [run_line("name", body) for body in (*said, {"key": 5}, {"of": "metric", "key": "b-1", "name": "C"})]
+        store.append(batch_of([*lines, run_line("start", {"names": {"metric": {"a-1": "A"}}})]))
+        assert store.names(RUN) == {"metric": {"b-1": "B ü\0", "a-1": "A"}, "event": {"e-1": "E"}}
+        with pytest.raises(RunNotFoundError):
+            store.names("no-run")
+
     def test_a_series_keeps_everything_of_a_point(self, store: WritableStore) -> None:
         """Step, epoch, value, time and number of each point, -1 where there is no step or epoch."""
         lines = [

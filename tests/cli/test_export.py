@@ -97,7 +97,7 @@ def test_a_document_names_every_kind_in_plain_english(command: Command, storage:
     """The keys are those of a RunView's methods, for every kind that there is."""
     document = command("export", "good-run", "-d", storage, "-f", "json").json()
     assert set(document) == {
-        "run", "metrics", "events", "telemetry", "layers", "parameters", "batches", "artifacts", "alerts",
+        "run", "names", "metrics", "events", "telemetry", "layers", "parameters", "batches", "artifacts", "alerts",
         "health_scores", "phases",
     }  # fmt: skip
     assert all(hasattr(RunView, name) for name in set(document) - {"run"})

@@ -1,6 +1,8 @@
 """Everyday names: what was logged is read under the name that it was given, and under its key."""
 
+import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -162,3 +164,45 @@ def test_an_unknown_name_is_answered_with_the_nearest(run, read):
     run.log({"Train Loss": 1.0}, step=0)
     with pytest.raises(quark.SessionStoreError, match="did you mean Train Loss"):
         read().series("Train Los")
+
+
+def test_commands_speak_of_names(run, read, tmp_path):
+    """Tables and exports: an artifact is found by its name, and the columns of a CSV say what was logged."""
+    run.log({"Train Loss": 1.0}, step=0)
+    ArtifactStore(run).store("My Kind", "größe", {"a": 1})
+    EventLogger(run).log("Hello World")
+    run.flush()
+
+    def command(*arguments):
+        line = [sys.executable, "-m", "quark.cli", *arguments, "-d", run.storage_dir]
+        environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+        return subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
+
+    shown = command("show", run.run_id)
+    for name in ("Train Loss", "größe", "My Kind", "Hello World"):
+        assert name in shown and metric_key(name) not in shown
+    assert command("artifacts", "get", run.run_id, "größe", "-o", "-") == '{"a":1}'
+    (row,) = csv.DictReader(command("export", run.run_id, "-f", "csv").splitlines())
+    assert (row["metric_key"], row["name"]) == (metric_key("Train Loss"), "Train Loss")
+    document = json.loads(command("export", run.run_id, "-f", "json"))
+    assert document["names"]["artifact"][metric_key("größe")] == "größe"
+
+
+@pytest.mark.parametrize(
+    "where", [{"step": -1}, {"step": 0.5}, {"step": 2**63}, {"step": 3, "epoch": -1}, {"step": "7"}]
+)
+def test_a_position_that_no_series_has_loses_no_value(run, read, where, caplog):
+    """Below zero, between two steps: each metric is refused by its name, with what to do, and an event keeps it."""
+    run.log({"Val Loss": 0.5, "note": "text"}, **where)
+    MetricsLogger(run).log("single", 2.0, **where)
+    run.step(where["step"], {"stepped": 3.0}, epoch=where.get("epoch"))
+    kept = [event.payload for event in read().events("metric_misplaced")]
+    assert [payload["values"] for payload in kept] == [
+        {"Val Loss": 0.5, "note": "text"},
+        {"single": 2.0},
+        {"stepped": 3.0},
+    ]
+    assert all(payload["step"] == where["step"] for payload in kept)
+    assert read().unrecorded().keys == {"Val Loss": 1, "note": 1, "single": 1, "stepped": 1}
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "'Val Loss'" in said and "a whole step from 0 on" in said

@@ -8,7 +8,7 @@ from ...errors import WrongTypeError
 from ...records.configs import HookEngineConfig
 from ...records.grammar import one_of, shown
 from ...records.layer import LayerSummaryRecord
-from ..metrics import log_values
+from ..wide import log_values
 from .changed import tell_change
 from .compiled import kernels
 from .exchange import GradientExchange

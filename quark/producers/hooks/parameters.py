@@ -11,7 +11,7 @@ from ...records.grammar import shown
 from ...records.layer import qualified_name
 from ...records.parameter import ParameterSummaryRecord
 from ..events import log_event
-from ..metrics import log_values
+from ..wide import log_values
 from .change import MOST_STEPS, Change, ParameterProbe, Watched
 from .changed import tell_change
 from .compiled import kernels

@@ -16,7 +16,7 @@ from ...records.jsonable import json_object
 from ...records.telemetry import SystemTelemetryRecord
 from ..attach import Attachment, check_batch_size
 from ..device import DeviceValues, is_on_device
-from ..metrics import log_values
+from ..wide import log_values
 from ..writing import RecordWriter
 from .config import SystemTelemetryConfig
 from .pending import Flag, PendingStep, PendingSteps
