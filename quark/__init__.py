@@ -21,7 +21,7 @@ _HOMES: dict[str, str] = {
     "BatchDiagnosticRecord": "records.batch",
     "BatchMetadata": "records.configs",
     "BatchMetadataAdapter": "producers.diagnostics",
-    "BestValue": "reading.best",
+    "BestValue": "analysis.best",
     "BlueprintError": "errors",
     "CURRENT_SCHEMA_VERSION": "records.base",
     "Chart": "core.reader",

@@ -1,5 +1,6 @@
 __version__: str
 
+from .analysis.best import BestValue as BestValue
 from .analysis.comparison.engine import ComparisonEngine as ComparisonEngine
 from .analysis.comparison.group import GroupComparisonResult as GroupComparisonResult
 from .analysis.comparison.result import RunComparisonResult as RunComparisonResult
@@ -59,7 +60,6 @@ from .producers.telemetry import SystemTelemetryConfig as SystemTelemetryConfig
 from .producers.throughput import Throughput as Throughput
 from .reading import connect as connect
 from .reading import open as open
-from .reading.best import BestValue as BestValue
 from .records.analysis import AlertRecord as AlertRecord
 from .records.analysis import EvidenceRecord as EvidenceRecord
 from .records.analysis import HealthScoreRecord as HealthScoreRecord

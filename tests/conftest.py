@@ -33,6 +33,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         if name.startswith(("QUARK_", "SLURM_")) or name in LAUNCHERS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARK_PROGRESS", "0")
+    monkeypatch.setenv("QUARK_GOODBYE", "0")
     for name in CAPTURED:  # tests count records, and their working directory is a repository that is being changed
         monkeypatch.setenv(f"QUARK_CAPTURE_{name}", "0")
 

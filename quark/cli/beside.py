@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.best import BestValue, best_of
 from ..analysis.direction import direction_of
-from ..reading.best import BestValue, best_of
 from ..records.grammar import dotted
 from .metrics import best_words, in_order, shown
 from .output import cut, status_text, table, text

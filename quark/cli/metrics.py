@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.best import BestValue, best_of
 from ..analysis.direction import direction_of
-from ..reading.best import BestValue, best_of
 from ..sinks.wording import number
 from .output import cut, table, text
 

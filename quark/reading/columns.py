@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.best import best_of
 from ..core.choice import SORT_FIELDS
 from ..errors import SchemaValidationError
 from ..records.grammar import dotted
-from .best import best_of
 
 if TYPE_CHECKING:
     from .view import RunView

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..analysis.best import BestValue, found_best
 from ..core.nonfinite import nonfinite_events, nonfinite_of
 from ..core.reader import Chart, Series, StoreReader
 from ..errors import SessionStoreError
 from ..records.event import EventRecord
 from ..records.naming import METRIC, metric_key
 from ..records.run import RunRecord
-from .best import BestValue, found_best
 
 if TYPE_CHECKING:
     import pandas

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..analysis.best import best_of
 from ..analysis.direction import direction_of
 from ..core.reader import Series
 from ..drawing.elapsed import elapsed_s
 from ..errors import require
 from ..records.grammar import dotted
 from ..records.run import RunRecord
-from .best import best_of
 
 if TYPE_CHECKING:
     import pandas

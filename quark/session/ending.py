@@ -21,6 +21,7 @@ from ..producers.events import log_event
 from ..records.base import format_timestamp
 from ..records.grammar import one_of
 from ..records.run import RunContext
+from ..settings import setting
 from .current import enter, leave
 from .distributed import JOIN_VARIABLE
 from .failure import described, record_failure
@@ -30,6 +31,7 @@ from .interrupts import HeldInterrupt
 from .leaving import consumer_of_generator, reason_of_generator
 from .leftovers import Leftovers
 from .loop import Stepper
+from .progress import is_watched
 from .recorder import Recorder
 from .trackers import TrackerStack
 
@@ -219,6 +221,8 @@ class Ending(Recorder):
             interrupt.wait(lambda: self._deliver_leftovers(deadline))
         if not complete and self._store_worker is not None:
             self._say_what_is_left()
+        if self._origin.rank == 0 and timeout_s is None:
+            self._try("goodbye", lambda: self._say_goodbye(complete), interrupt)
 
     def _deliver_leftovers(self, deadline: float) -> bool:
         if self.leftovers is not None:
@@ -226,6 +230,13 @@ class Ending(Recorder):
                 self.leftovers.other_ranks()
             self.leftovers.finish(deadline)
         return True
+
+    def _say_goodbye(self, stored: bool) -> None:
+        asked = setting("QUARK_GOODBYE")
+        if asked or (asked is None and is_watched()):
+            from .goodbye import say_goodbye
+
+            say_goodbye(cast("TrainingSession", self), stored=stored)
 
     def _try(self, cause: str, act: Callable[[], object], interrupt: HeldInterrupt) -> None:
         try:

@@ -47,7 +47,9 @@ class HandedRun(SilentSession):
                 self.run_id, self.run_id,
             )  # fmt: skip
 
-    def log(self, values: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None) -> None:
+    def log(
+        self, values: Mapping[str, Any] | None = None, *, step: int | None = None, epoch: int | None = None, **more: Any
+    ) -> None:
         """Nothing, with one warning."""
         self._warn()
 
@@ -70,5 +72,9 @@ class HandedRun(SilentSession):
         self._warn()
         return super().emit(cls, fields, step=step, epoch=epoch, timestamp=timestamp)
 
-    def finish(self, reason: str, *, timeout_s: float | None = None) -> None:
+    def log_artifact(self, file: Any, name: str | None = None, **options: Any) -> None:
+        """Nothing, with one warning."""
+        self._warn()
+
+    def finish(self, reason: str | None = None, *, timeout_s: float | None = None) -> None:
         """Nothing: the process that started the run ends it."""

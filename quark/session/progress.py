@@ -23,7 +23,7 @@ class Progress:
     def over(cls, iterable: Any, total: int | None, epoch: int | None, wanted: bool | None) -> "Progress":
         """A bar for ``iterable``; by default only on a terminal or in a notebook, and not with QUARK_PROGRESS=0."""
         try:
-            if not (_is_watched() if wanted is None else wanted):
+            if not ((setting("QUARK_PROGRESS") and is_watched()) if wanted is None else wanted):
                 return cls()
             from tqdm.auto import tqdm
 
@@ -55,9 +55,9 @@ class Progress:
                 return
 
 
-def _is_watched() -> bool:
-    """Whether somebody looks at what is printed."""
-    return setting("QUARK_PROGRESS") and (bool(sys.stderr.isatty()) or "ipykernel" in sys.modules)
+def is_watched() -> bool:
+    """Whether somebody looks at what is printed: in a terminal or a notebook."""
+    return "ipykernel" in sys.modules or (sys.stderr is not None and bool(sys.stderr.isatty()))
 
 
 def _length(iterable: Any) -> int | None:

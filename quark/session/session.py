@@ -176,7 +176,7 @@ class TrainingSession(Familiar):
         stepper = self._stepper
         if step is None:
             if epoch is not None:
-                self._log_of_epoch(values, epoch)
+                self._log_of_epoch(values, epoch)  # type: ignore[arg-type]
                 return
             step = stepper.step_for_log()
         if epoch is None:
