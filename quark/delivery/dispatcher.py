@@ -67,6 +67,8 @@ class Dispatcher:
         )
         self.journal.on_roll = self._hurry
         self._cache = BatchCache(0)
+        self.lost = 0
+        """Records that were in memory only when the run ended."""
         self._dropped_by_quota = 0
         self._closing = False
         self._placing = threading.Lock()
@@ -118,8 +120,8 @@ class Dispatcher:
 
     @property
     def dropped(self) -> int:
-        """Records that were given up: the disk took none and the memory was full, or the quota was reached."""
-        return self.journal.dropped + self._dropped_by_quota
+        """Records that were given up: the disk took none, to the end or until the memory was full; or the quota was reached."""
+        return self.journal.dropped + self._dropped_by_quota + self.lost
 
     def close(self, final_state: StepState | None, reason: str, deadline: float) -> bool:
         """Deliver what is left until ``deadline`` (monotonic); True if every sink has everything.
@@ -141,6 +143,9 @@ class Dispatcher:
         if complete and self._owns_run and not self.journal.dropped:  # another rank's is delivered by the owner
             self._remove_own_journal()
         self.abandon()
+        if not complete:
+            left = max((self.pending(worker) for worker in self.workers), default=0)
+            self.lost = left if self.place.absent else min(left, self.journal.in_memory())
         for thread in (self._keeper, self._syncer, *(worker.thread for worker in self.workers)):
             if thread.is_alive() and thread is not threading.current_thread():  # they are at their last line
                 thread.join(max(0.0, min(THREADS_S, deadline - self._clock.monotonic())))

@@ -312,6 +312,12 @@ class Journal:
                     return
                 del self.memory[number]
 
+    def in_memory(self) -> int:
+        """How many records only memory holds, which the end of the process takes with it."""
+        with self._rescuing:
+            held = (bytes(segment.buffer[: segment.end]) for segment in self.memory.values() if segment.end)
+            return sum(data.count(b"\n") for data in held)
+
     def forget(self, delivered: int) -> None:
         """Let go of full segments in memory whose numbers all lie below ``delivered``."""
         with self._rescuing:

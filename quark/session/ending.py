@@ -282,16 +282,18 @@ class Ending(Recorder):
 
     def _say_what_is_left(self) -> None:
         left = max((self._delivery.pending(w) for w in self._delivery.workers), default=0)
-        if self._delivery.place.absent:
+        lost = self._delivery.lost
+        if lost:
+            reason = "no directory could be written" if self._delivery.place.absent else "the disk took no more"
             logger.warning(
-                "quark: %d records of run %s are lost: no directory could be written, so they were in memory only; "
-                "free space, or set QUARK_STORAGE_DIR", left, self.run_id,
+                "quark: %d records of run %s are lost: %s, so they were in memory only; free space, or set "
+                "QUARK_STORAGE_DIR", lost, self.run_id, reason,
             )  # fmt: skip
-            return
-        logger.warning(
-            "quark: %d records wait in %s; they are delivered by the next run in this directory or by: quark sync %s",
-            left, self._delivery.place.directory, self._context.storage_dir,
-        )  # fmt: skip
+        if left > lost:
+            logger.warning(
+                "quark: %d records wait in %s; they are delivered by the next run in this directory or by: "
+                "quark sync %s", left - lost, self._delivery.place.directory, self._context.storage_dir,
+            )  # fmt: skip
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ import pytest
 
 import quark
 from quark.delivery import journal as journal_module
+from quark.session.sync import sync
 
 pytestmark = pytest.mark.fault
 
@@ -67,6 +69,20 @@ def test_a_disk_that_stays_full_costs_records_but_not_the_training(small_disk, m
     assert health["faults"]["journal_full"]["count"] > 0
     assert run.status == "completed"
     assert slowest < 1.0
+
+
+def test_what_a_full_disk_took_and_what_it_did_not(small_disk, caplog):
+    """The last word of a run on a disk that stays full counts both, and sync finds as many as it was told of."""
+    with quark.start_run(project="full", run_id="full", storage_dir=small_disk, close_timeout_s=1) as run:
+        for number in range(80_000):
+            run.log({"m": float(number)}, step=number)
+    lost, waiting = (
+        re.search(rf"(\d+) records (?:of run full )?{word}", caplog.text) for word in ("are lost", "wait in")
+    )
+    assert lost is not None and waiting is not None
+    assert run.health()["dropped"] == int(lost[1]) > 0
+    remount(small_disk, "size=200m")
+    assert sync(small_disk).delivered == {"full": int(waiting[1])}
 
 
 def test_a_read_only_directory_gives_way_to_one_that_can_be_written(small_disk, tmp_path, monkeypatch, caplog):
