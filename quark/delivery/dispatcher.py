@@ -120,7 +120,7 @@ class Dispatcher:
 
     @property
     def dropped(self) -> int:
-        """Records that were given up: the disk took none, to the end or until the memory was full; or the quota was reached."""
+        """Records that were given up: the disk took none before the end or before memory was full, or for the quota."""
         return self.journal.dropped + self._dropped_by_quota + self.lost
 
     def close(self, final_state: StepState | None, reason: str, deadline: float) -> bool:

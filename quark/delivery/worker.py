@@ -9,6 +9,7 @@ from typing import Any
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
+from ..errors import SessionStoreError
 from ..records.foreign import error_text
 from ..redaction import redact_text
 from .feed import Feed
@@ -180,8 +181,7 @@ class SinkWorker:
                 feed.back(batch)
                 self.quarantined += feed.set_aside - aside
                 aside = feed.set_aside
-                faulty = isinstance(error, (OSError, MemoryError)) or not isinstance(error, Exception)
-                blames_records = not faulty and not getattr(self.sink, "isolates", False)
+                blames_records = not _is_destinations(error) and not getattr(self.sink, "isolates", False)
                 if not blames_records or self._failures < 2 or not self._set_poison_aside(feed, batch):
                     raise
             feed.took(batch)
@@ -227,9 +227,9 @@ class SinkWorker:
             try:
                 self.sink.write(part)
                 return None
-            except OSError:
-                raise
-            except Exception as error:  # noqa: BLE001  the reason is kept beside the record
+            except Exception as error:  # the reason is kept beside the record
+                if _is_destinations(error):
+                    raise
                 reason = redact_text(error_text(error))
         return reason
 
@@ -255,3 +255,13 @@ class SinkWorker:
             "state": self.state, "errors": self.errors, "last_error": self.last_error,
             "quarantined": self.quarantined, "missing": self.missing, "delivered": self.own.position,
         }  # fmt: skip
+
+
+def _is_destinations(error: BaseException) -> bool:
+    """Whether the destination is at fault (its disk is full, it is busy or gone), whichever record it was given.
+
+    Such a fault comes and goes: that the next record passes says nothing of the one before it.
+    """
+    if isinstance(error, SessionStoreError):
+        return error.code not in (None, "database")  # what no cause is known of may lie in the record
+    return isinstance(error, (OSError, MemoryError)) or not isinstance(error, Exception)

@@ -10,6 +10,7 @@ from quark.core.lifecycle import RunManifest
 from quark.core.sink import Sink
 from quark.delivery.dispatcher import Dispatcher
 from quark.delivery.health import Health
+from quark.errors import SessionStoreError
 from quark.records.base import Origin
 from quark.records.line import Line, encode
 
@@ -194,6 +195,31 @@ def test_a_poison_record_is_set_aside_and_its_neighbours_pass(dispatcher):
     kept = (dispatcher.place.directory / "quarantine-collector.jsonl").read_text()
     assert "I do not like 7" in kept
     assert '"sequence\\":7' in kept.replace(" ", "")
+
+
+@pytest.mark.parametrize("code", ["disk_full", "busy", "disk_error", "read_only", "unavailable", "damaged"])
+def test_a_destination_in_trouble_costs_no_record(dispatcher, code):
+    """A store that is nearly full, or busy, takes some records and refuses others: none of them is to blame for it."""
+
+    class Troubled(Collector):
+        def __init__(self):
+            super().__init__()
+            self.calls_left = 30
+
+        def write(self, batch):
+            self.calls_left -= 1
+            if self.calls_left > 0 and (len(batch.lines()) > 1 or batch.first > 5):
+                raise SessionStoreError("it is full", code=code)
+            super().write(batch)
+
+    sink = Troubled()
+    dispatcher.add_sink(sink)
+    log(dispatcher, 20)
+    deadline = time.monotonic() + 60
+    while not dispatcher.flush(time.monotonic() + 5) and time.monotonic() < deadline:
+        pass
+    assert sorted(set(sink.sequences)) == list(range(20))
+    assert not list(dispatcher.place.directory.glob("quarantine-*"))
 
 
 def test_a_sink_that_knows_its_position_is_believed(dispatcher):
