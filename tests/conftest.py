@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .children import CAPTURE_NOTHING
 from .postgres import _template, bare_postgres_url, postgres_server, postgres_url  # noqa: F401  fixtures for all areas
 
 # No deadline, and drawing may be slow: the machine may be busy. No database: tests leave nothing behind, and a failure
@@ -19,8 +20,7 @@ settings.load_profile("quark")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, where Ctrl-C would reach no test
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-CAPTURED = ("DIFF", "OUTPUT", "PACKAGES", "SCRIPT", "SYSTEM")
-"""What a run records without being asked; the tests of that switch it on."""
+os.environ.update(CAPTURE_NOTHING)  # for fixtures of a session, which come before the variables of a test
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 
@@ -34,8 +34,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARK_PROGRESS", "0")
     monkeypatch.setenv("QUARK_GOODBYE", "0")
-    for name in CAPTURED:  # tests count records, and their working directory is a repository that is being changed
-        monkeypatch.setenv(f"QUARK_CAPTURE_{name}", "0")
+    for name, value in CAPTURE_NOTHING.items():  # tests count records, and run in a repository that is being changed
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..core.reader import RecordFilter
+from ..reading.told import PRINTED, lines_of
 from ..records.base import format_timestamp
 from ..records.event import EventRecord
 from ..sinks.wording import number
@@ -47,6 +48,12 @@ def latest(view: "RunView", count: int, *, system: bool = False) -> list[Happeni
     return sorted(found, key=attrgetter("time_ns"))[-count:] if count else []
 
 
+def printed(view: "RunView", count: int) -> list[Happening]:
+    """The last ``count`` lines that the program printed."""
+    lines = view.log_lines()
+    return [Happening(line.time_ns, line.step, line.epoch, line) for line in lines[max(0, len(lines) - count) :]]
+
+
 def _latest_metrics(view: "RunView", count: int, system: bool) -> list[Happening]:
     """Per process and step the metrics that were recorded there; no metric can have more than ``count`` of the last."""
     rows: dict[tuple[int, int, int, int], Happening] = {}
@@ -72,11 +79,18 @@ def wanted(keys: Sequence[str], system: bool) -> list[str]:
 
 
 class Watch:
-    """Tells again and again what is new in a run since it was made; of a metric the latest value."""
+    """Tells again and again what is new in a run since it was made; of a metric the latest value.
 
-    def __init__(self, view: "RunView", *, system: bool = False) -> None:
+    Args:
+        view: the run.
+        system: also the machine's own metrics.
+        output: the lines that the program prints, and nothing else.
+    """
+
+    def __init__(self, view: "RunView", *, system: bool = False, output: bool = False) -> None:
         self._view = view
         self._system = system
+        self._output = output
         self._cursor: int | None = None
         self._behind = 0
         self._values = view.latest()
@@ -84,8 +98,11 @@ class Watch:
 
     def news(self) -> list[Happening]:
         """What has happened since the last call, in the order of time."""
-        events = [Happening(event.time_ns, event.step, event.epoch, event) for event in self._new_events()]
-        return sorted([*events, *self._new_metrics()], key=attrgetter("time_ns"))
+        found = [event for event in self._new_events() if (event.event_type == PRINTED) is self._output]
+        if self._output:
+            found = [line for event in found for line in lines_of(event)]
+        events = [Happening(event.time_ns, event.step, event.epoch, event) for event in found]
+        return events if self._output else sorted([*events, *self._new_metrics()], key=attrgetter("time_ns"))
 
     def _new_events(self) -> list[EventRecord]:
         """The cursor stands behind the last full page; of the page after it ``_behind`` events are known already."""
@@ -117,6 +134,8 @@ def line_of(happening: Happening) -> "Text":
 
     from .show import event_line
 
+    if happening.event is not None and happening.event.event_type == PRINTED:
+        return text(Text.from_ansi(happening.event.payload["message"]).plain, limit=10_000)
     if happening.event is not None:
         return event_line(happening.event)
     places = [f"{name} {at}" for name, at in (("step", happening.step), ("epoch", happening.epoch)) if at is not None]

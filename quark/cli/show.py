@@ -65,10 +65,11 @@ def _document(view: "RunView", events: int) -> dict[str, Any]:
 
 
 def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
-    """The last ``count`` events, in their order."""
+    """The last ``count`` events but for printed lines, in their order."""
     from collections import deque
 
-    happened = (event for event in view.records("event") if event.event_type != "run_unrecorded")  # type: ignore[attr-defined]
+    left_out = ("run_unrecorded", "log_line")
+    happened = (event for event in view.records("event") if event.event_type not in left_out)  # type: ignore[attr-defined]
     return list(deque(happened, maxlen=count))  # type: ignore[arg-type]
 
 
@@ -82,7 +83,7 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
     out.print(Text.assemble(title, "  ", status_text(view.status, view.reason)), soft_wrap=True)
     pairs = {
         "run": view.id, "project": view.project, "started": view.started_at,
-        "took": took(view), "tags": ", ".join(view.tags), "commit": view.record.git_commit or "",
+        "took": took(view), "tags": ", ".join(view.tags), "commit": commit_of(view),
         "parent": view.record.parent_run_id or "",
         "attempts": str(view.record.resume_count + 1) if view.record.resume_count else "",
     }  # fmt: skip
@@ -162,6 +163,13 @@ def wording_of(unrecorded: "UnrecordedValues") -> str:
         (unrecorded.set_aside, f"{unrecorded.set_aside:,} records set aside in the journal's directory"),
     )
     return ", ".join(words for count, words in parts if count)
+
+
+def commit_of(view: "RunView") -> str:
+    """The commit, and whether the code that ran differs from it."""
+    git = view.environment.get("git")
+    changed = isinstance(git, dict) and git.get("dirty") is True
+    return f"{view.record.git_commit} + changes" if view.record.git_commit and changed else view.record.git_commit or ""
 
 
 def _place(step: int | None, epoch: int | None) -> str:

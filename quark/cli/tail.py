@@ -25,18 +25,21 @@ def tail(
     ] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="How many of the last lines.")] = 20,
     system: Annotated[bool, typer.Option("--system", help="Also the machine's own metrics (system/...).")] = False,
+    output: Annotated[
+        bool, typer.Option("--output", help="Instead of these the lines that the program printed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the latest events and metrics of a run, with -f also those to come."""
     from .choosing import chosen, opened
-    from .happening import Watch, latest
+    from .happening import Watch, latest, printed
 
     if follow and as_json:
         raise typer.BadParameter("--json is one document and -f has no end; use one of them")
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
-        watch = Watch(view, system=system)
-        last = latest(view, lines, system=system)
+        watch = Watch(view, system=system, output=output)
+        last = printed(view, lines) if output else latest(view, lines, system=system)
         if as_json:
             print_json({"run": view.record.to_dict(), "lines": [one.to_dict() for one in last]})
             return

@@ -18,6 +18,9 @@ from ..producers.reports import (
 )
 from ..records.event import EventRecord
 
+PRINTED = "log_line"
+"""The type of the events that hold printed lines."""
+
 
 def lines_of(event: EventRecord) -> tuple[EventRecord, ...]:
     """One event for each line of a ``log_line`` event, which holds lines that were printed within a moment."""
@@ -66,7 +69,7 @@ class Told:
 
         The payload holds message, stream and line. Lines of one stream are in their order.
         """
-        events = (event for event in self.events("log_line") if stream in (None, event.payload["stream"]))
+        events = (event for event in self.events(PRINTED) if stream in (None, event.payload["stream"]))
         return tuple(line for event in events for line in lines_of(event))
 
     @property

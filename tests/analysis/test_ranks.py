@@ -1,6 +1,5 @@
 """Which rank the others wait for: on written times, and on two real processes that exchange gradients."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from quark import AnalyzerEngine, AnalyzerEngineConfig
 from quark.analysis.analysis import Analysis
 from quark.analysis.frames import Event, Frame
 from quark.analysis.rules import Verdict
+from tests.children import child_environment
 
 RANKS, STEPS = 4, 400
 Times = tuple[float, float, float | None]
@@ -129,7 +129,7 @@ def trained(directory: Path, pauses: str) -> Any:
     """Two real processes under torchrun that exchange their gradients, done."""
     script = directory / "train.py"
     script.write_text(TRAIN)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
          str(directory / "store"), pauses],

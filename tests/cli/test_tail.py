@@ -49,6 +49,57 @@ def test_following_a_run_ends_with_it(command: Command, tmp_path: Path, monkeypa
     assert "loss 0.5" in answer.out and "nearly done" in answer.out and answer.out.rstrip().endswith("completed")
 
 
+@pytest.fixture
+def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> quark.TrainingSession:
+    """An open run that has printed 30 lines."""
+    monkeypatch.setenv("QUARK_CAPTURE_OUTPUT", "1")
+    session = quark.start_run(project="p", storage_dir=tmp_path, run_id="loud")
+    session.log({"loss": 1.0})
+    with session.capture._output._writing:  # so that all of them are one event
+        print("".join(f"line {number} \x1b[1mbold\x1b[0m\n" for number in range(30)))
+    return session
+
+
+def test_printed_lines_are_shown_by_themselves(
+    command: Command, tmp_path: Path, printing: quark.TrainingSession
+) -> None:
+    """--output: the last lines, as plain text, also as JSON; without it lines push nothing out."""
+    printing.end_run()
+    assert command("tail", "loud", "--output", "-n", 2, "-d", tmp_path).out.splitlines() == [
+        "line 28 bold",
+        "line 29 bold",
+    ]
+    document = command("tail", "loud", "--output", "-n", 1, "-d", tmp_path, "--json").json()
+    assert [line["payload"]["line"] for line in document["lines"]] == [29]
+    assert command("tail", "loud", "--output", "-n", 0, "-d", tmp_path).out == ""
+    shown = command("tail", "loud", "-d", tmp_path).out
+    assert "line 29" not in shown
+    assert "loss 1" in shown
+
+
+def test_following_the_printed_lines(
+    command: Command, tmp_path: Path, printing: quark.TrainingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With -f lines come as they are printed, each once."""
+    monkeypatch.setattr("quark.cli.tail.POLL_S", 0.02)
+    printing.capture.tick()
+    printing.flush()
+    seen = threading.Event()
+    monkeypatch.setattr("quark.cli.tail._print", _noting(seen))
+
+    def go_on() -> None:
+        seen.wait(10)
+        printing.capture._output.put("stdout", "news\n")
+        printing.end_run()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    lines = command("tail", "loud", "--output", "-f", "-n", 1, "-d", tmp_path).out.splitlines()
+    thread.join()
+    assert lines[:2] == ["line 29 bold", "news"]
+    assert lines[-1] == "completed"
+
+
 def _noting(seen: threading.Event):
     from quark.cli.tail import _print
 

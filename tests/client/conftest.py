@@ -1,6 +1,5 @@
 """A real service in a process of its own, on a free port of this machine."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from quark.service.keys import KeyStore
+from tests.children import child_environment
 
 
 class Service:
@@ -37,7 +37,7 @@ class Service:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         command = [sys.executable, "-m", "quark.cli", "serve", "--db", self.db, "--port", str(self.port)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARK_")}
+        environment = child_environment()
         environment.update(self.settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

@@ -1,7 +1,6 @@
 """Children that record and die, and the accounts that both sides keep of what was acknowledged."""
 
 import mmap
-import os
 import random
 import signal
 import struct
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import quark
 from quark.session.sync import SyncReport, sync
+from tests.children import child_environment
 
 CHILD = Path(__file__).with_name("child.py")
 THREADS = 4
@@ -40,7 +40,7 @@ def start_child(directory: Path, mode: str, *options: str) -> tuple[subprocess.P
     """A child that records into ``directory / store`` in the way that ``mode`` names."""
     directory.mkdir(parents=True, exist_ok=True)
     page = Acknowledged(directory / "acknowledged")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     process = subprocess.Popen(
         [sys.executable, str(CHILD), str(directory / "store"), str(page.path), mode, *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,

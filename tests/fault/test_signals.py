@@ -13,6 +13,7 @@ import pytest
 import quark
 from quark.delivery import exits
 from quark.session.sync import sync
+from tests.children import child_environment
 
 pytestmark = pytest.mark.fault
 BEGIN = """
@@ -85,7 +86,7 @@ def test_a_signal_that_python_would_hold_back_kills_nothing(tmp_path, way):
 def test_sigterm_ends_it(tmp_path, way):
     """Wherever the program is, SIGTERM ends it as it would without Quark, and the run has a true status."""
     script, code, status, message = BUSY[way]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     environment["PYTHONPATH"] = str(Path(quark.__file__).parents[1])
     process = subprocess.Popen(
         [sys.executable, "-c", BEGIN + script, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

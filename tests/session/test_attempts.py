@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import quark
+from tests.children import CAPTURE_NOTHING
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ run.end_run(sys.argv[4])
 
 def script(*arguments: object, **variables: str) -> str:
     """A process that trains, as a scheduler starts it; what it printed."""
-    environment = {"PATH": "/usr/bin:/bin", "QUARK_PROGRESS": "0", **variables}
+    environment = {"PATH": "/usr/bin:/bin", "QUARK_PROGRESS": "0", **CAPTURE_NOTHING, **variables}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
         env=environment,

@@ -1,6 +1,5 @@
 """A plain loop with torch's DistributedDataParallel in two real processes under torchrun: one run."""
 
-import os
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 import quark
+from tests.children import child_environment
 
 pytest.importorskip("torch")
 
@@ -46,7 +46,7 @@ def job(directory: Any, how: str) -> Any:
     """The two processes, done."""
     script = directory / "train.py"
     script.write_text(TRAIN)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
          str(directory / "store"), how],

@@ -1,7 +1,6 @@
 """Every way out of every host, the whole table: status, reason, and that trackers hear of the end once."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 import quark
 from quark.session.sync import sync
+from tests.children import child_environment
 
 from . import ways
 
@@ -88,7 +88,7 @@ def test_a_way_out(tmp_path, way, host, reason):
 
 
 def in_a_process(host, way, store, diary):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     environment["PYTHONPATH"] = str(Path(quark.__file__).parents[1])
     command = [sys.executable, "-W", "error", ways.__file__, host, way, str(store), str(diary)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)

@@ -11,6 +11,7 @@ import pytest
 
 import quark
 from quark.session.sync import sync
+from tests.children import child_environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 BEGIN = """
@@ -206,7 +207,7 @@ def play(tmp_path: Path, body: str, *, options: tuple[str, ...] = (), text: str 
     """Run a script in a process of its own; the process that has ended, and its one run."""
     script = tmp_path / "script.py"
     script.write_text(f"STORE = {str(tmp_path / 'store')!r}{BEGIN}{textwrap.indent(body, '    ')}\n")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    environment = child_environment()
     environment["PYTHONPATH"] = str(Path(quark.__file__).parents[1])
     command = [sys.executable, "-W", "error", *options, str(script)]
     done = subprocess.run(

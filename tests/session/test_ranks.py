@@ -1,6 +1,5 @@
 """Many processes, one run: rank 0 owns its life, every rank records, whoever ends last leaves nothing behind."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 import quark
 from quark.session.sync import sync
+from tests.children import child_environment
 
 TRAIN = """
 import os, sys, time, quark
@@ -25,7 +25,7 @@ assert (run.rank, run.status) == (rank, "completed")
 
 def plain_environment() -> dict[str, str]:
     """The variables of this process without those of Quark's."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("QUARK_")}
+    return child_environment()
 
 
 PAUSES = {"together": ("0", "0"), "owner last": ("1.5", "0"), "owner first": ("0", "1.5")}

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.children import child_environment
+
 ROLES = ("client", "service")
 
 
@@ -14,7 +16,7 @@ class Nursery:
     """Starts children of one role, each from a mapping that says what it is to do."""
 
     def __init__(self, role: str, environment: dict[str, str], log: str) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("QUARK_")}
+        own = child_environment()
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.torture.nursery", role], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

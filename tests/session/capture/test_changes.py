@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from quark.cli.show import commit_of
 from quark.session.capture import changes as module
 from quark.session.capture.changes import ChangesError, uncommitted_changes
 from quark.session.git import find_repository
@@ -52,6 +53,7 @@ def test_a_run_keeps_what_its_commit_does_not_hold(tree, capture, view_of, monke
     view = view_of(run)
     assert view.environment["git"]["dirty"] is True
     assert view.environment["git"]["changes"] == {"files": 2, "untracked": 1, "truncated": False}
+    assert commit_of(view) == f"{view.record.git_commit} + changes"
     (artifact,) = view.artifacts()
     assert (artifact.artifact_type, artifact.artifact_key) == ("environment", "environment/changes")
     patch = view.load(artifact)
@@ -73,7 +75,7 @@ def test_a_clean_tree_leaves_no_artifact_and_says_clean(tree, capture, view_of, 
     assert run.context.run.environment["git"]["dirty"] is False
     view = view_of(run)
     assert view.artifacts() == ()
-    assert view.environment["git"]["dirty"] is False
+    assert commit_of(view) == view.record.git_commit
 
 
 @pytest.mark.parametrize("place", [None, "empty"])
