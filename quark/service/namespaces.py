@@ -3,8 +3,11 @@
 import os
 import shutil
 import threading
+import time
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,12 @@ EMPTY = "~empty"
 
 No client can name it: names do not begin with ``~``.
 """
+
+MOST_OPEN = 200
+"""Stores that a process keeps open, each of half a megabyte, unless more of them have runs that are watched."""
+
+LEAVES_AFTER_S = 60.0
+"""How long a store that is let go of stays open for the requests that have it."""
 
 LONGEST = 1024
 BLOBS = "blobs"
@@ -63,11 +72,13 @@ def canonical_name(text: str | None) -> str:
 class Namespaces:
     """Opens the store of a namespace when it is first asked for, and keeps it open."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._directory = config.data_dir / "namespaces"
-        self._open: dict[str, SqlStore] = {}
+        self._open: OrderedDict[str, SqlStore] = OrderedDict()  # the one that was asked for last at the end
+        self._leaving: list[tuple[float, SqlStore]] = []
         self._lock = threading.Lock()
+        self._monotonic = monotonic
 
     def store(self, text: str | None, *, maker: str | None = None) -> "SqlStore":
         """The store of a namespace. One that is new is made for ``maker``; without it an empty one stands in.
@@ -87,6 +98,8 @@ class Namespaces:
                     name = self._to_open(name, maker)
                     store = self._open.get(name) or self._make(name, maker)
                     self._open[name] = store
+        with suppress(KeyError):  # it has just been let go, and serves this request all the same
+            self._open.move_to_end(name)
         return store
 
     def exists(self, text: str | None) -> bool:
@@ -131,12 +144,28 @@ class Namespaces:
             if kept is not store:
                 store.close()
 
+    def close_idle(self, is_needed: "Callable[[SqlStore], bool]") -> None:
+        """Of more open stores than there may be, let go of those that were not asked for the longest.
+
+        A store is closed a while later: a request may still have it.
+        """
+        now = self._monotonic()
+        excess = len(self._open) - MOST_OPEN
+        for name, store in list(self._open.items()) if excess > 0 else ():
+            if excess > 0 and not is_needed(store):
+                excess -= 1
+                with self._lock:
+                    self._leaving.append((now, self._open.pop(name)))
+        while self._leaving and now - self._leaving[0][0] > LEAVES_AFTER_S:
+            self._leaving.pop(0)[1].close()
+
     def close(self) -> None:
         """Close all stores."""
         with self._lock:
-            for store in self._open.values():
+            for store in (*self._open.values(), *(store for _, store in self._leaving)):
                 store.close()
             self._open.clear()
+            self._leaving.clear()
 
     def _is_there(self, name: str) -> bool:
         known = self._directory / digest(name)

@@ -33,6 +33,7 @@ class Survey:
 
     def stores(self) -> "list[SqlStore]":
         """The stores that are open, after a further look around; now and then old uploads are dropped as well."""
+        self._namespaces.close_idle(_has_live_runs)
         if not self._left and self._monotonic() >= self._again_at:
             self._left = self._namespaces.closed()
             self._namespaces.drop_partials()

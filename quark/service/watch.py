@@ -97,5 +97,6 @@ class Watches:
         """Look at every run of a store once."""
         watch = self._of.get(store)
         if watch is None:
+            self._of = {known: watch for known, watch in self._of.items() if not known.closed}
             watch = self._of[store] = Watch(store, self._lost_after_s)
         watch.look()

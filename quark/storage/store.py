@@ -93,6 +93,11 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
     ) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._database.closed
+
     def close(self) -> None:
         """Pack what ended runs have left, as far as that is quick, and close all connections; again is allowed."""
         if not self._database.closed:

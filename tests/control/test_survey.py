@@ -7,7 +7,8 @@ import pytest
 
 from quark.records.base import Origin
 from quark.service import ServiceConfig
-from quark.service.namespaces import Namespaces
+from quark.service import namespaces as namespaces_module
+from quark.service.namespaces import LEAVES_AFTER_S, Namespaces
 from quark.service.survey import AGAIN_S, AT_ONCE, Survey
 from quark.testing.batches import make_batch, start_line
 from quark.testing.opened import end_mark
@@ -76,6 +77,31 @@ def test_many_namespaces_are_looked_into_some_at_a_time(tmp_path: Path) -> None:
     survey = Survey(namespaces)
     assert [len(survey.stores()) for _ in range(3)] == [AT_ONCE, AT_ONCE + 2, AT_ONCE + 2]
     namespaces.close()
+
+
+def test_idle_namespaces_are_closed(config: ServiceConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of too many open stores those go that nobody asked for the longest and that no watched run needs; who has one of
+    them finishes with it, and who asks again has it again.
+    """
+    monkeypatch.setattr(namespaces_module, "MOST_OPEN", 3)
+    clock = Clock()
+    namespaces = Namespaces(config, clock)
+    stores = {name: namespaces.store(name, maker="k") for name in ("live", "a", "b", "c", "d")}
+    for store in stores.values():
+        store.append(make_batch(ORIGIN, [start_line(ORIGIN)]))
+    stores["live"].beat("r", 10.0)
+    assert namespaces.store("a") is stores["a"]  # it is the one that was asked for last
+    survey = Survey(namespaces, clock)
+    assert {name for name, store in stores.items() if store in survey.stores()} == {"live", "d", "a"}
+    assert [stores[name].run("r").status for name in ("b", "c")] == ["running"] * 2
+    assert namespaces.store("b") is not stores["b"]
+    assert namespaces.store("b").run("r").status == "running"
+    clock.now += LEAVES_AFTER_S + 1
+    survey.stores()
+    assert {name for name, store in stores.items() if store.closed} >= {"b", "c"}
+    assert not stores["live"].closed
+    namespaces.close()
+    assert all(store.closed for store in stores.values())
 
 
 @pytest.mark.parametrize("text", ["", "other", "\udcff"])
