@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 10
 MOST_DEPTH = 60
 """Schemas within each other, references followed."""
+MOST_OBJECTS = 2000
+"""Objects, true and false in a blueprint: each may be a schema, and to check one takes about half a millisecond."""
 MOST_ITEMS = 1000
 """Members of one list, such as an enum."""
 MOST_PATTERN = 1000
@@ -81,7 +83,10 @@ def _check_keywords(schema: dict[str, Any]) -> None:
     """Hold the schema against the schema of schemas, once it is known to be small enough for that."""
     from jsonschema import SchemaError
 
-    _check_size(schema, 0)
+    if (objects := _check_size(schema, 0)) > MOST_OBJECTS:
+        raise SchemaValidationError(
+            f"the blueprint has {objects} objects, at most {MOST_OBJECTS} are allowed; shorten it"
+        )
     try:
         validator_of(schema).check_schema(schema)
     except SchemaError as error:
@@ -94,13 +99,14 @@ def _check_keywords(schema: dict[str, Any]) -> None:
                 _check_pattern(pattern)
 
 
-def _check_size(value: Any, depth: int) -> None:
+def _check_size(value: Any, depth: int) -> int:
+    """How many schemas a value may hold, itself included; its depth and its lists are bounded."""
     if depth > 2 * MOST_DEPTH:
         raise SchemaValidationError(f"the blueprint is nested more than {2 * MOST_DEPTH} deep; flatten it")
     if isinstance(value, list) and len(value) > MOST_ITEMS:
         raise SchemaValidationError(f"the blueprint has a list of {len(value)} items, at most {MOST_ITEMS} are allowed")
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_size(item, depth + 1)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, (dict, bool)) + sum(_check_size(item, depth + 1) for item in items)
 
 
 def _check_pattern(pattern: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import quark
 from quark.core.blueprint import CHECK_S, check_config
-from quark.core.blueprint_schema import MOST_BYTES, MOST_ITEMS, check_schema
+from quark.core.blueprint_schema import MOST_BYTES, MOST_ITEMS, MOST_OBJECTS, check_schema
 from quark.storage import SqlStore
 
 DRAFT7 = "http://json-schema.org/draft-07/schema#"
@@ -63,6 +63,8 @@ UNUSABLE = {
     "deep": nested(200),
     "very deep": nested(5000),
     "large": {"description": "x" * MOST_BYTES},
+    "many schemas": {"anyOf": [{"anyOf": [{"pattern": "a"}] * 50}] * 50},
+    "many flags": {"properties": {f"key{number}": True for number in range(MOST_OBJECTS)}},
     "long list": {"enum": list(range(MOST_ITEMS + 1))},
     "a draft that is no text": {"$schema": True, "$ref": "#"},
     "a draft that is a list": {"$schema": ["x"]},
