@@ -21,10 +21,9 @@ from .deletion import Deletion
 from .faults import damage_named
 from .ids import no_run, public_id
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
+from .summaries import Summaries
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from ..records.run import ProjectRecord, RunRecord
     from .budget import PageBudget
 
@@ -35,7 +34,7 @@ class _UndoneError(Exception):
     """Ends a transaction of which nothing is to be kept."""
 
 
-class SqlStore(Controls, Deletion, Blueprints, Belonging):
+class SqlStore(Controls, Deletion, Blueprints, Belonging, Summaries):
     """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
@@ -322,41 +321,6 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
 
         return bodies(self._database, run_id, kind)
 
-    def keys(self, run_id: str) -> list[str]:
-        """The metric keys of a run, sorted."""
-        from .overview import read_keys
-
-        with self._database.reading() as connection:
-            return read_keys(connection, self._number(connection, run_id))
-
-    def names(self, run_id: str) -> dict[str, dict[str, str]]:
-        """The names that the run recorded, by what they are of (metric, artifact, event) and by key."""
-        from .overview import read_names
-
-        with self._database.reading() as connection:
-            return read_names(connection, self._number(connection, run_id))
-
-    def latest(self, run_id: str) -> dict[str, tuple[int | None, float]]:
-        """The last step and value of every metric key, as they arrived."""
-        from .overview import read_latest
-
-        with self._database.reading() as connection:
-            return read_latest(connection, self._number(connection, run_id))
-
-    def count(self, run_id: str) -> dict[str, int]:
-        """The number of records of every kind that the run has."""
-        from .overview import read_counts
-
-        with self._database.reading() as connection:
-            return read_counts(connection, self._number(connection, run_id))
-
-    def size(self, run_id: str, key: str | None = None) -> int:
-        """How many points are looked at at most to read a metric key; without one, those of all that are not packed."""
-        from .overview import read_size
-
-        with self._database.reading() as connection:
-            return read_size(connection, self._number(connection, run_id), key)
-
     def series(self, run_id: str, key: str, *, all_attempts: bool = False) -> Series:
         """A metric as arrays, attempt by attempt and writer by writer; no points for a key that was never recorded.
 
@@ -380,14 +344,6 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging):
         with self._database.reading() as connection:
             number = self._number(connection, run_id)
             return read_chart(connection, number, key, buckets=buckets, step_min=step_min, step_max=step_max)
-
-    def _number(self, connection: "sa.Connection", run_id: str) -> int:
-        from .arrays import run_number
-
-        number = run_number(connection, run_id)
-        if number is None:
-            raise no_run(run_id)
-        return number
 
 
 def _is_due(run: Any) -> bool:
