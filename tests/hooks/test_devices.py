@@ -1,5 +1,6 @@
 """Statistics of tensors on an accelerator: one copy a probe, nobody waits, and late figures are not lost."""
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,10 +16,44 @@ from quark.producers.hooks.ondevice import DeviceProbe
 from quark.producers.hooks.summary import Wanted
 from quark.testing import MemoryRunHandle
 
+from ..house.tree import PACKAGES, ROOT
 from .watching import places, probed
 
 pytestmark = pytest.mark.torch
 Run = MemoryRunHandle
+
+
+FACTORIES = frozenset(
+    """arange as_tensor asarray empty empty_permuted empty_strided eye frombuffer full hann_window linspace logspace
+    normal ones rand randint randn randperm scalar_tensor sparse_coo_tensor tensor tril_indices zeros
+    Tensor FloatTensor DoubleTensor""".split()
+)
+"""What makes a tensor on the default device unless it is given one; ``..._like`` and ``new_...`` follow theirs."""
+
+
+def made_without_device(source: str) -> list[int]:
+    """The lines in which a tensor is made on whatever device is the default."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in FACTORIES
+        and (getattr(node.func.value, "id", None) == "torch" or getattr(node.func.value, "attr", None) == "torch")
+        and not any(keyword.arg in ("device", None) for keyword in node.keywords)
+    ]
+
+
+def test_every_tensor_is_made_on_a_device_that_is_named():
+    """Under another default device (meta, cuda) such a tensor has no memory of the kind that the code takes it for."""
+    assert made_without_device(
+        "a = torch.empty(3)\nb = torch.zeros(3, device=x)\nself.torch.tensor(1)\nnp.zeros(3)"
+    ) == [1, 3]
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "demo" not in path.parts]
+    wrong = {
+        str(path.relative_to(ROOT)): lines for path in files if (lines := made_without_device(path.read_text("utf-8")))
+    }
+    assert wrong == {}
 
 
 class Vector:
