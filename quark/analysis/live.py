@@ -38,6 +38,10 @@ SETTLE_S = 5.0
 KEPT_ALERTS = 1000
 
 
+def _made(cls: "type[LiveAnalyzer]", options: dict[str, Any]) -> "LiveAnalyzer":
+    return cls(**options)
+
+
 class LiveAnalyzer(Sink):
     """A tracker that says what goes wrong while it goes wrong: ``run.add_tracker(LiveAnalyzer())``.
 
@@ -86,6 +90,9 @@ class LiveAnalyzer(Sink):
         if phases is not False:
             self._follower = PhaseFollower(PhaseAnalyzerConfig() if phases is True else phases)
         self.phases = PhaseAnalysisResult(abstention="too little is recorded yet")
+        self._options = {
+            "on_alert": on_alert, "stop_on": stop_on, "config": config, "log_from": log_from, "phases": phases
+        }  # fmt: skip
         self._on_alert = on_alert
         self._stop_on = None if stop_on is None else SEVERITIES.index(stop_on)
         self._log_from = SEVERITIES.index(log_from)
@@ -102,6 +109,9 @@ class LiveAnalyzer(Sink):
         self._lock = threading.Lock()
         self._over = False
         self.alerts: deque[AlertRecord] = deque(maxlen=KEPT_ALERTS)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self._options)  # in another process it begins afresh, as a copy does
 
     def __repr__(self) -> str:
         return f"LiveAnalyzer({len(self.alerts)} alerts)"

@@ -10,7 +10,9 @@ from typing import Any
 
 from ..core.lifecycle import CriterionManifest, TaskManifest
 from ..errors import SchemaValidationError, WrongTypeError
-from ..records.grammar import check_json, check_key, one_of, shown, to_float
+from ..records.grammar import check_key, one_of, shown, to_float
+from ..records.jsonable import json_object
+from ..redaction import redact
 
 GIVEN = ("step", "state", "previous", "config", "worker_id", "run")
 """What a task may take, by the names of its parameters."""
@@ -59,17 +61,20 @@ def name_of(function: Any) -> dict[str, str]:
     }
 
 
-def make_task(name: str, function: Any, log_params: Any, backend: Mapping[str, Any]) -> LoopTask:
+def make_task(
+    name: str, function: Any, log_params: Any, backend: Mapping[str, Any], *, strict: bool
+) -> LoopTask:  # fmt: skip
     """A task, checked.
 
     Raises:
         SchemaValidationError: the name breaks the grammar, or the function needs what a loop does not give.
-        WrongTypeError: the function cannot be called, or ``log_params`` is no JSON object.
+        WrongTypeError: the function cannot be called, or in strict mode ``log_params`` is no JSON object.
     """
     if "/" in check_key(name, what="task name"):
         raise SchemaValidationError(f"task name {shown(name)} must be one word without '/'; name it like 'training'")
+    params = redact(json_object(log_params, "log_params", strict=strict, otherwise="value"))
     return LoopTask(
-        name, function, MappingProxyType(check_json(log_params, "log_params")), MappingProxyType(dict(backend)),
+        name, function, MappingProxyType(params), MappingProxyType(dict(backend)),
         parameters_of(function, f"task {name!r}"),
     )  # fmt: skip
 

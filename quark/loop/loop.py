@@ -80,6 +80,10 @@ class Loop:
         """The declared tasks, in their order; ``tasks[name].backend`` holds the keywords that are never recorded."""
         return MappingProxyType(self._tasks)
 
+    @property
+    def _is_strict(self) -> bool:
+        return bool(self._options["strict_mode"]) if self._given is None else self._given.strict
+
     # Declaring
 
     def task(
@@ -89,7 +93,7 @@ class Loop:
 
         Args:
             name: the task's name; the function's if omitted.
-            log_params: what trackers and the run's records shall know of the task, a JSON object.
+            log_params: what trackers and the run's records shall know of the task; converted as a configuration is.
             **backend: everything else: kept in ``tasks[name].backend`` and never recorded nor told to trackers.
 
         Raises:
@@ -102,7 +106,7 @@ class Loop:
             self._check_open_to(f"task {word!r}")
             if word in self._tasks:
                 raise SchemaValidationError(f"there is a task {word!r} already; give this one another name")
-            self._tasks[word] = make_task(word, function, redact(log_params), backend)
+            self._tasks[word] = make_task(word, function, log_params, backend, strict=self._is_strict)
             return function
 
         return declare
@@ -201,7 +205,8 @@ class Loop:
             if self._given is None:
                 run.__exit__(type(error), error, error.__traceback__)
             raise
-        config = dict((self._options["config"] if self._given is None else run.context.run.config) or {})
+        given = self._options["config"] if self._given is None else None
+        config = dict(given if isinstance(given, Mapping) else run.context.run.config)
         number = run.next_step if first is None else first
         shown_config = MappingProxyType(redact(config))
         self._workers = [Worker(i, number, dict(config), shown_config) for i in self._worker_ids or (None,)]
@@ -235,13 +240,17 @@ class Loop:
         The change is recorded as an event ``config_changed``, secrets redacted. Tasks that take ``config`` see it.
 
         Args:
-            config: the keys that change, a JSON object.
+            config: the keys that change; tasks get the values as they are, records what ``jsonable`` makes of them.
             worker_id: only this worker's; all workers' if omitted.
 
         Raises:
-            WrongTypeError, SchemaValidationError: no JSON object, or there is no such worker.
+            WrongTypeError, SchemaValidationError: no mapping, in strict mode no JSON object, or no such worker.
         """
-        changes = check_json(config, "config")
+        if self._is_strict:
+            check_json(config, "config")
+        if not isinstance(config, Mapping):
+            raise WrongTypeError(f"config must be a mapping of what changes, got {shown(config)}; use {{'lr': 0.1}}")
+        changes = dict(config)
         if worker_id is not None and worker_id not in self._worker_ids:
             known = ", ".join(map(repr, self._worker_ids)) or "none, as the loop is not parallel"
             raise SchemaValidationError(f"there is no worker {worker_id!r}; there is {known}")

@@ -147,7 +147,7 @@ class LoopSteps:
         return "max_steps" if self._max_steps is not None and worker.count >= self._max_steps else None
 
     def _begin_iteration(self, worker: Worker) -> None:
-        changed = {key: value for key, value in worker.changes.items() if worker.config.get(key, self) != value}
+        changed = {k: value for k, value in worker.changes.items() if _differs(worker.config.get(k, self), value)}
         worker.changes = {}
         if changed:
             worker.config = {**worker.config, **changed}
@@ -251,3 +251,11 @@ class LoopSteps:
         self._close(JOIN_S if on_purpose else 0.0)
         if self._owns_run and (on_purpose or cancelled):
             self._run.finish("interrupted" if cancelled else self._verdict("stopped"))
+
+
+def _differs(before: Any, now: Any) -> bool:
+    """Whether a value has changed; one that cannot be compared, such as an array, counts as changed."""
+    try:
+        return bool(before != now)
+    except Exception:  # noqa: BLE001  it may be any object
+        return True

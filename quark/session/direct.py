@@ -15,8 +15,9 @@ from ..core.reader import RecordFilter
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.artifact import ARTIFACT_STORAGE_LAYOUT
 from ..records.base import Document, Record, body_names, format_timestamp, parse_timestamp
-from ..records.grammar import check_json, check_key, shown
+from ..records.grammar import check_key, shown
 from ..records.identifiers import check_id
+from ..records.jsonable import json_object, jsonable
 from ..records.limits import check_size
 from ..records.line import Line, build, encode, line_of
 from ..records.run import RunRecord, project_id
@@ -103,7 +104,8 @@ class DirectRun:
         return wanted, self._built(cls, fields, time.time_ns() if stamp is None else parse_timestamp(stamp))
 
     def _built(self, cls: type[R], fields: Mapping[str, Any], time_ns: int) -> R:
-        plain = redact_fields({name: _plain(value) for name, value in fields.items()}, cls.free_text)
+        plain = {name: jsonable(fields[name]) for name in ("metadata", "payload") if fields.get(name) is not None}
+        plain = redact_fields({name: _plain(value) for name, value in (dict(fields) | plain).items()}, cls.free_text)
         if cls.kind == "metric":
             key = check_key(plain.get("metric_key"))
             plain.update(namespace=key.rpartition("/")[0] or None, metric_name=key.rpartition("/")[2])
@@ -162,7 +164,8 @@ def started_run(
         status="running", parent_run_id=parent_run_id,
         lineage_root_run_id=root or identity, run_path=f"runs/{identity}",
         git_commit=(environment["git"] or {}).get("commit"), strict_mode=bool(strict_mode),
-        tags=check_tags(tags), config=redact(check_json(config, "config")), environment=environment,
+        tags=check_tags(tags), environment=environment,
+        config=redact(json_object(config, "config", strict=bool(strict_mode), otherwise="value")),
         started_at=now, updated_at=now,
     )  # fmt: skip
 
@@ -184,7 +187,7 @@ def described_artifact(
         "payload_relative_path": str(ARTIFACT_STORAGE_LAYOUT["payload"]).format(**places),
         "metadata_relative_path": str(ARTIFACT_STORAGE_LAYOUT["metadata"]).format(**places),
         "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
-        "metadata": redact(check_json(metadata, "metadata")),
+        "metadata": redact(json_object(metadata, "metadata", strict=False)),
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ..records.base import Record
 from ..records.batch import BatchDiagnosticRecord
 from ..records.event import EventRecord
 from ..records.grammar import one_of, shown
+from ..records.jsonable import json_object
 from ..records.layer import LayerSummaryRecord
 from ..records.metric import MetricRecord
 from ..records.run import ProjectRecord, RunContext
@@ -131,7 +132,8 @@ class LocalSessionStore:
         """A log message with the identifier Debug, Info, Warning or Error."""
         return log_message(
             cast("RunHandle", self._handle(run_id)), message, identifier=identifier, step=step, epoch=epoch,
-            status=status, payload=payload, timestamp=timestamp, event_type=event_type,
+            status=status, payload=json_object(payload, "payload", strict=False), timestamp=timestamp,
+            event_type=event_type,
         )  # fmt: skip
 
     # Sequence numbers: one row for all kinds of a run's records

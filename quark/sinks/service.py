@@ -12,6 +12,7 @@ from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..errors import SessionStoreError
 from ..records.line import sequence_of
+from .discovery import sink_from_spec
 from .uploads import ServiceFilesSink
 
 PACKED_FROM = 1024
@@ -47,6 +48,9 @@ class ServiceSink(Sink):
         self._arrived = threading.Event()
         self._expected: dict[str, int] = {}
         self._run_id = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sink_from_spec, (self.name, self.spec())  # without the key, which the other process has to know itself
 
     def __repr__(self) -> str:
         return f"ServiceSink({self.connection.url!r})"

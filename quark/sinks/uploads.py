@@ -16,6 +16,7 @@ from ..core.sink import Sink
 from ..errors import SchemaValidationError
 from ..records.line import line_of
 from ..storage.artifacts import opened_payload
+from .discovery import sink_from_spec
 
 PART = 4 << 20
 """Bytes that are sent at once."""
@@ -48,6 +49,9 @@ class ServiceFilesSink(Sink):
         self._arrived = arrived
         self._stopped = False
         self._run_path = Path()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sink_from_spec, (self.name, self.spec())
 
     def __repr__(self) -> str:
         return f"ServiceFilesSink({self.connection.url!r})"

@@ -189,6 +189,20 @@ def test_active_is_running() -> None:
     assert RemoteStore(Connection("http://quark.test", transport=transport)).run("r").status == "running"
 
 
+def test_values_may_be_anything(store: LocalSessionStore) -> None:
+    """What start_run converts is converted here too, in configurations, payloads and metadata; strict mode refuses."""
+    odd = {"path": Path("/x"), "f": len, "nan": float("nan"), 1: {2}}
+    expected = {"path": "/x", "f": "builtins.len", "nan": "nan", "1": [2]}
+    run_id = store.create_run(project="p", config=odd).run_id
+    assert store.load_run(run_id).run.config == expected
+    assert store.add_log(run_id, "hello", payload=odd).payload.items() >= expected.items()
+    (event,) = store.write_events(run_id, [{"event_type": "note", "severity": "info", "payload": odd}])
+    (metric,) = store.write_scalar_metrics(run_id, [{"metric_key": "a", "value": 1.0, "step": 0, "metadata": odd}])
+    assert event.payload == metric.metadata == expected
+    with pytest.raises(quark.WrongTypeError):
+        store.create_run(project="p", config=odd, strict_mode=True)
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [

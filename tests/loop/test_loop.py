@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -376,6 +377,29 @@ def test_a_loop_that_is_left_waits_for_its_workers(new):
     assert loop.run.context.run.reason == "stopped"
 
 
+def test_parameters_and_changes_may_hold_anything(tmp_path):
+    """Outside strict mode they are recorded as a configuration is; tasks get the very objects."""
+    weights, seen = np.arange(3), []
+    loop = quark.Loop(project="p", storage_dir=tmp_path, config=SimpleNamespace(lr=0.1))
+
+    @loop.task(log_params={"path": Path("/x"), "f": len, "nan": math.nan})
+    def train(config):
+        seen.append(config.get("weights"))
+        return {"loss": 1.0}
+
+    with loop.start(max_steps=2) as steps:
+        for _ in steps:
+            loop.set_next_config({"weights": weights, "path": Path("/y")})
+    assert seen[1] is weights
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        (began,) = view.events("loop_started")
+        (changed,) = view.events("config_changed")
+        assert view.config == {"lr": 0.1}
+    assert began.payload["tasks"]["train"]["log_params"] == {"path": "/x", "f": "builtins.len", "nan": "nan"}
+    assert changed.payload["changed"] == {"weights": [0, 1, 2], "path": "/y"}
+
+
 @pytest.mark.parametrize(
     ("declare", "error", "words"),
     [
@@ -383,7 +407,8 @@ def test_a_loop_that_is_left_waits_for_its_workers(new):
         (lambda loop: loop.task("known")(lambda: None), SchemaValidationError, "already"),
         (lambda loop: loop.task("x")(lambda model: None), SchemaValidationError, "'model'.*previous"),
         (lambda loop: loop.task("x")(3), WrongTypeError, "function"),
-        (lambda loop: loop.task("x", log_params={"f": print})(lambda: None), WrongTypeError, "JSON"),
+        (lambda loop: quark.Loop(strict_mode=True).task("x", log_params={"f": print})(abs), WrongTypeError, "JSON"),
+        (lambda loop: quark.Loop(strict_mode=True).set_next_config({"f": print}), WrongTypeError, "JSON"),
         (lambda loop: loop.criterion("loss", 1.0, "~"), SchemaValidationError, "<="),
         (lambda loop: loop.criterion("loss", math.inf), SchemaValidationError, "finite"),
         (lambda loop: loop.criterion("no key!", 1.0), SchemaValidationError, "criterion's metric"),

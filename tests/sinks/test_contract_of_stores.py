@@ -1,9 +1,11 @@
 """Sinks whose destination is a store, a service or a person, against the contract of every sink."""
 
 import contextlib
+import copy
 import http.server
 import io
 import os
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from quark.errors import RunNotFoundError
 from quark.records.base import Record
 from quark.service import ServiceConfig
 from quark.sinks.console import ConsoleSink
-from quark.sinks.discovery import known_sinks, sink_class
+from quark.sinks.discovery import known_sinks, sink_class, sink_from_spec
 from quark.sinks.service import ServiceSink
 from quark.sinks.store import StoreSink
 from quark.sinks.uploads import ServiceFilesSink
@@ -159,6 +161,33 @@ class Chat(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+@pytest.mark.parametrize("name", sorted({"live-analyzer", *known_sinks()}))
+def test_a_sink_can_be_handed_to_another_process(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches and launchers pickle callbacks with their trackers: what arrives is a sink with the same options."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUARK_WEBHOOK_URL", "http://127.0.0.1:9/hook")
+    monkeypatch.setenv("QUARK_PERSISTENCE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("QUARK_USER_KEY", "qk_secret")
+    sink = quark.LiveAnalyzer(stop_on="critical") if name == "live-analyzer" else made(name, tmp_path)
+    text = pickle.dumps(sink)
+    again = pickle.loads(text)
+    assert (type(again), again.spec()) == (type(sink), sink.spec())
+    assert type(copy.deepcopy(sink)) is type(sink)
+    assert b"qk_secret" not in text
+    if isinstance(again, quark.LiveAnalyzer):
+        assert again._stop_on == sink._stop_on
+        monkeypatch.delenv("QUARK_PERSISTENCE_URL")
+        monkeypatch.delenv("QUARK_USER_KEY")
+        with quark.start_run(project="p", storage_dir=tmp_path, trackers=[again]) as run:
+            run.log({"loss": 1.0}, step=0)
+        assert run.health()["faults"] == {}
+
+
+def made(name: str, tmp_path: Path) -> Any:
+    """A sink of a name."""
+    return sink_from_spec(name, {"store_path": str(tmp_path / "q.db")} if name == "store" else {})
 
 
 def test_every_sink_is_under_the_contract(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ class KeptRows:
             return
         torn = lines.pop()  # a crash leaves a part of a line; what it held comes again
         for line in lines:
-            self._apply(Kept(*json.loads(line)))
+            entry = Kept(*json.loads(line))
+            if entry.kind in TABLES:  # an earlier release had fewer columns
+                entry.row.extend([None] * (len(TABLES[entry.kind].columns) - len(entry.row)))
+            self._apply(entry)
         if torn:
             self._rewrite()
 

@@ -36,10 +36,11 @@ TABLES: dict[str, Table] = {
         Table("batches", "batch", (*_EVERY, "loss", "batch_size", "class_counts", "metadata")),
         Table("layers", "layer", (
             *_EVERY, "module_name", "module_type", "summary_type", "call_index", "tensor_shape", "mean", "std", "norm",
-            "dead_unit_ratio", "saturation_ratio",
+            "dead_unit_ratio", "saturation_ratio", "watcher",
         )),
         Table("parameters", "parameter", (
             *_EVERY, "parameter_name", "call_index", "weight_norm", "gradient_norm", "update_norm", "update_ratio",
+            "watcher",
         )),
     )
 }  # fmt: skip
