@@ -21,12 +21,13 @@ from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.grammar import check_index
-from ..records.line import KINDS, build
+from ..records.line import KINDS, Line, build, encode
 from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
 from .connection import Connection, Several
 from .control import RemoteControls
 from .paths import path_of_run, path_of_writer
+from .writer import RemoteWriter
 
 if TYPE_CHECKING:
     from ..records.artifact import ArtifactRecord
@@ -205,6 +206,11 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
             f"{path_of_run(run_id)}/chart", key=key, buckets=buckets, step_min=step_min, step_max=step_max
         )
         return Chart(key=key, **{name: np.array(told[name], dtype) for name, dtype in _CHART_TYPES.items()})
+
+    def write_line(self, run_id: str, attempt: int, line: Line) -> None:
+        """Store one line of a run, as a writer of its own; needs a key with the scope write."""
+        self.run(run_id)  # to write to an unknown run would begin one
+        RemoteWriter(self.connection, run_id, attempt).write([(0, lambda number: encode(line))])
 
     def payload(self, run: RunRecord, artifact: "ArtifactRecord") -> bytes:
         """The payload of an artifact."""

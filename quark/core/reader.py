@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import SchemaValidationError
 from ..records.base import Origin, Record, parse_timestamp
 from ..records.grammar import check_index
+from ..records.line import Line
 from ..records.run import ProjectRecord, RunRecord
 from .choice import (
     RECORD_SORT_FIELDS,
@@ -240,6 +241,15 @@ class StoreReader(RecordReader, Protocol):
 
     def request_restart(self, run_id: str, grace_period_s: float) -> RunControl:
         """Ask the ``quark run`` that a run was started by to start it anew."""
+        ...
+
+    def write_line(self, run_id: str, attempt: int, line: Line) -> None:
+        """Store one line of a run, as a writer of its own; its sequence number is 0.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            SessionStoreError: it cannot be stored.
+        """
         ...
 
     def delete_run(self, run_id: str) -> None:

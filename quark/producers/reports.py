@@ -4,7 +4,7 @@ All of it are events with these payloads, so they travel, are stored and are rea
 
 - ``progress``: ``operation``, ``value``, ``final_value`` (null: unknown), ``units``
 - ``checkpoint``: ``status`` (incomplete or complete), ``path`` or ``artifact_id``
-- ``note``: ``text``
+- ``note``: ``text``; ``replaces`` is true in one that takes the place of all earlier ones
 - ``summary``: ``values``, an object; a later value replaces an earlier one of the same name
 - ``run_unrecorded``: ``refused``, ``dropped``, ``set_aside``, ``keys``: counts of one process since it began
 """
@@ -136,9 +136,28 @@ def report_note(handle: RunHandle, text: object) -> EventRecord:
     Raises:
         SchemaValidationError: it is empty or longer than 100,000 characters.
     """
+    return log_event(handle, NOTE, payload={"text": checked_note(text)})
+
+
+def checked_note(text: object) -> str:
+    """The text of a note.
+
+    Raises:
+        SchemaValidationError: it is empty or longer than 100,000 characters.
+    """
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_NOTE:
         raise SchemaValidationError(f"a note is text of 1 to {LONGEST_NOTE} characters, got {shown(text)}")
-    return log_event(handle, NOTE, payload={"text": clean_text(text)})
+    return clean_text(text)
+
+
+def notes_of(events: Iterable[EventRecord]) -> tuple[str, ...]:
+    """The notes, the oldest first, without those that a later one replaces."""
+    made: list[str] = []
+    for event in events:
+        if event.payload.get("replaces") is True:
+            made.clear()
+        made.append(event.payload["text"])
+    return tuple(made)
 
 
 def report_summary(handle: RunHandle, values: Mapping[str, Any]) -> EventRecord:

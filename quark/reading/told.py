@@ -12,6 +12,7 @@ from ..producers.reports import (
     ProgressReport,
     UnrecordedValues,
     latest_of,
+    notes_of,
     progress_of,
     summary_of,
     unrecorded_of,
@@ -54,7 +55,7 @@ class Told:
 
     def notes(self) -> tuple[str, ...]:
         """Its notes, the oldest first."""
-        return tuple(event.payload["text"] for event in self.events(NOTE))
+        return notes_of(self.events(NOTE))
 
     def summary(self) -> dict[str, Any]:
         """Results that stand for the run as a whole; the last value of each name."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from ..core.choice import Texts
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
@@ -25,6 +25,7 @@ from ..records.parameter import ParameterSummaryRecord
 from ..records.run import RunRecord
 from ..records.telemetry import SystemTelemetryRecord
 from .checkpoints import Bounds, checkpoints
+from .editing import Editing
 from .loading import Loading
 from .measured import Measured
 from .source import Payloads
@@ -34,7 +35,7 @@ R = TypeVar("R", bound=Record)
 KIND_NAMES = tuple(KINDS)
 
 
-class RunView(Measured, Told, Loading):
+class RunView(Measured, Told, Loading, Editing):
     """A run of a store, as it was when it was looked up; ``refresh`` looks again. Records are read when asked for.
 
     ``records`` streams; the shorthands ``metrics``, ``events``, ... give a tuple of all that match, in the order in
@@ -138,7 +139,7 @@ class RunView(Measured, Told, Loading):
         resumed = self.events("run_resumed", sort="-arrival", limit=1)
         return resumed[0].timestamp if resumed else self.started_at
 
-    def refresh(self) -> "RunView":
+    def refresh(self) -> Self:
         """Look the run up again: its status, tags and end may have changed. Returns itself."""
         self.record = self._reader.run(self.id)
         return self

@@ -7,6 +7,7 @@ from typing import Any
 from ..core.control import RunControl
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..records.base import Origin, Record
+from ..records.line import Line
 from ..records.run import ProjectRecord, RunRecord
 
 
@@ -97,6 +98,9 @@ class NoRecords:
     def request_restart(self, run_id: str, grace_period_s: float) -> RunControl:
         """Nobody hears it."""
         return RunControl()
+
+    def write_line(self, run_id: str, attempt: int, line: Line) -> None:
+        """Nothing is kept."""
 
     def delete_run(self, run_id: str) -> None:
         """Nothing to delete."""

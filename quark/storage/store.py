@@ -12,6 +12,7 @@ from ..core.choice import CheckpointFilters, RunFilters
 from ..core.reader import Body, Chart, Page, RecordFilter, Series
 from ..errors import ConfigurationError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
+from ..records.line import Line, encode
 from .append import Appender, RefusedLineError
 from .belonging import Belonging, Reach
 from .blueprints import Blueprints
@@ -145,6 +146,17 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging, Summaries):
         self._appender.remember(work)
         batch.rejected += work.rejected
         return work.mark
+
+    def write_line(self, run_id: str, attempt: int, line: Line) -> None:
+        """Store one line of a run, as a writer of its own; its sequence number is 0.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RefusedLineError, SessionStoreError: it cannot be stored.
+        """
+        self.run(run_id)  # to write to an unknown run would begin one
+        origin = Origin(run_id, f"0-{attempt}-{os.urandom(6).hex()}", 0, attempt)
+        self.append(RecordBatch(origin, 0, 1, encode(line) + b"\n"), strict=True)
 
     def check(self, batch: RecordBatch, *, reach: Reach | None = None) -> None:
         """Raise what ``append`` would raise with ``strict``; nothing is stored."""

@@ -11,13 +11,14 @@ SUMMARY, NOTE = "summary", "note"
 
 
 class Saying(NamedTuple):
-    """A part of the summary, or a note; ``key`` is the same when the record comes again."""
+    """A part of the summary, or a note, which may replace all before it; ``key`` is the same for the same record."""
 
     key: str
     step: int | None
     time_ns: int
     values: Mapping[str, Any]
     note: str | None
+    replaces: bool = False
 
 
 def sayings_of(batch: RecordBatch) -> Iterator[Saying]:
@@ -34,4 +35,4 @@ def sayings_of(batch: RecordBatch) -> Iterator[Saying]:
         if line.label == SUMMARY and isinstance(values, dict):
             yield Saying(key, line.step, line.time, values, None)
         elif line.label == NOTE and isinstance(text, str):
-            yield Saying(key, line.step, line.time, {}, text)
+            yield Saying(key, line.step, line.time, {}, text, payload.get("replaces") is True)

@@ -167,13 +167,13 @@ class MirrorSink(Sink):
 
     def _say(self, batch: RecordBatch) -> None:
         told: dict[str, str] = self.link.notes.get(NOTES, {})
-        before = len(told)
+        before = told
         for saying in sayings_of(batch):
             if saying.note is None:
                 self.summarize_twin(saying)
             else:
-                told = {**told, saying.key: saying.note}
-        if len(told) > before:
+                told = {**({} if saying.replaces else told), saying.key: saying.note}
+        if told != before:
             self.link.notes[NOTES] = told
             self.describe_twin(self.notes)
 
