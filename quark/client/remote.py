@@ -17,7 +17,7 @@ from ..core.choice import (
     checked_checkpoints,
     checked_choice,
 )
-from ..core.reader import Chart, Page, RecordFilter, Series
+from ..core.reader import SERIES_COLUMNS, Chart, Page, RecordFilter, Series
 from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.grammar import check_index
@@ -193,8 +193,7 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
             parts.append({name: np.frombuffer(b64decode(answer[name]), dtype) for name, dtype in _TYPES.items()})
             after = answer["next"]
             if after is None:
-                columns = {name: np.concatenate([part[name] for part in parts]) for name in _TYPES}
-                return Series(key=key, **columns)
+                return Series(key, *(np.concatenate([part[name] for part in parts]) for name in SERIES_COLUMNS))
 
     def chart(
         self, run_id: str, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None

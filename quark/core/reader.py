@@ -103,7 +103,7 @@ class Series:
     sequences: "np.ndarray"
     attempts: "np.ndarray"
     ranks: "np.ndarray"
-    read_nonfinite: "Callable[[], Series] | None" = field(default=None, repr=False, compare=False)
+    read_nonfinite: "Callable[[], Series] | None" = field(default=None, repr=False, compare=False, kw_only=True)
 
     @property
     def nonfinite(self) -> "Series":

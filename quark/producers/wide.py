@@ -1,7 +1,7 @@
 """The wide record: all metrics of one step as one line, whatever is among them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import time_ns
 from typing import Any
 
@@ -142,8 +142,8 @@ def _keyed(handle: RunHandle, values: Any) -> dict[str, float] | None:
     """The values by their keys, if all have names that were used before and all are finite numbers; else None."""
     if type(values) is not dict:
         return None
-    names = handle.names.metrics
-    keyed = {names.get(name, name): value for name, value in values.items()}
+    key_of: Callable[[str, str], str] = handle.names.metrics.get
+    keyed: dict[str, float] = {key_of(name, name): value for name, value in values.items()}
     if len(keyed) != len(values) or not keyed.keys() <= handle.known_keys:
         return None
     return keyed if all(type(value) is float and value - value == 0.0 for value in keyed.values()) else None

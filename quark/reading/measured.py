@@ -62,7 +62,7 @@ class Measured:
         made = {names.get(key, key): point for key, point in found.items()}
         if not names.keys() <= found.keys():
             for key, events in self._nonfinite_events().items():
-                if key not in found:
+                if key in names and key not in found:  # others are of batches, not of metrics
                     made[names.get(key, key)] = events[-1].step, float(events[-1].payload["value"])
         return dict(sorted(made.items()))
 

@@ -197,7 +197,7 @@ class TrainingSession(Familiar):
             self.refuse(error, what="log")
             return more
 
-    def _log_of_epoch(self, values: Mapping[str, Any], epoch: int) -> None:
+    def _log_of_epoch(self, values: Any, epoch: int) -> None:
         """Record values that belong to an epoch: at the step after which it is judged, which they do not count up."""
         try:
             self._stepper.saw(values, None)
