@@ -20,6 +20,7 @@ from ..wide import log_values
 from ..writing import RecordWriter
 from .config import SystemTelemetryConfig
 from .pending import Flag, PendingStep, PendingSteps
+from .periodic import Periodic
 from .sample import Sample
 from .scope import StepTelemetryScope
 from .sources import Sources, Surroundings
@@ -27,6 +28,9 @@ from .timing import Times, start_marks
 
 _NO_TIMES: Times = (None, None, None)
 _WRITER = RecordWriter(SystemTelemetryRecord)
+
+LEAST_PERIOD_S = 0.1
+"""The machine is looked at ten times a second at most."""
 
 DEVICE_WAIT_S = 1.0
 """How long ``flush``, ``read`` and ``close`` poll for a device that has not finished its steps."""
@@ -57,6 +61,7 @@ class SystemTelemetry(Attachment):
         self._devices = DeviceValues()
         self._pending = PendingSteps(self._store_pending, self._drain)
         enabled = not self._handle.disabled
+        self._periodic: Periodic | None = None
         self._sources = Sources(self._surroundings, self._config, enabled=enabled, report=self._handle.report)
         attach = getattr(self._handle, "attach", None)
         if enabled and attach is not None:
@@ -124,6 +129,35 @@ class SystemTelemetry(Attachment):
             self._handle.refuse(error, what="telemetry sample")
             fields = {"boundary": "time", "step": index_or_none(step), "epoch": index_or_none(epoch), "metadata": {}}
             return unrecorded(SystemTelemetryRecord, self._handle.journal.origin, REFUSED, fields)
+
+    def start_sampling(self, every_s: float = 30.0) -> None:
+        """Record the machine at once and then every so many seconds, also while no step is taken; until ``close``.
+
+        For the time in which data are prepared or a model is evaluated. The records have the boundary ``time``; a
+        thread of its own makes them. Called again, it goes on at the new pace.
+
+        Raises:
+            SchemaValidationError, WrongTypeError, ClosedError: strict mode only; otherwise the call is refused,
+                counted and warned about. ``every_s`` is 0.1 at least.
+        """
+        try:
+            self._check_open()
+            pace_s = _seconds(every_s)
+        except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
+            self._handle.refuse(error, what="start_sampling")
+            return
+        self._stop_sampling()
+        if not self._handle.disabled:
+            self._periodic = Periodic(self._sample_now, pace_s, self._handle.report)
+
+    def _stop_sampling(self) -> None:
+        periodic, self._periodic = self._periodic, None
+        if periodic is not None:
+            periodic.end()
+
+    def _sample_now(self) -> None:
+        if not self._closed:
+            self.sample()
 
     def record_step(
         self,
@@ -313,6 +347,7 @@ class SystemTelemetry(Attachment):
             self._handle.refuse(error, what="telemetry of the last steps")
 
     def _on_close(self) -> None:
+        self._stop_sampling()
         self._resolve(DEVICE_WAIT_S, give_up=True)
         self._sources.close()
         self._handle.offer()
@@ -332,6 +367,15 @@ def _checked_config(config: Any) -> SystemTelemetryConfig:
     if not isinstance(config, SystemTelemetryConfig):
         raise WrongTypeError(f"config must be a SystemTelemetryConfig, got {shown(config)}")
     return config
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool):
+        raise WrongTypeError(f"every_s must be a number of seconds, got {shown(value)}")
+    number = to_float(value, "every_s")
+    if not LEAST_PERIOD_S <= number < threading.TIMEOUT_MAX:
+        raise SchemaValidationError(f"every_s must be at least {LEAST_PERIOD_S:g} s, got {shown(value)}")
+    return number
 
 
 def _milliseconds(value: Any, field: str) -> float | None:
