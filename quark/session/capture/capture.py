@@ -115,6 +115,8 @@ class Capture:
     def _store(self, name: str, text: str, metadata: dict[str, Any] | None = None) -> None:
         from ...producers.artifacts import ArtifactStore
 
+        if self._cancelled.is_set():  # the run did not wait any longer, and may have ended
+            return
         ArtifactStore(self._session).store(KIND, name, text, namespace=KIND, metadata=metadata)
 
     def _keep_script(self) -> None:

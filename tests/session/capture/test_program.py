@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -146,3 +147,13 @@ def test_the_cells_of_a_notebook_are_its_script(monkeypatch):
     assert notebook_text() == "# %% [5]\nrun.log({'a': 1})\n"
     shell.user_ns.clear()
     assert notebook_text() is None
+
+
+def test_what_comes_after_the_end_is_left_out_without_a_warning(capture, monkeypatch, caplog):
+    """On a busy machine the list of packages may take longer than the end of a short run waits; nobody is to blame."""
+    monkeypatch.setattr("quark.session.capture.capture.installed_packages", lambda: time.sleep(1.0) or [])
+    monkeypatch.setattr("quark.session.capture.capture.CLOSE_S", 0.1)
+    monkeypatch.setattr("quark.session.capture.capture.CANCEL_S", 0.1)
+    capture("PACKAGES").end_run()
+    time.sleep(1.5)
+    assert not caplog.records
