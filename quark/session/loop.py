@@ -69,6 +69,8 @@ class Stepper:
             self.next_step = step + 1
             if self.watching.awaiting:
                 self.watching.logged(step, self.epoch)
+            elif self.watching.walked:
+                self.watching.outside(step)
 
     def explicit(
         self, step: int, metrics: Mapping[str, Any], epoch: int | None, worker_id: int | str | None = None
@@ -256,7 +258,7 @@ class _Walk:
         self._begun = True
         self._stepper.step_now = self._number
         self._stepper.next_step = self._number + 1
-        self._stepper.watching.begin(self._number, self._epoch)
+        self._stepper.watching.begin(self._number, self._epoch, walked=True)
 
     def done(self) -> None:
         """The loop's body has run through."""

@@ -13,6 +13,12 @@ _GAP = (
     "run.watch could not tell which step a pass of the model belongs to, for the steps of the run are logged with gaps "
     "({} after {}): what it saw in between is not recorded; loop with run.steps(...), or log every step"
 )
+_AFTER_STEPS = (
+    "run.watch looks into the steps of run.steps(...), and a loop of another kind goes on behind them from step {} on: "
+    "nothing of it is recorded; loop with run.steps(...) there too"
+)
+_A_LOOP = 10
+"""So many numbers in a row are a loop, and not values of a test or two."""
 
 
 class Watching:
@@ -30,7 +36,9 @@ class Watching:
         self._session = session
         self._probes: list[Any] = []
         self.awaiting = False
+        self.walked = False
         self._driven = False
+        self._outside = range(0)
         self._numbered = False
         self._announced = False
         self._warned = False
@@ -49,9 +57,9 @@ class Watching:
     def __iter__(self) -> Any:
         return iter(self._probes)
 
-    def begin(self, step: int, epoch: int | None) -> None:
-        """A step begins: the probes arm themselves as their schedules say."""
-        self._driven, self.awaiting = True, False
+    def begin(self, step: int, epoch: int | None, *, walked: bool = False) -> None:
+        """A step begins: the probes arm themselves as their schedules say; ``walked``: it is one of ``run.steps``."""
+        self._driven, self.awaiting, self.walked = True, False, walked
         for probe in self._probes:
             probe.begin_step(step, epoch=epoch)
 
@@ -65,6 +73,17 @@ class Watching:
         for probe in self._probes:
             probe.await_step(step, epoch=epoch)
 
+    def outside(self, step: int) -> None:
+        """A step is numbered by hand after a loop over ``run.steps``: many in a row are a loop that nobody watches.
+
+        Whether such a number begins its step or ends it cannot be told any more, so that what is seen has no step.
+        """
+        begin = self._outside.start if self._outside.stop == step else step
+        self._outside = range(begin, step + 1)
+        if len(self._outside) >= _A_LOOP and any(p.should_probe(n) for p in self._probes for n in self._outside):
+            self.walked = False
+            self._warn(_AFTER_STEPS.format(begin))
+
     def stepped(self, step: int, epoch: int | None) -> None:
         """``run.step`` says that a step is done."""
         self._numbered = True
@@ -73,6 +92,8 @@ class Watching:
         self._passed(step, step)
         if not self._driven:
             self.expect(step + 1, epoch)
+        elif self.walked and self._session.current_step is None:
+            self.outside(step)
 
     def logged(self, step: int, epoch: int | None) -> None:
         """``run.log`` names a step beyond the last, and is all that tells of the steps."""

@@ -172,6 +172,48 @@ def test_a_loop_that_tells_no_step_is_warned_of_once(tmp_path, caplog):
     assert "loop with run.steps" in caplog.text
 
 
+def numbered_by_steps(run, model, optimizer):
+    for step in range(10, 40):
+        train_once(model, optimizer)
+        run.step(step, {"x": 1.0})
+
+
+def numbered_by_logs(run, model, optimizer):
+    for step in range(10, 40):
+        train_once(model, optimizer)
+        run.log({"x": 1.0}, step=step)
+
+
+@pytest.mark.parametrize("goes_on", [numbered_by_steps, numbered_by_logs, with_logs_that_count])
+def test_a_loop_of_ones_own_behind_run_steps_is_warned_of_once(tmp_path, caplog, goes_on):
+    """The steps of ``run.steps`` are recorded; that nothing of what follows is, is said once."""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with quark.start_run(project="watch", storage_dir=tmp_path) as run:
+        run.watch(model, optimizer, every=5)
+        for _ in run.steps(range(10)):
+            train_once(model, optimizer)
+        goes_on(run, model, optimizer)
+    assert recorded(tmp_path, run) == ({0: 6, 5: 6}, [0, 5], ["watch_without_steps"])
+    assert caplog.text.count("goes on behind them from step 10 on") == 1
+
+
+def test_values_of_a_test_behind_run_steps_are_no_loop(tmp_path):
+    """A few values between and after the loops are not warned about."""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with quark.start_run(project="watch", storage_dir=tmp_path) as run:
+        run.watch(model, optimizer, every=5)
+        for _ in range(3):
+            for _ in run.steps(range(5)):
+                train_once(model, optimizer)
+            validate(model)
+            run.log({"val/loss": 1.0})
+        for name in ("a", "b", "c"):
+            run.log({f"test/{name}": 1.0})
+    assert recorded(tmp_path, run)[2] == []
+
+
 def test_steps_that_are_logged_with_gaps_are_warned_of_once(tmp_path, caplog):
     """Where only some steps are logged nobody can tell which was seen: nothing wrong is recorded, and it is told."""
     model = net()
