@@ -205,6 +205,23 @@ def test_layers_are_watched_as_scheduled(tmp_path):
     }
 
 
+def test_parameters_are_recorded_where_the_optimizers_are_known(tmp_path):
+    """In the iterations of the schedule, each with its update; gradients are those without the scale."""
+    training = Training()
+    hooks = quark.HookEngineConfig(schedule=quark.HookScheduleConfig(every_n_steps=5))
+    for scale in (None, 4.0):
+        with QuarkLogger(storage_dir=tmp_path / str(scale)) as logger:
+            logger.attach_trainer(
+                training.trainer, model=training.model, optimizers=training.optimizer, hooks=hooks, grad_scale=scale
+            )
+            training.trainer.run(data(), max_epochs=1)
+        with quark.open(tmp_path / str(scale)) as store:
+            (view,) = store.runs()
+            found = list(view.records("parameter"))
+        assert {record.step for record in found} == {5}
+        assert all(record.update_norm is not None for record in found)
+
+
 def test_an_evaluation_within_an_iteration_is_none_of_its_calls(tmp_path):
     """An evaluator that runs in a handler of the iteration's end adds nothing to a probed step."""
     training = Training()

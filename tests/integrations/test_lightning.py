@@ -208,6 +208,18 @@ def test_layers_are_watched_as_scheduled(tmp_path):
     assert {record.summary_type for record in layers} == {"activation", "gradient"}
 
 
+def test_parameters_of_all_optimizers_are_recorded(tmp_path):
+    """In the steps of the schedule each parameter has its norms and its update, whichever optimizer trains it."""
+    hooks = quark.HookEngineConfig(schedule=quark.HookScheduleConfig(every_n_steps=3))
+    fit(tmp_path, module=Manual(), callbacks=[QuarkCallback(storage_dir=tmp_path, hooks=hooks)], val=None)
+    with quark.open(tmp_path) as store:
+        (view,) = store.runs()
+        found = list(view.records("parameter"))
+    assert {record.step for record in found} <= {0, 3, 6, 9}
+    changed = {record.parameter_name for record in found if record.step == 3 and record.update_norm is not None}
+    assert changed == {"first.weight", "first.bias", "second.weight", "second.bias"}
+
+
 def test_a_checkpoint_is_recorded_and_carries_its_run(tmp_path):
     """Each saved file is an event, and the file knows the run and the last step recorded before it."""
     callback = QuarkCallback(storage_dir=tmp_path, project="kept")

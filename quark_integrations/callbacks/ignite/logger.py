@@ -129,19 +129,20 @@ class QuarkLogger(BaseLogger):
     def attach_trainer(
         self, trainer: Any, *, optimizers: Any = None, evaluators: Mapping[str, Any] | None = None, model: Any = None,
         hooks: quark.HookEngineConfig | None = None, output_transform: Any = None, telemetry: bool = True,
-        every_n_steps: int | None = 1,
+        every_n_steps: int | None = 1, grad_scale: Any = None,
     ) -> TrainerEvents:  # fmt: skip
         """Record everything of a training: in every iteration its output, learning rates and times; its metrics.
 
         Args:
             trainer: the engine that trains. A plain number that it puts out is ``train/loss``.
-            optimizers: an optimizer or several, for their learning rates.
+            optimizers: an optimizer or several: their learning rates, and what they do to the parameters of ``model``.
             evaluators: engines by the namespace of their metrics: ``{"val": evaluator}`` gives ``val/accuracy``.
-            model: the network, to watch its layers as ``hooks`` says.
+            model: the network, to watch its layers and parameters as ``hooks`` says.
             hooks: what to record of the layers, and in which iterations; a default where a model is given.
             output_transform: makes a number or a dictionary of what the trainer puts out.
             telemetry: record step, data and compute time, the machine and throughput.
             every_n_steps: in every how many iterations values are recorded; None: only at the end of an epoch.
+            grad_scale: the gradient scaler of mixed precision, a ``torch.amp.GradScaler``.
 
         Raises:
             SchemaValidationError: ``every_n_steps`` is below 1, or ``hooks`` without a model.
@@ -157,6 +158,7 @@ class QuarkLogger(BaseLogger):
         events = TrainerEvents(
             self, trainer, optimizers=chosen, evaluators=evaluators or {}, model=model, hooks=hooks,
             output_transform=output_transform, telemetry=telemetry, every=every_n_steps,
+            grad_scale=grad_scale,
         )  # fmt: skip
         self._trainers.append(events)
         return events

@@ -10,6 +10,7 @@ import quark
 
 from ..optimizers import LearningRates
 from ..pace import Pace, samples_in
+from ..probes import Probes
 from ..runs import trains_here
 from ..settings import plain
 from .engines import Checkpoints, early_stopping, reason_of
@@ -22,7 +23,7 @@ class TrainerEvents:
     def __init__(
         self, logger: Any, trainer: Any, *, optimizers: list[Any], evaluators: Mapping[str, Any], model: Any,
         hooks: quark.HookEngineConfig | None, output_transform: Callable[[Any], Any] | None, telemetry: bool,
-        every: int | None,
+        every: int | None, grad_scale: Any = None,
     ) -> None:  # fmt: skip
         self._logger = logger
         self._trainer = trainer
@@ -30,6 +31,7 @@ class TrainerEvents:
         self._evaluators = evaluators
         self._model = model
         self._hooks = hooks
+        self._grad_scale = grad_scale
         self._transform = output_transform
         self._telemetry = telemetry
         self._every = every
@@ -69,7 +71,7 @@ class TrainerEvents:
         if self._pace is None:
             self._pace = Pace(run, wanted=self._telemetry)
             if self._model is not None and run.rank == 0:
-                self._engine = quark.HookEngine(run, self._model, config=self._hooks)
+                self._engine = Probes(run, self._model, self._optimizers, self._hooks, self._grad_scale)
         payload = {
             "framework": "ignite", "epoch_length": state.epoch_length, "max_epochs": state.max_epochs,
             "max_iters": state.max_iters, "iteration": state.iteration, "epoch": state.epoch,

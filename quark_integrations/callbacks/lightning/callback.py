@@ -10,6 +10,7 @@ import quark
 
 from ..names import number
 from ..optimizers import gradient_norm, optimizer_names
+from ..probes import Probes
 from ..runs import Plan, leading
 from .framework import Bridged, lightning_bases
 from .recording import Recording
@@ -40,7 +41,7 @@ class QuarkCallback(Bridged):
         storage_dir: where the run is kept; as for ``quark.start_run``.
         name: a name for people.
         trackers: trackers and sinks of the run, or names of sinks such as ``"jsonl"``.
-        hooks: what to record of the layers, and in which steps; nothing if omitted.
+        hooks: what to record of layers and parameters, and in which steps; nothing if omitted.
         grad_norms: record the norm of the gradients in every step, unscaled and before they are clipped.
         learning_rates: record the learning rates of every step.
         telemetry: record step, data and compute time of every step, the machine and throughput once a second.
@@ -151,8 +152,7 @@ class QuarkCallback(Bridged):
         if self._hooks is None or run.rank != 0:
             return None
         scaler = getattr(trainer.precision_plugin, "scaler", None)
-        optimizer = trainer.optimizers[0] if trainer.optimizers else None
-        return quark.HookEngine(run, module, optimizer, config=self._hooks, grad_scale=scaler)
+        return Probes(run, module, trainer.optimizers, self._hooks, scaler)
 
     def _begin(self, trainer: Any, module: Any) -> Any:
         recording = self._recording

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import quark
 
 from ..pace import Pace
+from ..probes import Probes
 from ..runs import Plan, leading
 from .recording import CARRIED, Recording, anybody
 from .steps import amounts_in, epoch_of, learning_rates
@@ -156,7 +157,9 @@ class QuarkCallback(TrainerCallback):
         self._hidden = primary and args.logging_nan_inf_filter
         self._position = state.global_step, epoch_of(state)
         if self._hooks is not None and primary:
-            self._probes = _probes(run, model, given.get("optimizer"), self._hooks, trainer)
+            scaler = getattr(getattr(trainer, "accelerator", None), "scaler", None)
+            optimizer = given.get("optimizer")
+            self._probes = [Probes(run, model, [] if optimizer is None else [optimizer], self._hooks, scaler)]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Training is done, as far as it came."""
@@ -353,13 +356,3 @@ class QuarkCallback(TrainerCallback):
         self.__dict__.update(state)
         self._leader = None
         self._forget()
-
-
-def _probes(run: Any, model: Any, optimizer: Any, config: quark.HookEngineConfig, trainer: Any) -> list[Any]:
-    """What looks into layers and parameters in the steps of its schedule."""
-    scaler = getattr(getattr(trainer, "accelerator", None), "scaler", None)
-    probes: list[Any] = [quark.HookEngine(run, model, optimizer, config=config, grad_scale=scaler)]
-    if optimizer is not None:
-        settings = quark.ParameterDiagnosticsConfig(schedule=config.schedule, raise_on_error=config.raise_on_error)
-        probes.append(quark.ParameterDiagnostics(run, model, optimizer, config=settings, grad_scale=scaler))
-    return probes
