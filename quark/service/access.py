@@ -90,7 +90,7 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
         key = await run_in(connection, KEYS, _look_up, connection, text)
     if key is None:
         raise ProblemError(
-            401, "this needs a key that is in use: send it as X-Quark-API-Key or as Authorization: Bearer",
+            401, "this needs a key that is in use: send it in the header X-Quark-API-Key, or as a bearer token",
             headers={"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
     if not key.allows(scope):
