@@ -20,7 +20,7 @@ from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
 from .device import is_on_device
 from .naming import key_for
-from .wide import PLAIN, nonfinite, refuse_position
+from .wide import PLAIN, full_name, keep_text, nonfinite, refuse_position
 
 _ISFINITE = math.isfinite
 
@@ -121,15 +121,17 @@ class MetricsLogger(Attachment):
             try:
                 step, epoch = check_position(step, epoch)
             except (SchemaValidationError, WrongTypeError) as error:
-                name = metric if namespace is None else f"{described(namespace)}/{described(metric)}"
+                name = full_name(metric, namespace)
                 refuse_position(self._handle, {name: value}, step, epoch, error)
                 number = value if type(value) in PLAIN else math.nan
-                return self._unrecorded(REFUSED, described(name), number, step, epoch)
+                return self._unrecorded(REFUSED, name, number, step, epoch)
             now = time_ns() if timestamp is None else parse_timestamp(timestamp)
             extra = redact(json_object(metadata, "metadata", strict=self._handle.strict)) or None
             text = None if description is None else redact_text(clean_text(str(description)))
             if extra is not None or text is not None:
                 check_annotations(text, extra)
+            if isinstance(value, str) and not self._handle.strict:
+                keep_text(self._handle, full_name(metric, namespace), value, step, epoch)
             on_device = is_on_device(value)
             number = math.nan if on_device else to_float(value)
             key = key_for(self._handle, metric, namespace)  # the name is recorded only with a value
@@ -137,8 +139,7 @@ class MetricsLogger(Attachment):
                 self._handle.log_values({key: value}, step=step, epoch=epoch)
                 return self._unrecorded(PENDING, key, math.nan, step, epoch)
             if not _ISFINITE(number):
-                name = metric if namespace is None else f"{namespace}/{metric}"
-                raise nonfinite(self._handle, key, name, number, step, epoch)
+                raise nonfinite(self._handle, key, full_name(metric, namespace), number, step, epoch)
             self._known.add(key)
             record = self._put(key, number, step, epoch, now, text, extra)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through

@@ -1,7 +1,7 @@
 """The wide record: all metrics of one step as one line, whatever is among them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from time import time_ns
 from typing import Any
 
@@ -23,7 +23,7 @@ PLAIN = frozenset((float, int))
 """The types of numbers that are recorded as they are."""
 
 LOGGED_TEXT = "logged_text"
-"""The event that keeps the texts of a ``run.log`` call: its payload holds them by name."""
+"""The event that keeps texts that were logged among metrics: its payload holds them by name."""
 
 MISPLACED = "metric_misplaced"
 """The event that keeps the values of a ``log`` call whose step or epoch no series can have: ``step`` and ``epoch`` as
@@ -54,6 +54,17 @@ def nonfinite(
         f"metric {name!r} must be finite, got {word} at step {step}, epoch {epoch}; "
         "look for a division by zero, a too high learning rate or an overflow"
     )
+
+
+def full_name(name: object, namespace: object) -> str:
+    """A name below its namespace, whatever the two are."""
+    text = clean_text(str.__str__(name)) if isinstance(name, str) else described(name)
+    return text if namespace is None else f"{full_name(namespace, None)}/{text}"
+
+
+def keep_text(handle: RunHandle, name: str, text: str, step: int | None, epoch: int | None) -> None:
+    """Keep a text that was logged as a metric: it is no number, and it is not lost."""
+    log_event(handle, LOGGED_TEXT, step=step, epoch=epoch, payload={name: clean_text(str.__str__(text))})
 
 
 def log_values(
@@ -131,7 +142,7 @@ def refuse_position(handle: RunHandle, values: Any, step: Any, epoch: Any, error
         handle.refuse(explained, what=f"metric {shown(name)}", subject=described(name))
         try:  # one that is still on a device is not waited for
             if not is_on_device(value):
-                numbers[described(name)] = value if isinstance(value, str) else to_float(value)
+                numbers[full_name(name, None)] = value if isinstance(value, str) else to_float(value)
         except WrongTypeError:
             continue
     if numbers:
@@ -142,8 +153,9 @@ def _keyed(handle: RunHandle, values: Any) -> dict[str, float] | None:
     """The values by their keys, if all have names that were used before and all are finite numbers; else None."""
     if type(values) is not dict:
         return None
-    key_of: Callable[[str, str], str] = handle.names.metrics.get
-    keyed: dict[str, float] = {key_of(name, name): value for name, value in values.items()}
+    given: dict[str, float] = values
+    key_of = handle.names.metrics.get
+    keyed = {key_of(name, name): value for name, value in given.items()}
     if len(keyed) != len(values) or not keyed.keys() <= handle.known_keys:
         return None
     return keyed if all(type(value) is float and value - value == 0.0 for value in keyed.values()) else None

@@ -10,6 +10,7 @@ from ..analysis.best import best_of
 from ..core.choice import SORT_FIELDS
 from ..errors import SchemaValidationError
 from ..records.grammar import dotted
+from ..records.naming import metric_key
 
 if TYPE_CHECKING:
     from .view import RunView
@@ -37,8 +38,9 @@ class Facts:
 
     @cached_property
     def latest(self) -> dict[str, tuple[int | None, float]]:
-        """Step and value of the last point of every metric."""
-        return self.view.latest()
+        """Step and value of the last point of every metric, by name and by key."""
+        latest = self.view.latest()
+        return {**{metric_key(name): point for name, point in latest.items()}, **latest}
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -110,11 +110,12 @@ def test_artifacts_and_events_take_any_text(run, read):
 
 
 def test_text_keeps_its_name_and_makes_no_metric(run, read):
-    """The name of a text is text in an event; the list of metrics does not have it."""
+    """The name of a text is text in an event; the list of metrics does not have it. A number as text is text."""
+    assert MetricsLogger(run).log("Stage", "0.5", step=0, namespace="My Run").refused
     run.log({"Best Model": "a.pt", "Train Loss": 1.0, "nothing here": None}, step=0)
     view = read()
     assert view.keys() == ["Train Loss"]
-    assert [event.payload for event in view.events("logged_text")] == [{"Best Model": "a.pt"}]
+    assert [event.payload for event in view.events("logged_text")] == [{"My Run/Stage": "0.5"}, {"Best Model": "a.pt"}]
 
 
 def test_strict_mode_keeps_to_the_grammar(tmp_path):
@@ -184,6 +185,9 @@ def test_commands_speak_of_names(run, read, tmp_path):
     assert command("artifacts", "get", run.run_id, "größe", "-o", "-") == '{"a":1}'
     (row,) = csv.DictReader(command("export", run.run_id, "-f", "csv").splitlines())
     assert (row["metric_key"], row["name"]) == (metric_key("Train Loss"), "Train Loss")
+    for column in ("Train Loss", metric_key("Train Loss")):
+        (listed,) = json.loads(command("runs", "--columns", f"{column}:max", "--json"))["runs"]
+        assert listed["columns"][f"{column}:max"] == 1.0
     document = json.loads(command("export", run.run_id, "-f", "json"))
     assert document["names"]["artifact"][metric_key("größe")] == "größe"
 
