@@ -31,6 +31,7 @@ def start_run(
     run_id: str | None = None,
     trackers: Iterable[Any] | str = (),
     close_timeout_s: float | None = None,
+    capture: bool | None = None,
 ) -> TrainingSession:
     """Start a run and return its session; use it as a context manager.
 
@@ -45,6 +46,8 @@ def start_run(
         run_id: the id of the run; made here if omitted.
         trackers: trackers and sinks to attach, or names of sinks such as ``"jsonl"``.
         close_timeout_s: seconds that the end waits for sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
+        capture: whether the run records system metrics, the diff to its commit, packages, the script and printed
+            lines without being asked; what the QUARK_CAPTURE_ variables say if omitted.
 
     Raises:
         SchemaValidationError, WrongTypeError: an argument breaks a rule.
@@ -56,6 +59,7 @@ def start_run(
     return begin(
         project=project, config=config, tags=tags, parent_run_id=parent_run_id, storage_dir=storage_dir,
         strict_mode=strict_mode, name=name, run_id=run_id, trackers=trackers, close_timeout_s=close_timeout_s,
+        capture=capture,
     )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ def begin(
     parent_run_id: str | None = None, storage_dir: str | Path | None = None, strict_mode: bool = False,
     name: str | None = None, run_id: str | None = None, trackers: Iterable[Any] | str = (),
     close_timeout_s: float | None = None, declared: Mapping[str, Any] | None = None, root: str | None = None,
+    capture: bool | None = None,
 ) -> TrainingSession:  # fmt: skip
     """Start a run; see ``quark.start_run``.
 
@@ -107,6 +108,7 @@ def begin(
     if declared is not None:
         session.declare(**declared)
     opened_by(cell, session)
+    start_capture(session, capture)
     return _with_trackers(session, observers)
 
 
@@ -247,6 +249,7 @@ def resume(
         _announce_resume(session, job, capture_environment(), now)
     else:
         _announce_join(session)
+    start_capture(session)
     return _with_trackers(session, observers)
 
 
@@ -345,7 +348,6 @@ def _announce_join(session: TrainingSession) -> None:
 
 
 def _with_trackers(session: TrainingSession, observers: list[Any]) -> TrainingSession:
-    start_capture(session)
     named = [word.strip() for word in setting("QUARK_TRACKERS").split(",") if word.strip()]
     if setting("QUARK_CONSOLE"):
         named.append("console")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...core.openruns import is_open
 from ...delivery.threads import start_thread
 from ...errors import QuarkError
 from ...records.foreign import described
@@ -44,14 +45,18 @@ class Wanted:
     output: bool
 
     @classmethod
-    def from_settings(cls, rank: int) -> "Wanted":
-        """What the variables say, for a process of this rank: the code of a job is captured once."""
+    def from_settings(cls, rank: int, parent_run_id: str | None = None) -> "Wanted":
+        """What the variables say. The code is captured once: by rank 0 of a job, and by the parent of nested runs."""
         first, lines = rank == 0, setting("QUARK_CAPTURE_OUTPUT")
+        code = first and not (parent_run_id is not None and is_open(parent_run_id))
         return cls(
-            diff=first and setting("QUARK_CAPTURE_DIFF"), packages=first and setting("QUARK_CAPTURE_PACKAGES"),
-            script=first and setting("QUARK_CAPTURE_SCRIPT"), system=setting("QUARK_CAPTURE_SYSTEM"),
+            diff=code and setting("QUARK_CAPTURE_DIFF"), packages=code and setting("QUARK_CAPTURE_PACKAGES"),
+            script=code and setting("QUARK_CAPTURE_SCRIPT"), system=setting("QUARK_CAPTURE_SYSTEM"),
             output=lines == "all" or (first and lines == "1"),
         )  # fmt: skip
+
+
+ALL = Wanted(diff=True, packages=True, script=True, system=True, output=True)
 
 
 class Capture:
@@ -169,10 +174,16 @@ def _recent(what: str, of: Any, find: Callable[[], Any]) -> Any:
     return result
 
 
-def start_capture(session: "TrainingSession") -> None:
-    """Let a run that has just begun record what the settings say. It never raises."""
+def start_capture(session: "TrainingSession", wanted: bool | None = None) -> None:
+    """Let a run that has just begun record what is wanted: everything, nothing, or what the settings say.
+
+    It never raises.
+    """
+    if wanted is False:
+        return
     try:
-        capture = Capture(session, Wanted.from_settings(session.rank))
+        what = ALL if wanted else Wanted.from_settings(session.rank, session.context.run.parent_run_id)
+        capture = Capture(session, what)
         session.attach(capture)
         session.capture = capture
         capture.start()

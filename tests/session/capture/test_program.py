@@ -71,6 +71,32 @@ def test_other_ranks_keep_nothing_of_it(tmp_path):
     assert not (wanted.diff or wanted.packages or wanted.script)
 
 
+def test_nested_runs_leave_the_code_to_their_parent(capture, view_of, tmp_path):
+    """A sweep of a hundred runs in one process holds its packages once; a run of another process holds its own."""
+    outer = capture("PACKAGES")
+    inner = capture(parent_run_id=outer.run_id)
+    for run in (inner, outer):
+        run.end_run()
+    later = capture(parent_run_id=outer.run_id)
+    later.end_run()
+    assert [len(view_of(run).artifacts()) for run in (outer, inner, later)] == [1, 0, 1]
+
+
+def test_an_argument_overrules_the_variables(capture, view_of, monkeypatch):
+    """``capture=False`` records none of it, ``capture=True`` all of it."""
+    on = capture(capture=True)
+    print("a line")
+    on.end_run()
+    for name in ("DIFF", "OUTPUT", "PACKAGES", "SCRIPT", "SYSTEM"):
+        monkeypatch.setenv(f"QUARK_CAPTURE_{name}", "1")
+    off = capture(capture=False)
+    print("another line")
+    off.end_run()
+    assert "environment/packages" in [artifact.artifact_key for artifact in view_of(on).artifacts()]
+    assert [line.payload["message"] for line in view_of(on).log_lines()] == ["a line"]
+    assert (off.capture, view_of(off).artifacts(), view_of(off).log_lines()) == (None, (), ())
+
+
 def test_the_versions_are_those_that_are_imported():
     """As importlib.metadata tells them, which takes a hundred times as long."""
     expected = {}
