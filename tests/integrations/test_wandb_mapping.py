@@ -33,7 +33,7 @@ def everything() -> list[Line]:
         "module_name": "net.0", "module_type": "Linear", "summary_type": "activation", "hook_direction": "forward",
         "call_index": 0, "mean": 0.5, "std": None, "norm": 2.0,
     }  # fmt: skip
-    telemetry = {"boundary": "step", "step_time_ms": 5.0, "process_rss_bytes": 1000}
+    telemetry = {"boundary": "step", "step_time_ms": 5.0, "process_rss_bytes": 1000, "cpu_usage_percent": 40.0}
     artifact = {
         "artifact_type": "report", "artifact_name": "r", "artifact_key": "r", "payload_format": "json",
         "payload_relative_path": "artifacts/r.json", "metadata_relative_path": "artifacts/r.meta.json",
@@ -47,7 +47,8 @@ def everything() -> list[Line]:
         event_line("note", payload={"text": "by hand"}),
         line("layer", layer, label="net.0"),
         line("parameter", {"parameter_name": "net.0.weight", "weight_norm": 1.0, "metadata": {}}, label="net.0.weight"),
-        line("telemetry", telemetry), line("telemetry", {**telemetry, "process_rss_bytes": None}, step=2),
+        line("telemetry", telemetry),
+        line("telemetry", {**telemetry, "process_rss_bytes": None, "cpu_usage_percent": 70.0}, step=2),
         line("health", {"score_key": "overall", "score": 90.0, "status": "healthy"}), line("phase", phase),
         line("batch", {"loss": 1.0, "class_counts": {}, "metadata": {}}), line("artifact", artifact),
     ]  # fmt: skip
@@ -113,6 +114,28 @@ def test_values_are_those_of_the_records(found: Written) -> None:
     assert found.runs[-1].notes == "why\nby hand"
     assert (found.config["late"], found.summary["best"]) == (7, 0.9)
     assert list(found.runs[-1].tags) == ["fast"]
+
+
+def test_peaks_of_what_the_machine_did(found: Written) -> None:
+    """The summary has the highest value of each column of the telemetry that has one."""
+    peaks = {name.removeprefix("quark/peak/"): value for name, value in found.summary.items() if "/peak/" in name}
+    assert peaks == {"step_time_ms": 5.0, "process_rss_bytes": 1000, "cpu_usage_percent": 70.0}
+
+
+def test_a_run_without_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``tables=False`` there is no table and no plot; metrics, alerts and the summary are as ever."""
+    for name, value in wandb_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    sink = WandbSink(mode="offline", dir=tmp_path, tables=False, artifacts=False)
+    sink.on_start(make_manifest(ORIGIN, run_path=str(tmp_path)))
+    sink.write(make_batch(ORIGIN, everything()))
+    sink.on_stop(None, "completed")
+    sink.close()
+    wandb.teardown()
+    log = written(tmp_path)
+    assert (log.tables, log.summary["quark/alerts"], log.summary["quark/peak/step_time_ms"]) == ({}, 1, 5.0)
+    assert sum("train/loss" in row for row in log.rows) == 3 and len(log.alerts) == 1
+    assert sink.spec()["tables"] is False
 
 
 def test_the_documented_table_is_this_one() -> None:

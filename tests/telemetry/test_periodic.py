@@ -22,9 +22,10 @@ def test_samples_come_without_steps(tmp_path: Path) -> None:
     with quark.start_run(project="p", run_id="r", storage_dir=tmp_path) as run:
         telemetry = SystemTelemetry(run)
         telemetry.start_sampling(0.1)
-        deadline = time.monotonic() + 30
-        while len(telemetry.flush()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.25)
+        seen, deadline = 0, time.monotonic() + 30
+        while seen < 3 and time.monotonic() < deadline:
+            seen += len(telemetry.flush())
+            time.sleep(0.05)
     found = sampled(tmp_path)
     assert len(found) >= 3 and set(found) == {("time", None)}
     assert "quark-telemetry-periodic" not in {thread.name for thread in threading.enumerate()}

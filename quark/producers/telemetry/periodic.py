@@ -17,12 +17,14 @@ class Periodic:
         report: says that the system gives no thread.
     """
 
-    def __init__(self, act: Callable[[], object], every_s: float, report: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, act: Callable[[], object], every_s: float, report: Callable[[str, BaseException], object]
+    ) -> None:
         self._act = act
         self._every_s = every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="quark-telemetry-periodic", daemon=True)
-        start_thread(self._thread, report)
+        start_thread(self._thread, lambda cause, words: report(cause, RuntimeError(words)))
 
     def end(self) -> None:
         """Act no more; an act that is on its way is waited for, but not long."""

@@ -28,6 +28,11 @@ PROMISES: tuple[Promise, ...] = (
     Promise("telemetry", "table `quark/tables/telemetry`, down-sampled", "table:telemetry"),
     Promise("telemetry", "line plot `quark/plots/step_time`", "table:quark/plots/step_time_table"),
     Promise("telemetry", "line plot `quark/plots/memory`", "table:quark/plots/memory_table"),
+    Promise("telemetry", "line plot `quark/plots/utilization`", "table:quark/plots/utilization_table"),
+    Promise(
+        "telemetry", "its peaks in the summary, `quark/peak/process_rss_bytes` and others",
+        "summary:quark/peak/process_rss_bytes",
+    ),
     Promise(
         "layer", "columns `quark/layers/<module>/<activation or gradient>/<statistic>`",
         "column:quark/layers/net.0/activation/mean",

@@ -50,6 +50,7 @@ class WandbSink(MirrorSink):
         join: False: never join the open ``wandb.run``.
         layers: which layers and parameters become series: a LayerSeries, shell patterns of their names, or None.
         artifacts: whether the files of artifacts are uploaded.
+        tables: whether the tables, and the plots that are drawn from them, are logged at the end.
         table_rows: rows that each table has at most; alerts are kept beyond it.
         summary: what W&B's summary holds of metrics, by name or pattern: ``{"val/loss": "min"}``.
         finish_timeout_s: how long W&B may upload after the end before the rest is left to ``wandb sync``.
@@ -68,7 +69,7 @@ class WandbSink(MirrorSink):
         group: str | None = None, job_type: str | None = None, notes: str | None = None, mode: str | None = None,
         dir: str | os.PathLike[str] | None = None, run: Any = None, join: bool = True,
         layers: LayerSeries | Mapping[str, Any] | Sequence[str] | None = LayerSeries(),  # noqa: B008  it is frozen
-        artifacts: bool = True, table_rows: int = 1000, summary: Mapping[str, str] | None = None,
+        artifacts: bool = True, tables: bool = True, table_rows: int = 1000, summary: Mapping[str, str] | None = None,
         finish_timeout_s: float = 20.0, strict_mode: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -81,7 +82,7 @@ class WandbSink(MirrorSink):
             "project": project if open_run is None else open_run.project, "name": name,
             "entity": entity if open_run is None else open_run.entity, "group": group, "job_type": job_type,
             "notes": notes, "mode": mode, "dir": os.path.abspath(dir or os.environ.get("WANDB_DIR") or "."),
-            "artifacts": artifacts, "table_rows": table_rows, "summary": dict(summary or {}),
+            "artifacts": artifacts, "tables": tables, "table_rows": table_rows, "summary": dict(summary or {}),
             "finish_timeout_s": finish_timeout_s,
         }  # fmt: skip
         self._layers = _layer_series(layers)
@@ -217,7 +218,7 @@ class WandbSink(MirrorSink):
         if self._kept is None:
             raise RuntimeError("WandbSink.on_stop was called before on_start")
         try:
-            closing.log_end(self._run, self._kept, self._whole, status, reason)
+            closing.log_end(self._run, self._kept, self._whole, status, reason, tables=self._options["tables"])
             if self._joined is None:
                 self._run.finish(exit_code=EXIT_CODES[status])
         except Exception as error:
