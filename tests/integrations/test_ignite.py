@@ -205,6 +205,22 @@ def test_layers_are_watched_as_scheduled(tmp_path):
     }
 
 
+def test_two_loggers_are_one_run(tmp_path, caplog):
+    """On one trainer they would record the same: the first one does, the other joins, and values come once."""
+    training = Training()
+    with QuarkLogger("mine", storage_dir=tmp_path) as first, QuarkLogger(name="second", tags=["b"]) as second:
+        for logger in (first, second):
+            logger.attach_trainer(training.trainer, evaluators={"val": training.evaluator})
+        for _ in range(2):
+            training.trainer.run(data(), max_epochs=2)
+        second.record({"own": 1.0}, step=3)
+        assert first.run is second.run
+    view = only(tmp_path)
+    assert (view.project, view.name, view.status, view.tags) == ("mine", "second", "completed", ("b",))
+    assert view.all["own"].values.tolist() == [1.0]
+    assert caplog.text.count("attached to one trainer") == 1
+
+
 def test_parameters_are_recorded_where_the_optimizers_are_known(tmp_path):
     """In the iterations of the schedule, each with its update; gradients are those without the scale."""
     training = Training()

@@ -422,6 +422,25 @@ def test_a_run_of_the_users_holds_everything(tmp_path):
     assert view.reason == "completed"
 
 
+def test_two_callbacks_are_one_run(tmp_path, caplog):
+    """They would record the same: the first one does, with what it leaves open taken from the other, and says so."""
+    first, second = QuarkCallback("mine", storage_dir=tmp_path), QuarkCallback(name="second", tags=["b"])
+    model = network()
+    for _ in range(2):
+        model.fit(X, Y, batch_size=4, epochs=2, verbose=0, validation_data=(X, Y), callbacks=[first, second])
+    model.evaluate(X, Y, verbose=0, callbacks=[second, first])
+    fitted, again, evaluated = views(tmp_path)
+    assert [(view.project, view.name, view.status) for view in (fitted, again)] == [("mine", "second", "completed")] * 2
+    assert fitted.all["train/loss"].steps.tolist() == again.all["train/loss"].steps.tolist()
+    assert len(fitted.all["val/loss"].values) == 2
+    assert evaluated.status == "completed"
+    assert first.run_id == second.run_id == evaluated.id
+    assert "callbacks of Quark are in one Trainer" in caplog.text
+    monitored = QuarkCallback("alone", storage_dir=tmp_path)
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[monitored])
+    assert len(views(tmp_path)) == 4
+
+
 def test_a_restored_backup_continues_its_run(tmp_path):
     """The fit that BackupAndRestore restores is a further attempt at the run, at the steps where it was left."""
 

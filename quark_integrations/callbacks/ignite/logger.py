@@ -1,5 +1,6 @@
 """QuarkLogger: an Ignite logger that writes to a Quark run."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from ..runs import Plan, resumed, start, tell_differences
 from ..settings import plain
 from .handlers import OptimizerParamsHandler, OutputHandler
 from .trainer import TrainerEvents
+
+logger = logging.getLogger("quark")
 
 
 class QuarkLogger(BaseLogger):
@@ -48,6 +51,7 @@ class QuarkLogger(BaseLogger):
         self._carried: Mapping[str, Any] | None = None
         self._names = MetricNames()
         self._trainers: list[TrainerEvents] = []
+        self._joined = False
         self.last_step: int | None = None
         self.last_epoch: int | None = None
 
@@ -59,6 +63,21 @@ class QuarkLogger(BaseLogger):
         if self._run is None:
             self._run = self._open()
         return self._run
+
+    def join(self, other: "QuarkLogger") -> bool:
+        """Write to the run of another logger from now on, unless this one has a run already; whether it does."""
+        if self._run is None and self._carried is None:
+            self._run, self._joined = other.run, True
+            logger.warning(
+                "quark: several loggers of Quark are attached to one trainer, which is one run: the first one records "
+                "it, and the others join; attach a single one"
+            )
+        return self._joined
+
+    def offered(self, other: "QuarkLogger") -> None:
+        """Take what this logger leaves open of its run from one that will join it."""
+        if self._run is None and other._run is None and other._carried is None:
+            self._plan = self._plan.completed_by(other._plan)
 
     def _open(self) -> Any:
         plan, carried, parent = self._plan, self._carried, None
@@ -104,7 +123,7 @@ class QuarkLogger(BaseLogger):
         for events in self._trainers:
             events.remove()
         self._trainers = []
-        if self._run is not None and self._plan.run is None:
+        if self._run is not None and self._plan.run is None and not self._joined:
             self._run.__exit__(type, value, traceback)
 
     # The checkpoint carries the run

@@ -1,6 +1,7 @@
 """The events of a trainer and its evaluators, from its start to the reason of its end."""
 
 import os
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from ..runs import trains_here
 from ..settings import plain
 from .engines import Checkpoints, early_stopping, reason_of
 from .values import numbers
+
+_events: "weakref.WeakKeyDictionary[Any, list[weakref.ref[TrainerEvents]]]" = weakref.WeakKeyDictionary()
+"""Who listens to each trainer, in the order of their attachment."""
 
 
 class TrainerEvents:
@@ -45,6 +49,7 @@ class TrainerEvents:
             trainer.add_event_handler(Events.STARTED, self._started),
             trainer.add_event_handler(Events.EXCEPTION_RAISED, self._raised),
         ]
+        _events.setdefault(trainer, []).append(weakref.ref(self))
         self._of_the_run: list[Any] = self._hear_evaluators()
         self._row_waits = False
 
@@ -58,7 +63,19 @@ class TrainerEvents:
             self._pace.close()
         self._pace = self._engine = None
 
+    def _follows(self) -> bool:
+        """Whether another logger records this trainer: both would record the same, so this one joins its run."""
+        known = [events for ref in _events.get(self._trainer, ()) if (events := ref()) is not None and events._handles]
+        leader = known[0] if known else self
+        if leader is not self:
+            return self._logger is leader._logger or self._logger.join(leader._logger)
+        for events in known[1:]:
+            self._logger.offered(events._logger)
+        return False
+
     def _started(self) -> None:
+        if self._follows():
+            return
         run, state = self._logger.run, self._trainer.state
         self.error = None
         self._row_waits = False

@@ -17,7 +17,7 @@ except ImportError as missing:
 
 from ..optimizers import norm_of
 from ..pace import Pace, samples_in
-from ..runs import Plan
+from ..runs import Plan, leading
 from .calls import Call, calls, listen
 from .recording import Recording, number
 from .taps import Taps
@@ -85,6 +85,8 @@ class QuarkCallback(keras.callbacks.Callback):
         self._learning_rates = learning_rates
         self._telemetry = telemetry
         self._every = every_n_steps
+        self._leader: QuarkCallback | None = None
+        self._offered: list[Plan] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -113,18 +115,40 @@ class QuarkCallback(keras.callbacks.Callback):
 
     @property
     def run(self) -> Any:
-        """The session while there is one, else None."""
-        return self._recording.run
+        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
+        return self._recording.run if self._leader is None else self._leader.run
+
+    @property
+    def recording_plan(self) -> Plan:
+        """What the user said of the run."""
+        return self._recording.plan
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user said nothing at all."""
+        return self._hooks is None and not self._grad_norms and self._recording.plan == Plan()
+
+    def _follows(self) -> bool:
+        """Whether another callback of the same call records it: all of them would record the same."""
+        if self._leader is not None and self._leader._stage is not None:
+            return True  # within what it records: a validation of a fit
+        call = calls()[-1] if calls() else None
+        several = [one for one in (call.callbacks if call else []) if isinstance(one, QuarkCallback)]
+        leader, self._offered = leading(several) if self in several else (self, [])
+        self._leader = None if leader is self else leader
+        return self._leader is not None
 
     @property
     def run_id(self) -> str | None:
         """Id of the run, or of the last one."""
-        return self._recording.last_run_id
+        return self._recording.last_run_id if self._leader is None else self._leader.run_id
 
     # The life of the run
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """A fit begins."""
+        if self._follows():
+            return
         run, model = self._begin("fit"), self.model
         if run.disabled:
             return
@@ -155,7 +179,8 @@ class QuarkCallback(keras.callbacks.Callback):
             settings.update(call.settings)
             call.on_error.append(lambda error: self._broken_off(error) if self._call is call else None)
         try:
-            return self._recording.begin(self.model, stage, settings, [] if call is None else call.callbacks)
+            callbacks = [] if call is None else call.callbacks
+            return self._recording.begin(self.model, stage, settings, callbacks, self._offered)
         except BaseException:
             self._leave()
             raise
@@ -285,7 +310,7 @@ class QuarkCallback(keras.callbacks.Callback):
         """A validation within a fit, or ``evaluate`` by itself."""
         if self._stage == "fit":
             self._stage_began = time.perf_counter()
-        else:
+        elif not self._follows():
             self._begin("evaluate")
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -301,7 +326,7 @@ class QuarkCallback(keras.callbacks.Callback):
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """A prediction by itself; one within a fit is a part of it."""
-        if self._stage != "fit":
+        if self._stage != "fit" and not self._follows():
             self._begin("predict")
 
     def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -319,7 +344,10 @@ class QuarkCallback(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process: the run and the model that is trained."""
-        fresh = {"_recording": Recording(self._recording.plan), "_model": None, "params": None}
+        fresh: dict[str, Any] = {
+            "_recording": Recording(self._recording.plan), "_model": None, "params": None, "_leader": None,
+            "_offered": [],
+        }  # fmt: skip
         fresh["_recording"].last_run_id = self._recording.last_run_id
         kept = {name: value for name, value in vars(self).items() if name not in _OF_A_FIT}
         return {**kept, **fresh}

@@ -1,7 +1,7 @@
 """What goes from a Keras model into its run: opened for a fit, an evaluation or a prediction, ended with it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import quark
@@ -42,7 +42,9 @@ class Recording:
         """Whether this process writes the metrics of the run."""
         return self.active and self.run.rank == 0 and not self.run.disabled
 
-    def begin(self, model: Any, stage: str, settings: Mapping[str, Any], callbacks: list[Any]) -> Any:
+    def begin(
+        self, model: Any, stage: str, settings: Mapping[str, Any], callbacks: list[Any], offered: Iterable[Plan] = ()
+    ) -> Any:  # fmt: skip
         """Start, resume or join the run for what Keras does now.
 
         Args:
@@ -50,8 +52,11 @@ class Recording:
             stage: ``fit``, ``evaluate`` or ``predict``.
             settings: how its user called it.
             callbacks: all callbacks that take part.
+            offered: plans of other QuarkCallbacks that fill what the own one leaves open.
         """
         plan, self.stage, self.callbacks = self.plan, stage, callbacks
+        for other in offered:
+            plan = plan.completed_by(other)
         fitting = stage == "fit"
         if fitting:
             self.last_step = None
@@ -66,7 +71,7 @@ class Recording:
         if self._given:
             self.run = plan.run
         else:
-            self.run = self._open(config, type(model).__name__, known, fitting)
+            self.run = self._open(plan, config, type(model).__name__, known, fitting)
         self.names.strict = getattr(self.run, "strict", False)
         self.last_run_id = self.run.run_id
         if self.primary:
@@ -78,8 +83,9 @@ class Recording:
                 carry(directory, {"run_id": self.run.run_id, "storage_dir": self.run.storage_dir})
         return self.run
 
-    def _open(self, config: dict[str, Any], project: str, known: Mapping[str, Any] | None, fitting: bool) -> Any:
-        plan = self.plan
+    def _open(
+        self, plan: Plan, config: dict[str, Any], project: str, known: Mapping[str, Any] | None, fitting: bool
+    ) -> Any:  # fmt: skip
         parent = getattr(plan.run, "run_id", None) or (None if fitting else self.last_run_id)
         if known is not None:
             where = plan.storage_dir or known.get("storage_dir")
