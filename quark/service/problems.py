@@ -85,13 +85,21 @@ def problem_of(error: Exception) -> ProblemError:
     if isinstance(error, RecursionError):  # only decoders go as deep as what they are given
         return ProblemError(400, "the JSON is nested too deeply")
     if isinstance(error, ValidationException):
-        causes = error.extra if isinstance(error.extra, list) else []
-        found = causes[0] if causes and isinstance(causes[0], dict) else {}
-        return ProblemError(400, str(found.get("message") or error.detail), field=found.get("key"))
+        return _bad_request(error)
     if isinstance(error, HTTPException):
         return ProblemError(error.status_code, error.detail, headers=dict(error.headers or {}))
     logger.exception("quark: a request failed", exc_info=error)
     return ProblemError(500, "the service failed on this request; its log says why")
+
+
+def _bad_request(error: ValidationException) -> ProblemError:
+    """The first of what is wrong with the fields of a request."""
+    causes = error.extra if isinstance(error.extra, list) else []
+    found = causes[0] if causes and isinstance(causes[0], dict) else {}
+    message, key = str(found.get("message") or error.detail), found.get("key")
+    if message == repr(key):  # the text of a KeyError
+        message = "the request needs a JSON object as its body" if key == "data" else f"{key} is missing"
+    return ProblemError(400, message, field=key)
 
 
 def answer_bytes(problem: ProblemError) -> bytes:

@@ -20,6 +20,9 @@ PIECE = 256 << 10
 PIECE_S = 30.0
 """A client that has not read a piece after so long is gone: 9 KiB a second are asked for."""
 
+CLIENT_GONE = 499
+"""Counted and logged of a request whose client went away before its body was there, as nginx does: no fault of ours."""
+
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _ALWAYS_SERVED = frozenset(("/healthz", "/readyz", "/metrics"))
 ENDLESS = "endless_body"
@@ -56,7 +59,7 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
                     raise
             finally:
                 state.room.leave(scope)
-                request.note(state.meters)
+                request.note(state.meters, str(scope.get("path_template") or "other"))
 
     return serve
 
@@ -74,7 +77,7 @@ class _Request:
     """One request on its way.
 
     Attributes:
-        gone: the client did not read its answer, and its connection was cut.
+        gone: the client went away before its body was there, or did not read its answer and was cut off.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body_s: float) -> None:
@@ -103,12 +106,13 @@ class _Request:
         except TimeoutError:
             raise ProblemError(408, f"the body did not arrive within {self._body_s:g} s") from None
         self._whole = not message.get("more_body", False)
+        self.gone = message["type"] == "http.disconnect"
         return message
 
     async def send(self, message: Message) -> None:
         """A part of the answer, in pieces: whoever reads slowly costs little memory, and not for ever."""
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._status = CLIENT_GONE if self.gone else message["status"]
             headers = [*message["headers"], (b"x-request-id", self._id.encode())]
             if not any(name == b"x-content-type-options" for name, _ in headers):
                 headers.append((b"x-content-type-options", b"nosniff"))
@@ -143,10 +147,9 @@ class _Request:
         if abort is not None:
             abort()
 
-    def note(self, meters: Any) -> None:
+    def note(self, meters: Any, route: str) -> None:
         """Count the request, and write its line: which route it was, never what it held."""
         seconds = time.perf_counter() - self._start
-        route = str(self._scope.get("path_template") or "other")
         method = self._scope["method"] if len(self._scope["method"]) < 10 else "other"  # type: ignore[typeddict-item]
         meters.served(route, method, self._status, seconds)
         if logger.isEnabledFor(logging.INFO):

@@ -207,6 +207,34 @@ def test_requests_of_two_meanings(live: Threaded, lines: list[str]) -> None:
     assert live.ask("/api/v1/runs").json()["runs"] == []
 
 
+@pytest.mark.parametrize("path", [RECORDS, "/api/v1/runs/run-1/stop"])
+def test_a_client_that_goes_away_is_no_fault_of_the_service(live: Threaded, path: str) -> None:
+    """Half a body and the end of the connection: counted as 499, under no code that raises an alarm."""
+    with live.connect() as made:
+        made.sendall(head(live, path, "Content-Length: 100") + b"{")
+
+    def counted(status: str) -> bool:
+        return f'status="{status}"' in live.ask("/metrics").text
+
+    wait_until(lambda: counted("499"))
+    assert not counted("500")
+
+
+def test_a_head_is_counted_for_its_route(live: Threaded) -> None:
+    """HEAD is answered as GET is, without the body, and counted beside it."""
+    with live.connect() as made:
+        made.sendall(head(live, "/api/v1/runs", "Connection: close", method="HEAD"))
+        assert answer_of(made).endswith(b"\r\n\r\n")
+    assert 'quark_requests_total{method="HEAD",route="/api/v1/runs",status="200"} 1.0' in live.ask("/metrics").text
+
+
+def test_a_body_that_is_missing_is_named(live: Threaded) -> None:
+    """The error says what to send."""
+    with live.connect() as made:
+        made.sendall(head(live, "/api/v1/runs/run-1/stop", "Content-Length: 0", "Connection: close"))
+        assert b"the request needs a JSON object as its body" in answer_of(made)
+
+
 def stored(live: Threaded, points: int) -> None:
     """A run with a series."""
     batch = make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(points)])
