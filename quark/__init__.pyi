@@ -103,10 +103,11 @@ from .session import resume_run as resume_run
 from .session import start_run as start_run
 from .session.blueprints import set_blueprint as set_blueprint
 from .session.blueprints import validate_config as validate_config
+from .session.derived_ids import derive_run_id as derive_run_id
+from .session.derived_ids import new_run_id as new_run_id
 from .session.disabled import DisabledSession as DisabledSession
 from .session.folders import store_files as store_files
 from .session.groups import RunGroup as RunGroup
-from .session.groups import derive_run_id as derive_run_id
 from .session.groups import run_group as run_group
 from .session.service_store import LocalSessionStore as LocalSessionStore
 from .session.shortcuts import finish as finish

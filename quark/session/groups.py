@@ -1,14 +1,10 @@
 """Run groups: many runs of one purpose, each with an id that a second start finds again."""
 
-import hashlib
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import orjson
 
 from ..client.connection import ServiceUnavailableError
 from ..core.control import GROUP_TAG
@@ -16,40 +12,20 @@ from ..delivery.place import writer_places
 from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_event
 from ..records.grammar import check_index, shown
+from ..records.identifiers import check_id
 from ..records.run import RunRecord
-from ..redaction import redact_text
 from ..settings import setting
 from .checks import check_tags
+from .derived_ids import commit, derive_run_id, digest_id
 from .distributed import find_job
 from .folders import EXTENSIONS, FilesAtEnd, Paths
-from .git import git_state
 from .home import Home, home_of
 from .placement import Placement, resolve_storage_dir
 from .session import TrainingSession
 from .stored import NotBegun, StoredRun
 
-_NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 ARRIVAL_S = 5.0
 """How long a group that another process has just begun may take to be seen."""
-
-
-def derive_run_id(project: str, name: str, git_sha: str | None = None) -> str:
-    """The id of the run ``name`` of ``project`` at a commit: the same three, the same id, on every machine.
-
-    The start of the name, for people, and 96 bits of a SHA-256 over a JSON array of the three, in which no two
-    different triples read alike.
-
-    Args:
-        git_sha: the commit; None looks it up where the program runs, ``""`` leaves it out.
-
-    Raises:
-        WrongTypeError: an argument is not text.
-    """
-    sha = _commit() if git_sha is None else git_sha
-    for value, what in ((project, "project"), (name, "name"), (sha, "git_sha")):
-        if not isinstance(value, str):
-            raise WrongTypeError(f"{what} must be a string, got {shown(value)}")
-    return _id(name, project, name, sha)
 
 
 def run_group(
@@ -62,6 +38,7 @@ def run_group(
     trackers: Iterable[Any] | str = (),
     storage_dir: str | Path | None = None,
     git_sha: str | None = None,
+    run_id: str | None = None,
     artifacts: Paths = (),
     glob: str = "**/*",
     extensions: Sequence[str] | None = EXTENSIONS,
@@ -81,6 +58,8 @@ def run_group(
         trackers: as of ``start_run``, for the group's own run. A dashboard nests the members whose ``run`` names the
             same one.
         git_sha: the commit in the ids; None looks it up, ``""`` leaves it out.
+        run_id: the id of the group's own run, of which those of its members are made then:
+            ``run_id=quark.new_run_id("sweep")`` begins everything anew, a known id continues that group.
         artifacts: files and directories that are stored with the group when it ends, also when it failed.
         glob: which files of a directory.
         extensions: only these, such as ``(".png", ".pdf")``; None for all.
@@ -93,17 +72,8 @@ def run_group(
     files = FilesAtEnd(artifacts, glob, extensions)
     return RunGroup(
         name, check_index(total, "total"), project or setting("QUARK_PROJECT") or name, config, tags, trackers,
-        storage_dir, git_sha, files,
+        storage_dir, git_sha, None if run_id is None else check_id(run_id), files,
     )  # fmt: skip
-
-
-def _commit() -> str:
-    return (git_state() or {}).get("commit") or ""
-
-
-def _id(start: str, *parts: str) -> str:
-    digest = hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
-    return f"{_NOT_IN_ID.sub('-', redact_text(start))[:40].strip('-._') or 'run'}-{digest}"
 
 
 class RunGroup:
@@ -119,7 +89,8 @@ class RunGroup:
 
     def __init__(
         self, name: str, total: int | None, project: str, config: Mapping[str, Any] | None, tags: Iterable[str] | None,
-        trackers: Iterable[Any] | str, storage_dir: str | Path | None, git_sha: str | None, files: FilesAtEnd,
+        trackers: Iterable[Any] | str, storage_dir: str | Path | None, git_sha: str | None, run_id: str | None,
+        files: FilesAtEnd,
     ) -> None:  # fmt: skip
         self.name = name
         self.total = total
@@ -130,18 +101,21 @@ class RunGroup:
         self._tags = check_tags(tags)
         self._trackers = trackers
         self._storage_dir = storage_dir
-        self._sha = _commit() if git_sha is None else git_sha
+        self._run_id = run_id
+        self._sha = commit() if git_sha is None and run_id is None else git_sha or ""
         self._files = files
         self._session: TrainingSession | None = None
 
     @property
     def run_id(self) -> str:
         """The id of the group's own run."""
-        return derive_run_id(self.project, self.name, self._sha)
+        return self._run_id or derive_run_id(self.project, self.name, self._sha)
 
     def id_of(self, name: str) -> str:
         """The id of a member."""
-        return _id(name, self.project, self.name, name, self._sha)
+        if self._run_id:
+            return digest_id(name, self._run_id, name)
+        return digest_id(name, self.project, self.name, name, self._sha)
 
     def finished(self, name: str) -> bool:
         """Whether a member is done already, now or in an earlier start of the program; one that was stopped is not."""

@@ -1,10 +1,13 @@
 """Run groups: ids that come again, members that stay finished, progress and failure in the group's own run."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import quark
+from quark import SchemaValidationError
+from quark.records.identifiers import is_id
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +187,32 @@ def test_the_group_has_trackers_of_its_own(tmp_path: Path) -> None:
         run.log({"loss": 1.0}, step=0)
     assert {batch.origin.run_id for batch in group_sink.batches} == {group.run_id}
     assert {batch.origin.run_id for batch in member_sink.batches} == {group.id_of("a")}
+
+
+def test_ids_begin_with_a_prefix() -> None:
+    """A derived id keeps its digest under another prefix; fresh ids differ, and all of them can be ids of runs."""
+    plain, bench = quark.derive_run_id("p", "a", "x"), quark.derive_run_id("p", "a", "x", prefix="bench 1")
+    assert bench == f"bench-1-{plain.rpartition('-')[2]}"
+    made = [quark.new_run_id(prefix) for prefix in ("batch", "batch", "…", "a/b", "x" * 200, None)]
+    assert [one.rpartition("-")[0] for one in made[:4]] == ["batch", "batch", "run", "a-b"]
+    assert all(re.fullmatch("[0-9a-f]{12}", one.rpartition("-")[2]) for one in made[:5])
+    assert len(set(made)) == 6 and all(is_id(one) for one in made)
+    for call in (lambda: quark.derive_run_id("p", "a", "x", prefix=3), lambda: quark.new_run_id(3)):  # type: ignore
+        with pytest.raises(quark.WrongTypeError, match="prefix"):
+            call()
+
+
+def test_a_group_under_an_id_of_its_own(tmp_path: Path) -> None:
+    """A fresh id begins all members anew, and a known one continues its group."""
+    first = quark.new_run_id("bench")
+    for run_id in (first, quark.new_run_id("bench"), first):
+        with quark.run_group("bench", total=2, run_id=run_id) as group:
+            for name in group.pending(["a"]):
+                with group.run(name) as run:
+                    run.log({"loss": 1.0}, step=0)
+            assert (group.run_id, group.finished("a")) == (run_id, True)
+    with quark.open(tmp_path) as store:
+        assert [view.record.resume_count for view in store.runs(name="a")] == [0, 0]
+        assert {view.id: view.record.resume_count for view in store.runs(name="bench")}[first] == 1
+    with pytest.raises(SchemaValidationError, match="run_id"):
+        quark.run_group("bench", run_id="../up")
