@@ -119,6 +119,13 @@ class Series:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"<Series {self.key!r}: no points>"
+        points = f"{len(self):,} point{'' if len(self) == 1 else 's'}"
+        steps = f", steps {self.steps.min()} to {self.steps.max()}" if (self.steps >= 0).all() else ""
+        return f"<Series {self.key!r}: {points}{steps}, {self.values.min():.4g} to {self.values.max():.4g}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:

@@ -42,7 +42,7 @@ def start_run(
         parent_run_id: the run that this one was derived from.
         storage_dir: where the run is kept; QUARK_STORAGE_DIR or the working directory if omitted.
         strict_mode: raise on bad arguments of log calls instead of counting and warning.
-        name: a name for people.
+        name: a name for people; one such as ``quiet-otter-4821`` is invented if omitted.
         run_id: the id of the run; made here if omitted.
         trackers: trackers and sinks to attach, or names of sinks such as ``"jsonl"``.
         close_timeout_s: seconds that the end waits for sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.hints import RUN_WORDS, hint
+from ..core.hints import RUN_WORDS, UnknownName
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.grammar import shown
 from .reporting import Reporting
@@ -60,8 +60,8 @@ class Familiar(Reporting):
         return None if record.refused else record
 
     def __getattr__(self, name: str) -> Any:
-        hinted = "" if name.startswith("_") else hint(name, RUN_WORDS, dir(type(self)))
-        raise AttributeError(f"a run has no attribute {name!r}{hinted}", name=name, obj=self)
+        message = UnknownName(f"a run has no attribute {name!r}", name, RUN_WORDS, type(self))
+        raise AttributeError(message, name=name, obj=self)
 
 
 def _payload_of(file: Any, name: str | None) -> tuple[bytes, str]:

@@ -44,6 +44,7 @@ from .environment import capture_environment
 from .heartbeat import Heartbeat
 from .home import Home, home_of
 from .identity import new_run_id, new_writer_id
+from .invented import invented_name
 from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
 from .lineage import remember_root, root_of
@@ -151,8 +152,9 @@ def _begun(
     placement = writable(wanted, run_id)
     now = format_timestamp(time.time_ns())
     run = RunRecord(
-        id=run_id, name=given.name, project_id=project_id(given.project), project_name=given.project,
-        status="running", parent_run_id=given.parent_run_id, lineage_root_run_id=root or run_id,
+        id=run_id, name=given.name or invented_name(run_id), project_id=project_id(given.project),
+        project_name=given.project, status="running", parent_run_id=given.parent_run_id,
+        lineage_root_run_id=root or run_id,
         run_path=str(placement.run_path(run_id)), git_commit=(environment["git"] or {}).get("commit"),
         strict_mode=given.strict, tags=given.tags[:START_TAGS], config=config, environment=environment,
         started_at=now, updated_at=now,

@@ -110,3 +110,8 @@ def test_a_data_frame_of_chosen_metrics_and_of_no_runs(store: Store) -> None:
     assert [name for name in frame if name.startswith(("last.", "best."))] == ["last.loss", "best.loss"]
     assert len(frame) == 1
     assert list(store.to_pandas(project="nobody"))[:3] == ["id", "name", "project"]
+
+
+def test_a_series_is_shown_on_one_line(store: Store) -> None:
+    """Its points, steps and range; the arrays are attributes."""
+    assert repr(store.run("high").series("val/acc")) == "<Series 'val/acc': 3 points, steps 0 to 20, 0.5 to 0.9>"
