@@ -27,8 +27,11 @@ class AppendFile:
         self._torn = False
 
     @classmethod
-    def open(cls, path: Path, *, new: bool = False) -> "AppendFile | None":
+    def open(cls, path: Path, *, new: bool = False, follow: bool = True) -> "AppendFile | None":
         """Open or create ``path``; None if another process writes it.
+
+        Args:
+            follow: whether ``path`` may be a link, which a stranger may have put into a folder.
 
         Raises:
             ConfigurationError: the path is no regular file.
@@ -37,6 +40,7 @@ class AppendFile:
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_EXCL if new else 0)
+        flags |= 0 if follow else os.O_NOFOLLOW
         descriptor = os.open(path, flags, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -221,7 +221,7 @@ class JsonlSink(Sink):
 
     def _try(self, base: Path) -> bool:
         self._number, path = newest(base)
-        self._file = AppendFile.open(path)
+        self._file = AppendFile.open(path, follow=self.path is not None)
         if self._file is not None and (newest(base)[1] != path or is_being_rolled(base, path)):
             self._file.close()
             self._file = None

@@ -282,6 +282,20 @@ def test_a_store_does_not_say_where_files_are(scene: Scene, tmp_path: Path) -> N
     assert (scene.folder / ".quark" / "runs" / "recorded" / "run.jsonl").exists()
 
 
+def test_the_file_of_a_run_is_not_written_through_a_link(scene: Scene) -> None:
+    """A run of a stranger's folder is resumed with a JSONL file, in whose place a link to a file of the user lies."""
+    with closing(sqlite3.connect(scene.folder / ".quark" / "quark.db")) as connection:
+        connection.execute("UPDATE runs SET status = 'failed'")
+        connection.commit()
+    (scene.folder / ".quark" / "runs" / "recorded" / "run.jsonl").symlink_to(scene.home / ".bashrc")
+    with quark.resume_run(
+        run_id="recorded", storage_dir=scene.folder, trackers=[quark.JsonlSink()], close_timeout_s=0.5
+    ) as run:
+        run.log({"loss": 2.0}, step=1)
+    assert scene.files() == scene.before
+    assert "sink_jsonl" in run.health()["faults"]
+
+
 def artifact(path: str) -> quark.ArtifactRecord:
     return quark.ArtifactRecord(
         id="a", run_id="r", sequence=0, timestamp="2026-05-07T00:00:00Z", artifact_type="t", artifact_name="k",
