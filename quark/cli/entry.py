@@ -83,6 +83,9 @@ def options(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # an encoding may lack letters of a name
     sys.exit(run(sys.argv[1:]))
 
 

@@ -25,6 +25,19 @@ def test_the_installed_command_answers() -> None:
     assert json.loads(done.stdout)["quark"] == quark.__version__
 
 
+def test_names_are_printed_in_any_encoding(tmp_path: Path) -> None:
+    """A letter that the terminal's encoding lacks is shown by its number, and no command fails for it."""
+    with quark.start_run(project="prüf", name="läuf ✓", storage_dir=tmp_path, config={"ü": "✓"}) as run:
+        run.add_log("Höhe ✓")
+        run.log({"loss": 1.0}, step=0)
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for arguments in (("runs",), ("show", run.run_id), ("show", "no ✓ run")):
+        command = [*QUARK, *arguments, "-d", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, env=surroundings, check=False)
+        assert done.returncode == (1 if "no ✓ run" in arguments else 0), done.stderr
+        assert b"Traceback" not in done.stderr and b"UnicodeEncodeError" not in done.stderr
+
+
 def test_help_loads_nothing_heavy() -> None:
     """`quark --help` answers at once: no torch, no database, no NumPy."""
     program = (
