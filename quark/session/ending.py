@@ -361,6 +361,9 @@ class Ending(Recorder):
 
         self.shared = False
 
+        if self.capture is not None:
+            self.capture.cancel()
+
         def end() -> None:
             self._record_failure(InterruptedError(f"received {name}"))
             self.finish("interrupted", timeout_s=SIGNAL_CLOSE_S)

@@ -98,6 +98,11 @@ class Capture:
         if self._wanted.script:
             self._try(self._keep_notebook)
 
+    def cancel(self) -> None:
+        """The process ends by a signal: its two seconds are for what is recorded already."""
+        self._cancelled.set()
+        self._hurry.set()
+
     def after_fork_in_child(self) -> None:
         """A forked child records nothing."""
         if self._output is not None:

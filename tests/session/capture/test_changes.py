@@ -1,13 +1,16 @@
 """Changes that are not committed: kept with the run, without secrets, while nothing of the repository is run."""
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+import quark
 from quark.cli.show import commit_of
 from quark.session.capture import changes as module
 from quark.session.capture.changes import ChangesError, uncommitted_changes
@@ -250,6 +253,28 @@ def test_a_run_that_ends_early_does_not_wait_for_git(tree, tmp_path, capture, vi
     run = capture("DIFF")
     run.end_run()
     assert view_of(run).environment["git"]["changes"] == {"error": "the run ended before git was done"}
+
+
+def test_a_signal_is_not_held_up_by_git(tree, tmp_path):
+    """SIGTERM ends a slow Git at once: the time that is left is for what was recorded, and all of it is stored."""
+    _program(tmp_path, "git", "exec sleep 60")
+    store = tmp_path / "store"
+    (tmp_path / "program.py").write_text(
+        "import os, signal, time, quark\n"
+        f"run = quark.start_run(project='p', run_id='r', storage_dir={str(store)!r})\n"
+        "run.log({'a': 1.0})\n"
+        f"while not os.path.exists({str(tmp_path / 'ran-git')!r}): time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")], cwd=tree, timeout=120, check=False,
+        env={**os.environ, "QUARK_CAPTURE_DIFF": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert ran.returncode == -signal.SIGTERM
+    with quark.open(store) as opened:
+        view = opened.run("r")
+        assert (view.status, len(view.series("a"))) == ("interrupted", 1)
+        assert view.environment["git"]["changes"] == {"error": "the run ended before git was done"}
 
 
 def test_without_git_the_run_says_so(tree, tmp_path, capture, view_of, monkeypatch):

@@ -162,7 +162,10 @@ def test_the_path_of_a_script_may_be_anything(monkeypatch):
 
 
 def test_the_cells_of_a_notebook_are_its_script(monkeypatch):
-    """In the order in which they ran, without secrets; the last ones where they are too many."""
+    """In the order in which they ran, without secrets; the last ones where they are too many.
+
+    IPython is not among what the suite installs: an object with its list of cells stands in for it.
+    """
     cells = ["", "import quark", "  ", "token = 'hunter2-canary'", 5, "run.log({'a': 1})"]
     shell = types.SimpleNamespace(user_ns={"In": cells})
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
