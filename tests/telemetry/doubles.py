@@ -78,6 +78,7 @@ class Cuda:
         self.passed = 0
         self.capturing = False
         self.broken = False
+        self.held = [0, 0, 0, 0]
 
     def Event(self, *, enable_timing: bool) -> CudaEvent:
         """A new event."""
@@ -96,6 +97,15 @@ class Cuda:
         """The device of the calling thread."""
         self.fail()
         return 1
+
+    def device_count(self) -> int:
+        """How many devices the process sees."""
+        return 4
+
+    def memory_allocated(self, index: int) -> int:
+        """Bytes that the process holds on a device."""
+        self.fail()
+        return self.held[index]
 
     def run(self, *stamps: float) -> None:
         """Let the device pass the next events at these milliseconds."""

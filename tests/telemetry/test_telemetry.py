@@ -20,7 +20,7 @@ from quark import (
 )
 from quark.testing import MemoryRunHandle
 
-from .doubles import GPU, MACHINE, Bench
+from .doubles import GPU, MACHINE, Bench, Cuda
 
 MIRRORED = {
     "system/cpu/usage_percent": 12.5,
@@ -377,3 +377,34 @@ def test_threads_may_record_together(handle: MemoryRunHandle, bench: Bench) -> N
         thread.join()
     last: Any = telemetry.record_step(0)
     assert last.overflow_count == 800
+
+
+def test_another_thread_looks_at_the_gpu_that_the_training_uses(handle: MemoryRunHandle) -> None:
+    """A thread's current device is its own: what counts is what the training thread said, or where the memory is."""
+    cuda = Cuda()
+    bench = Bench(cuda)
+    telemetry = bench.telemetry(handle)
+    telemetry.prepare_moment()
+    assert bench.gpu.device is None
+    cuda.held = [1, 0, 5, 0]
+    telemetry.prepare_moment()
+    assert bench.gpu.device == 2
+    cuda.broken = True
+    telemetry.prepare_moment()
+    cuda.broken = False
+    telemetry.record_step(0)
+    telemetry.prepare_moment()
+    assert bench.gpu.device == 1
+
+
+def test_a_moment_is_of_the_time_and_stands_at_its_step(handle: MemoryRunHandle, bench: Bench) -> None:
+    """It has the machine's values, and neither times nor counts of a step among its metrics."""
+    telemetry = bench.telemetry(handle)
+    telemetry.record_moment(7, 1)
+    (record,) = telemetry.flush()
+    assert (record.boundary, record.step, record.epoch, record.step_time_ms) == ("time", 7, 1, None)
+    assert set(metrics(handle)) == {"system/" + key for key in (
+        "cpu/usage_percent", "ram/usage_percent", "ram/used_bytes", "process/rss_bytes", "gpu/utilization_percent",
+        "gpu/memory_used_bytes", "gpu/memory_usage_percent", "gpu/memory_peak_allocated_bytes",
+        "gpu/memory_fragmentation_ratio", "gpu/memory_inactive_split_bytes",
+    )}  # fmt: skip

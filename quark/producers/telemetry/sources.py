@@ -47,6 +47,7 @@ class Sources:
         self._report = report
         self._machine = around.machine() if enabled and config.capture_cpu else None
         self._gpu = around.gpu(config.gpu_index) if enabled and config.capture_gpu else None
+        self._device_is_known = False
         self._feed: Feed | None = None
         if self._machine is not None or self._gpu is not None:
             # The machine is read here once, so that the first record has values; a driver may take long to start.
@@ -86,9 +87,25 @@ class Sources:
         if cuda is not None and self._gpu is not None and not self._gpu.chosen:
             try:
                 self._gpu.device = cuda.current_device()
+                self._device_is_known = True
             except RuntimeError:  # a device that failed; the training will say so
                 return None
         return cuda
+
+    def find_device(self) -> None:
+        """Find the GPU to look at for another thread than the training's, which has a current device of its own.
+
+        While the training thread has said nothing, it is the one on which this process holds the most memory.
+        """
+        cuda = self._cuda()
+        if cuda is None or self._gpu is None or self._gpu.chosen or self._device_is_known:
+            return
+        try:
+            held = [cuda.memory_allocated(index) for index in range(cuda.device_count())]
+        except RuntimeError:  # a device that failed; the training will say so
+            return
+        if any(held):
+            self._gpu.device = held.index(max(held))
 
     def close(self) -> None:
         """Look no more."""

@@ -156,8 +156,12 @@ class SystemTelemetry(Attachment):
             periodic.end()
 
     def _sample_now(self) -> None:
-        if not self._closed:
-            self.sample()
+        self._sources.find_device()
+        self._sources.fresh()
+        try:
+            self.record_moment(None, None)
+        except ClosedError:  # the run has ended in this moment
+            return
 
     def record_step(
         self,
@@ -216,6 +220,7 @@ class SystemTelemetry(Attachment):
 
     def prepare_moment(self) -> None:
         """A moment will be recorded soon: let the sampler look, on its own thread."""
+        self._sources.find_device()
         self._sources.ask()
 
     def record_moment(self, step: int | None, epoch: int | None) -> None:
@@ -227,8 +232,8 @@ class SystemTelemetry(Attachment):
         self._check_open()
         now, sample = time.time_ns(), self._sources.latest()
         body = {
-            "boundary": "time", **sample.fields, "overflow_count": self._overflows,
-            "skipped_step_count": self._skipped, "metadata": {},
+            "boundary": "time", "step_time_ms": None, "data_time_ms": None, "compute_time_ms": None, **sample.fields,
+            "overflow_count": self._overflows, "skipped_step_count": self._skipped, "metadata": {},
         }  # fmt: skip
         self._recent.append(_WRITER.put(self._handle.journal, body, step, epoch, now))
         if self._config.emit_scalar_metrics and step is not None and sample.metrics:
