@@ -48,6 +48,11 @@ class SqliteBodies:
         """A value within a field, to be compared with others of its kind."""
         return sa.func.json_extract(_body, "$." + ".".join(path))
 
+    @classmethod
+    def inner_is(cls, text: str, *path: str) -> Any:
+        """Whether a value within a field is this text; null where there is none."""
+        return cls.inner(*path) == text
+
     @staticmethod
     def _wanted(value: Any) -> Any:
         """Text and numbers as they are, objects as the text in which they are stored."""
@@ -74,6 +79,11 @@ class PostgresBodies:
     def inner(cls, *path: str) -> Any:
         """A value within a field, to be compared with others of its kind."""
         return sa.func.jsonb_extract_path(cls._json(_body), *path)
+
+    @classmethod
+    def inner_is(cls, text: str, *path: str) -> Any:
+        """Whether a value within a field is this text; null where there is none."""
+        return cls.inner(*path) == cls._wanted(text)
 
     @classmethod
     def _field(cls, name: str) -> Any:

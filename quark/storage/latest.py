@@ -36,7 +36,8 @@ def read_checkpoints(
     if "ids" in chosen:
         query = query.where(any_of(map(has_id, chosen["ids"])))
     if "status" in chosen:
-        query = query.where(any_of(body.field_is("status", one) for one in chosen["status"]))
+        is_complete = sa.func.coalesce(body.inner_is("complete", "payload", "status"), sa.false())
+        query = query.where(any_of(is_complete if one == "complete" else ~is_complete for one in chosen["status"]))
     return page_of(connection, query, wanted, limit, budget, _event)
 
 

@@ -92,8 +92,12 @@ def _matching(query: Any, chosen: Mapping[str, Any]) -> Any:
 
 
 def has_run_id(run_id: str) -> Any:
-    """Whether a row is the run that its clients know by this id."""
-    return sa.or_(runs.c.id == run_id, runs.c.id == sa.literal(f"{run_id}{MARK}") + runs.c.project_id)
+    """Whether a row is the run that its clients know by this id; answered by the index of the ids.
+
+    Behind the mark stands the id of a project. No id holds the mark, so all rows from it to the next letter are meant.
+    """
+    beyond = f"{run_id}{chr(ord(MARK) + 1)}"
+    return sa.or_(runs.c.id == run_id, sa.and_(runs.c.id > f"{run_id}{MARK}", runs.c.id < beyond))
 
 
 def _place_of(connection: sa.Connection, query: Any, run_id: str, field: str) -> tuple[Any, int]:

@@ -87,11 +87,10 @@ def start_line(origin: Origin, *, name: str = "cnn", project: str = "digits") ->
 
 
 def event_line(
-    event_type: str, severity: str = "info", payload: Mapping[str, Any] | None = None, *, step: int | None = None,
-    status: str | None = None,
-) -> Line:  # fmt: skip
+    event_type: str, severity: str = "info", payload: Mapping[str, Any] | None = None, *, step: int | None = None
+) -> Line:
     """An event with its payload."""
-    body = {"event_type": event_type, "severity": severity, "status": status, "payload": dict(payload or {})}
+    body = {"event_type": event_type, "severity": severity, "status": None, "payload": dict(payload or {})}
     return Line("event", 0, _time(step or 0), step, label=event_type, body=msgspec.Raw(encode(body)))
 
 

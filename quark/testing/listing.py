@@ -193,7 +193,7 @@ def _checkpoints(run: int) -> list[Line]:
             ({"path": "a"}, "complete", 3)]  # fmt: skip
     return [
         msgspec.structs.replace(
-            event_line("checkpoint", payload={"status": status, **place}, step=step, status=status),
+            event_line("checkpoint", payload={"status": status, **place}, step=step),
             time=(10 * run + number + 1) * SECOND,
         )
         for number, (place, status, step) in enumerate(told)
