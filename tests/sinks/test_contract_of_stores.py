@@ -50,7 +50,7 @@ class TestStore(SinkContract):
     def make_sink(self, tmp_path):
         return StoreSink(tmp_path / "quark.db")
 
-    def read_back(self, sink):
+    def read_back(self, sink: Any):
         store = SqlStore(sink.store_path)
         try:
             return held(store)
@@ -58,7 +58,7 @@ class TestStore(SinkContract):
             store.close()
 
     @contextlib.contextmanager
-    def broken(self, sink):
+    def broken(self, sink: Any):
         """The file has another name for a while."""
         away = sink.store_path.with_name("away.db")
         os.rename(sink.store_path, away)
@@ -88,12 +88,12 @@ class TestService(SinkContract):
     def make_sink(self, tmp_path):
         return self.sink(self.service.url, namespace=str(tmp_path))
 
-    def read_back(self, sink):
+    def read_back(self, sink: Any):
         with quark.connect(self.service.url, storage_dir=sink.connection.namespace) as store:
             return held(store._reader)
 
     @contextlib.contextmanager
-    def broken(self, sink):
+    def broken(self, sink: Any):
         """The key is a wrong one for a while; the pause that follows is over at once."""
         kept, sink.connection = sink.connection, Connection(self.service.url, user_key="qk_wrong")
         yield
@@ -108,7 +108,7 @@ class TestServiceFiles(TestService):
     sink = ServiceFilesSink
 
     @contextlib.contextmanager
-    def broken(self, sink):
+    def broken(self, sink: Any):
         pytest.skip("batches without artifacts ask nothing of the service")
         yield
 
@@ -122,7 +122,7 @@ class TestConsole(SinkContract):
     def make_sink(self, tmp_path):
         return ConsoleSink(0.0, stream=io.StringIO())
 
-    def read_back(self, sink):
+    def read_back(self, sink: Any):
         return []
 
 
@@ -146,7 +146,7 @@ class TestWebhook(SinkContract):
     def make_sink(self, tmp_path):
         return WebhookSink()
 
-    def read_back(self, sink):
+    def read_back(self, sink: Any):
         return []
 
 
