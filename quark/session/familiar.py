@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.hints import RUN_WORDS, UnknownName
+from ..core.hints import RUN_WORDS
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.grammar import shown
 from .reporting import Reporting
@@ -59,9 +59,26 @@ class Familiar(Reporting):
             record = artifacts.store(artifact_type, called, payload, payload_format="bytes", step=step, epoch=epoch)
         return None if record.refused else record
 
-    def __getattr__(self, name: str) -> Any:
-        message = UnknownName(f"a run has no attribute {name!r}", name, RUN_WORDS, type(self))
-        raise AttributeError(message, name=name, obj=self)
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in RUN_WORDS]
+
+
+class _NamedElsewhere:
+    """A word of another tracker: looking it up says what does it here.
+
+    A ``__getattr__`` of the class would do as well, but make every look-up in a run slower, also those of ``log``.
+    """
+
+    def __init__(self, name: str, here: str) -> None:
+        self._name, self._here = name, here
+
+    def __get__(self, run: Any, owner: type | None = None) -> Any:
+        message = f"a run has no attribute {self._name!r}; use {self._here}"
+        raise AttributeError(message, name=self._name, obj=run)
+
+
+for _word, _here in RUN_WORDS.items():
+    setattr(Familiar, _word, _NamedElsewhere(_word, _here))
 
 
 def _payload_of(file: Any, name: str | None) -> tuple[bytes, str]:

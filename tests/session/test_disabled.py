@@ -20,7 +20,7 @@ def switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-PUBLIC = [name for name in dir(TrainingSession) if not name.startswith("_")]
+PUBLIC = [name for name in dir(TrainingSession) if not name.startswith("_") and hasattr(TrainingSession, name)]
 ATTRIBUTES = ["alerts", "attached", "flush_timeout_s", "heartbeat", "journal", "known_keys", "leftovers", "strict"]
 
 

@@ -169,12 +169,16 @@ def test_a_familiar_word_names_ours(owner: Any, words: dict[str, str], word: str
 
 
 def test_a_misspelt_name_gets_near_ones() -> None:
-    """As the interpreter does for modules, with the names that are public."""
+    """As the interpreter does for modules and runs, with the names that are public."""
     with pytest.raises(AttributeError, match="did you mean start_run"):
         quark.strat_run  # noqa: B018
-    with pytest.raises(AttributeError, match="did you mean summary"):
-        quark.DisabledSession("p").sumary  # noqa: B018
-    assert not hasattr(quark.DisabledSession("p"), "_repr_png_")
+
+
+def test_words_of_others_are_no_names_of_a_run() -> None:
+    """They are not completed, and looking for one finds none; the class has no ``__getattr__``, which slows ``log``."""
+    run = quark.DisabledSession("p")
+    assert not any(word in dir(run) or hasattr(run, word) or hasattr(TrainingSession, word) for word in RUN_WORDS)
+    assert not hasattr(TrainingSession, "__getattr__")
 
 
 def test_commands_with_a_hint_are_none_of_ours() -> None:
