@@ -66,8 +66,8 @@ def _key_and_name(full: str) -> tuple[str, str]:
     key = metric_key(full)
     if key == full:
         return key, full
-    redacted = redact_text(full)
-    return (key if redacted == full else metric_key(redacted)), clean_text(redacted)
+    recorded = clean_text(redact_text(full))
+    return (key if recorded == full else metric_key(recorded)), recorded  # who reads the name finds the key by it
 
 
 def _record_once(handle: RunHandle, of: str, given: str, key: str, name: str) -> None:

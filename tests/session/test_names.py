@@ -210,3 +210,13 @@ def test_a_position_that_no_series_has_loses_no_value(run, read, where, caplog):
     assert read().unrecorded().keys == {"Val Loss": 1, "note": 1, "single": 1, "stepped": 1}
     said = " ".join(record.getMessage() for record in caplog.records)
     assert "'Val Loss'" in said and "a whole step from 0 on" in said
+
+
+@pytest.mark.parametrize("name", ["\ud800", "loss \udcff", "password=hunter2 loss"])
+def test_a_name_that_is_recorded_otherwise_is_found_by_what_is_recorded(tmp_path, name):
+    """Half of a surrogate pair and a secret are not kept; whoever lists the metrics can read each of them."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({name: 1.0}, step=0)
+    with quark.open(tmp_path) as store:
+        view = store.run(run.run_id)
+        assert [view.series(known).values.tolist() for known in view.names()] == [[1.0]]
