@@ -87,6 +87,8 @@ def test_the_stub_for_type_checkers_says_the_same() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A misspelt name fails as it does in any module, and says where the names are."""
-    with pytest.raises(AttributeError, match="dir\\(quark\\)"):
+    """A misspelt name fails as it does in any module, and says which one is near, else where the names are."""
+    with pytest.raises(AttributeError, match="did you mean MetricsLogger"):
         _ = quark.MetricLogger  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="dir\\(quark\\)"):
+        _ = quark.zzz  # type: ignore[attr-defined]
