@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 
-def start_thread(thread: threading.Thread, report: Callable[[str, str], None]) -> bool:
+def start_thread(thread: threading.Thread, report: Callable[[str, str], object]) -> bool:
     """Start a thread, or report that the system gives none; it may be tried again."""
     try:
         thread.start()

@@ -90,13 +90,13 @@ class Capture:
         if self._output is not None:
             self._output.close()
         self._hurry.set()
+        if self._wanted.script:
+            self._try(self._keep_notebook)
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
         if self._thread.is_alive():
             self._cancelled.set()
             self._thread.join(CANCEL_S)
-        if self._wanted.script:
-            self._try(self._keep_notebook)
 
     def cancel(self) -> None:
         """The process ends by a signal: its two seconds are for what is recorded already."""

@@ -178,6 +178,19 @@ def test_the_cells_of_a_notebook_are_its_script(monkeypatch):
     assert notebook_text() is None
 
 
+def test_the_cells_are_those_of_the_whole_run(capture, view_of, monkeypatch):
+    """They are kept when the run ends, and a slow list of packages does not push them out."""
+    cells = ["start"]
+    monkeypatch.setattr("quark.session.capture.capture.notebook_text", lambda: "\n".join(cells))
+    monkeypatch.setattr("quark.session.capture.capture.installed_packages", lambda: time.sleep(0.5) or [])
+    monkeypatch.setattr("quark.session.capture.capture.CLOSE_S", 0.1)
+    run = capture("SCRIPT", "PACKAGES")
+    cells.append("more")
+    run.end_run()
+    view = view_of(run)
+    assert [view.load(one) for one in view.artifacts() if one.artifact_key.endswith("notebook")] == ["start\nmore"]
+
+
 def test_what_comes_after_the_end_is_left_out_without_a_warning(capture, monkeypatch, caplog):
     """On a busy machine the list of packages may take longer than the end of a short run waits; nobody is to blame."""
     monkeypatch.setattr("quark.session.capture.capture.installed_packages", lambda: time.sleep(1.0) or [])
