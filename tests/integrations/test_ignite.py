@@ -146,8 +146,8 @@ def test_handlers_as_those_of_other_loggers(tmp_path):
     training.trainer.run(data(), max_epochs=2)
     logger.close()
     run = only(tmp_path)
-    assert run.all["training/batch_loss"].values.tolist() == training.losses[1::2]
-    assert run.all["training/batch_loss"].steps.tolist() == [2, 4, 6, 8, 10, 12]
+    assert run.all["training/batch loss"].values.tolist() == training.losses[1::2]
+    assert run.all["training/batch loss"].steps.tolist() == [2, 4, 6, 8, 10, 12]
     assert run.all["training/epoch"].values.tolist() == [1, 1, 1, 2, 2, 2]
     assert run.all["validation/mae"].steps.tolist() == [6, 12]
     assert run.all["lr/group_0"].values.tolist() == training.rates

@@ -152,7 +152,7 @@ def test_validation_test_and_prediction_by_themselves(tmp_path):
     ]  # fmt: skip
     assert [view.record.parent_run_id for view in runs] == [None, *(view.id for view in runs[:3])]
     assert runs[0].id == fitted
-    assert set(runs[1].all) == {"test/acc_1", "system/test/duration_s"}
+    assert set(runs[1].all) == {"test/acc@1", "system/test/duration_s"}
     assert {"val_loss", "val/loss_epoch", "val/loss_step", "system/validation/duration_s"} == set(runs[2].all)
     assert set(runs[3].all) == {"system/predict/duration_s"}
     assert {view.reason for view in runs} == {"completed"}
@@ -165,7 +165,7 @@ def test_one_run_for_fit_and_test(tmp_path):
         made.test(module, loader(), verbose=False)
         assert run.status == "running"
     view = only(tmp_path)
-    assert {"train_loss_step", "val_loss/dataloader_idx_0", "test/acc_1"} <= set(view.points)
+    assert {"train_loss_step", "val_loss/dataloader_idx_0", "test/acc@1"} <= set(view.points)
     assert view.config.items() >= {"lr": 0.1, "depth": 1, "api_key": "[redacted]"}.items()
     assert len(view.all["train_loss_step"].steps) == 12
 
