@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 MODULE_WORDS: Mapping[str, str] = {
     "Artifact": "run.log_artifact", "Histogram": "ArtifactStore.log_histogram", "Run": "TrainingSession",
@@ -45,23 +44,3 @@ def hint(name: str, words: Mapping[str, str], known: Iterable[str]) -> str:
         return f"; use {words[name]}"
     near = difflib.get_close_matches(name, [one for one in known if not one.startswith("_")], n=3, cutoff=0.7)
     return f"; did you mean {', '.join(near)}?" if near else ""
-
-
-class UnknownName:
-    """The message about a name that is not there, put together when it is read.
-
-    Code that only asks whether a run has an attribute does not wait until near names are found.
-    """
-
-    def __init__(self, words: str, name: str, others: Mapping[str, str], owner: type) -> None:
-        self._parts = (words, name, others, owner)
-
-    def __str__(self) -> str:
-        words, name, others, owner = self._parts
-        return words + ("" if name.startswith("_") else hint(name, others, dir(owner)))
-
-    def __repr__(self) -> str:
-        return repr(str(self))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return str, (str(self),)

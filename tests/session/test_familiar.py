@@ -1,7 +1,6 @@
 """Words that people know from other trackers: a run in three lines, and hints for the rest."""
 
 import logging
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -191,11 +190,3 @@ def test_commands_with_a_hint_are_none_of_ours() -> None:
     assert set(COMMAND_WORDS) & set(ours) == set()
     hinted = {words.split()[1] for words in COMMAND_WORDS.values() if words.startswith("quark ")}
     assert hinted <= set(ours)
-
-
-def test_the_error_about_a_name_can_be_sent_to_another_process() -> None:
-    """Its message is text there."""
-    with pytest.raises(AttributeError) as error:
-        quark.DisabledSession("p").sumary  # noqa: B018
-    message = pickle.loads(pickle.dumps(error.value.args[0]))
-    assert message == str(error.value) and "did you mean summary" in message
