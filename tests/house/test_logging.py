@@ -61,6 +61,7 @@ def broken(request, monkeypatch):
 @pytest.mark.usefixtures("broken")
 def test_a_warning_never_raises():
     """Whatever the program's logging does with it, a warning of Quark is dropped and not raised."""
+    assert issubclass(quark.QuarkError, Exception)  # its module prepares the logger, as any use of Quark does
     logging.getLogger("quark").warning("quark: %s", "a warning")
     logging.getLogger("quark").warning("quark: %d", "arguments that do not fit")
 
