@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core.openruns import is_open
+from ..delivery.ownership import make_directory
 from ..delivery.place import WriterPlace, writer_places
 from ..errors import InvalidRunStateError, QuarkError, RunNotFoundError, SchemaValidationError
 from ..records.grammar import dotted, shown
@@ -16,7 +17,7 @@ from .home import Home
 from .placement import Placement
 from .sync import sync_run
 
-START_LOCK_S = 2.0
+START_LOCK_S = 5.0
 """How long a start waits for another one in the same storage directory; it goes on without the lock then."""
 
 LAUNCHER = "launcher-"
@@ -129,7 +130,7 @@ def config_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 
 @contextmanager
-def one_start_at_a_time(placement: Placement) -> Iterator[None]:
+def one_start_at_a_time(placement: Placement, run_id: str) -> Iterator[None]:
     """Between the look whether an id is taken and the lock of its journal no other start of this machine comes."""
     from ..storage.lock import StoreLock
 
@@ -137,6 +138,8 @@ def one_start_at_a_time(placement: Placement) -> Iterator[None]:
     with ExitStack() as held:
         held.callback(lock.close)
         try:
+            if placement.refusal(run_id) is None:
+                make_directory(placement.store_root)  # of the first two runs in it as well only one begins
             held.enter_context(lock.for_a_moment(START_LOCK_S))
         except OSError:  # a directory that cannot be written has no journals to look at either
             pass

@@ -101,7 +101,7 @@ def begin(
     if source == "new":
         session = _begun(given, identity, job, wanted, storage_dir, root=root)
     else:
-        with one_start_at_a_time(wanted):
+        with one_start_at_a_time(wanted, identity):
             session = _named(given, identity, source, job, wanted, storage_dir, home=home, root=root)
     for fault in faults:
         session.refuse(fault, what="start_run")

@@ -112,6 +112,40 @@ def test_two_sessions_do_not_record_one_run() -> None:
     assert run.status == "completed"
 
 
+RACE = """
+import sys, time, quark
+quark.TrainingSession
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    run = quark.start_run(project="p", run_id="x")
+except quark.InvalidRunStateError:
+    print("refused", flush=True)
+else:
+    print("begun", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_of_two_processes_that_take_an_id_at_once_one_is_refused() -> None:
+    """In an empty directory too, where there is nothing yet that could be locked."""
+    command = [sys.executable, "-c", RACE]
+    environment = {"PATH": "/usr/bin:/bin", "QUARK_PROGRESS": "0", **CAPTURE_NOTHING}
+    pipe = subprocess.PIPE
+    racers = [subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    try:
+        for racer in racers:
+            assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        assert sorted(racer.stdout.readline() for racer in racers if racer.stdout) == ["begun\n", "refused\n"]
+    finally:
+        for racer in racers:
+            racer.communicate("end\n")
+
+
 def test_an_id_of_another_project_is_refused() -> None:
     """A run belongs to the project that it began in."""
     quark.start_run(project="p", run_id="a").end_run("failed")

@@ -123,7 +123,7 @@ class Named(quark.MemorySink):
 @pytest.mark.parametrize(
     "name",
     [5, None, b"x", ["a"], object(), "", "../x", "a\0b", "x" * 300, "長", OddError(), ValueError("no")],
-    ids=repr,
+    ids=lambda name: type(name).__name__,
 )
 def test_a_sink_may_have_any_name(tmp_path, name):
     """It gets its records under a name that can be one of a file, and what is written down of it can be read."""
