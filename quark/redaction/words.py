@@ -16,14 +16,16 @@ HEADS = frozenset(
 )
 """Secret as the last word of a name, numbers too."""
 
-TEXT_HEADS = frozenset("sas auth oauth authn authentication cookie cookies dsn dsns webhook webhooks".split())
+TEXT_HEADS = frozenset(
+    "sas auth oauth authn authentication cookie cookies dsn dsns webhook webhooks pkey mnemonic keytab".split()
+)
 """Secret as the last word of a name, but numbers are not: ``cookies: 3`` counts them."""
 
 PHRASES = frozenset(
     """webhook_url webhook_urls webhook_uri hook_url webhook_address webhook_endpoint recovery_code recovery_codes
     backup_code backup_codes otp_code mfa_code totp_code auth_code authorization_code verification_code security_code
     connection_string connection_strings connect_string connect_strings connection_str conn_string conn_strings
-    conn_str
+    conn_str ssh_private
     pin_code seed_phrase recovery_phrase mnemonic_phrase wallet_phrase secret_phrase user_pin card_pin sim_pin
     account_pin pass_phrase pass_word pass_code pass_wd access_signature amz_signature goog_signature
     shared_signature otp_seed totp_seed""".split()

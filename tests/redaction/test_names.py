@@ -39,7 +39,7 @@ SECRET = """
     encrypted_password password_plaintext passwordHash login_password encryption.key trainer.logger.api_key
     otp_seed private_key_pem gitlab_pat GITHUB_PAT azureSas SAS sas sasToken connectionString connection_string
     ConnectionStrings ConnectionStrings.Default AZURE_STORAGE_CONNECTION_STRING connstr conn_str dbConnStr
-    connection_string_prod
+    connection_string_prod ssh_private kerberos_keytab mnemonic tls_pkey
 """.split()
 
 INNOCENT = """
