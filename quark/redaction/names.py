@@ -31,7 +31,7 @@ NEEDS_PARENT = frozenset(("key", "keys", "code", "codes", "phrase", "pin", "url"
 
 LONGEST = 200
 _SOUNDS = re.compile(
-    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas|conn"
+    r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas|conn|mnemonic|private"
     r"|contrasena|wachtwoord|motdepasse|[^\x00-\x7f]"
 )
 """What every secret name holds, in lower case; most names hold none of it, and need not be taken apart."""
