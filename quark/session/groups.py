@@ -105,6 +105,7 @@ class RunGroup:
         self._sha = commit() if git_sha is None and run_id is None else git_sha or ""
         self._files = files
         self._session: TrainingSession | None = None
+        self._member_stopped = False
 
     @property
     def run_id(self) -> str:
@@ -213,8 +214,13 @@ class RunGroup:
         return session is not None and session.stops_before(session.next_step)
 
     def _asked_elsewhere(self) -> bool:
-        """Whether the group was asked to stop while another process keeps its account."""
-        if not isinstance(self._session, StoredRun) or self._session.status != "running":
+        """Whether the group was asked to stop and only the store knows: another process keeps the group's account, or
+        a member has heard of it before the group.
+        """
+        session = self._session
+        if session is None or session.status != "running":
+            return False
+        if not isinstance(session, StoredRun) and not self._member_stopped:
             return False
         home = self._home()
         store = home.open(self.project)
@@ -273,6 +279,7 @@ class RunGroup:
     def _told(self, name: str, member: TrainingSession) -> None:
         """A member ended; one that was stopped is neither done nor failed."""
         status = member.status
+        self._member_stopped = self._member_stopped or member.stop_requested
         if status == "completed" and member.context.run.reason == "stop_requested":
             return
         (self.done if status == "completed" else self.failed).add(name)

@@ -209,6 +209,21 @@ def test_a_member_of_another_process_stops_with_its_group(where: str) -> None:
             assert (member.status, member.run_id) == ("interrupted", second.id_of("b"))
 
 
+def test_a_group_that_hears_later_than_its_member_stops_too(where: str) -> None:
+    """The member that ran was asked because of the group: no further one begins, before the group has heard it too."""
+    with quark.run_group("bench", project="p", git_sha="") as group:
+        assert group.session.heartbeat is not None
+        group.session.heartbeat.end()  # it hears of nothing any more
+        with group.run("a") as run:
+            run.flush()
+            group.session.flush()
+            with opened(where) as store:
+                store.run(group.run_id).stop()
+            wait_until(lambda: run.stop_requested)
+        with group.run("b") as member:
+            assert (member.disabled, list(member.steps([1]))) == (True, [])
+
+
 def test_a_group_stops_from_within(where: str) -> None:
     """``group.session.stop()`` reaches the member that runs at once."""
     with quark.run_group("bench", project="p", git_sha="") as group, group.run("a") as run:

@@ -297,10 +297,9 @@ def _range(*bounds: Any) -> RecordFilter:
 
 def _history(wanted: RecordFilter) -> RecordFilter:
     """The range and all that came before it: what a loss should be is known from there."""
-    return RecordFilter(
-        step_max=wanted.step_max if wanted.step is None else wanted.step,
-        epoch_max=wanted.epoch_max if wanted.epoch is None else wanted.epoch,
-    )
+    step_max: Any = wanted.step_max if wanted.step is None else wanted.step
+    epoch_max: Any = wanted.epoch_max if wanted.epoch is None else wanted.epoch
+    return RecordFilter(step_max=step_max, epoch_max=epoch_max)
 
 
 def _within(record: BatchDiagnosticRecord, wanted: RecordFilter) -> bool:

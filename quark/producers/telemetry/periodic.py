@@ -33,6 +33,6 @@ class Periodic:
             self._thread.join(END_WAIT_S)
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        self._act()
+        while not self._ended.wait(self._every_s):
             self._act()
-            self._ended.wait(self._every_s)

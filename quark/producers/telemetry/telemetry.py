@@ -351,8 +351,12 @@ class SystemTelemetry(Attachment):
         except ClosedError as error:
             self._handle.refuse(error, what="telemetry of the last steps")
 
-    def _on_close(self) -> None:
+    def close(self) -> None:
+        """As of every producer; the first look of a sampling that has just begun is recorded before."""
         self._stop_sampling()
+        super().close()
+
+    def _on_close(self) -> None:
         self._resolve(DEVICE_WAIT_S, give_up=True)
         self._sources.close()
         self._handle.offer()
