@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import pytest
 
+import quark
+from quark.reading import Store
 from quark.service.keys import KeyStore
 
 from ..client.conftest import Service
@@ -53,3 +55,17 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[QuickSe
         yield made
     finally:
         made.stop(signal.SIGKILL)
+
+
+@pytest.fixture(params=["folder", "service"])
+def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs live in a folder, or in a service."""
+    monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path / "runs"))
+    if request.param == "service":
+        request.getfixturevalue("service")
+    return request.param
+
+
+def opened(where: str) -> Store:
+    """The store in which the runs are."""
+    return quark.connect() if where == "service" else quark.open()

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 import quark
-from quark.reading import Store
 
-from .conftest import QuickService
+from .conftest import QuickService, opened
 
 BLUEPRINT: dict[str, Any] = {
     "type": "object",
@@ -26,20 +25,6 @@ BLUEPRINT: dict[str, Any] = {
 GOOD = {"epochs": 3, "optimizer": {"lr": 0.1, "name": "sgd"}, "layers": [1, 2], "api_key": "secret-text"}
 BAD = {"optimizer": {"lr": "fast"}, "layers": [1, "x"], "epoch": 3}
 WRONG = {"epochs", "optimizer.lr", "optimizer.name", "layers.1", "epoch"}
-
-
-@pytest.fixture(params=["folder", "service"])
-def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs live in a folder, or in a service."""
-    monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path / "runs"))
-    if request.param == "service":
-        request.getfixturevalue("service")
-    return request.param
-
-
-def opened(where: str) -> Store:
-    """The store in which the runs are."""
-    return quark.connect() if where == "service" else quark.open()
 
 
 def test_a_bad_config_starts_nothing_and_every_field_is_named(where: str, tmp_path: Path) -> None:

@@ -1,30 +1,14 @@
 """Notes and tags of a run are written from afar, in a folder and in a service."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quark
 from quark import MemorySink, SchemaValidationError
-from quark.reading import Store
 from quark.reading.replay import replay
 
-from .conftest import QuickService
-
-
-@pytest.fixture(params=["service", "folder"])
-def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs live in a service, or in a folder."""
-    monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path / "runs"))
-    if request.param == "service":
-        request.getfixturevalue("service")
-    return request.param
-
-
-def opened(where: str) -> Store:
-    """The store in which the runs are."""
-    return quark.connect() if where == "service" else quark.open()
+from .conftest import QuickService, opened
 
 
 def test_notes_and_tags_from_afar(where: str) -> None:

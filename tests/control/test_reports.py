@@ -9,21 +9,8 @@ import pytest
 
 import quark
 from quark import ArtifactStore
-from quark.reading import Store
 
-
-@pytest.fixture(params=["folder", "service"])
-def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs live in a folder, or in a service."""
-    monkeypatch.setenv("QUARK_STORAGE_DIR", str(tmp_path / "runs"))
-    if request.param == "service":
-        request.getfixturevalue("service")
-    return request.param
-
-
-def opened(where: str) -> Store:
-    """The store in which the runs are."""
-    return quark.connect() if where == "service" else quark.open()
+from .conftest import opened
 
 
 def test_both_stores_answer_alike(where: str) -> None:
