@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..errors import WrongTypeError
-from .foreign import shown
+from .foreign import clean_text, shown
 from .grammar import MAX_KEY, is_event_type, is_key
 
 NAME = "name"
@@ -40,14 +40,14 @@ def metric_key(name: str) -> str:
 
     A name that follows the grammar of keys is returned as it is. Every other text gets a key of its own, the same in
     every run: ``metric_key("Train Loss")`` begins with ``Train_Loss-``. Parts between slashes are mapped one by one,
-    so metrics of one namespace stay together.
+    so metrics of one namespace stay together. Lone surrogates, which UTF-8 cannot hold, count as U+FFFD.
 
     Raises:
         WrongTypeError: the name is not text.
     """
     if not isinstance(name, str):
         raise WrongTypeError(f"a name must be a string, got {shown(name)}; name it like 'train/loss'")
-    return name if is_key(name) else _mapped(name)
+    return name if is_key(name) else _mapped(clean_text(name))
 
 
 @lru_cache(maxsize=4096)

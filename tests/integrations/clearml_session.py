@@ -7,15 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.children import CAPTURE_NOTHING
+
 UNSET = ("CLEARML_API_HOST", "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY", "CLEARML_OFFLINE_MODE")
 
 
 def clearml_environment(folder: Path) -> dict[str, str]:
-    """What keeps clearml quiet and inside of ``folder``."""
+    """What keeps clearml quiet and inside of ``folder``, and Quark from recording what nobody logs."""
     return {
         "HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "state"),
         "CLEARML_CACHE_DIR": str(folder / "clearml"), "CLEARML_LOG_LEVEL": "ERROR",
-        "CLEARML_CONFIG_FILE": str(folder / "clearml.conf"),
+        "CLEARML_CONFIG_FILE": str(folder / "clearml.conf"), **CAPTURE_NOTHING,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quark_integrations.sinks.wandb import translog
+from tests.children import CAPTURE_NOTHING
 
 QUIET = {
     "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "WANDB_API_KEY": "", "NETRC": "/dev/null",
@@ -17,7 +18,7 @@ def wandb_environment(folder: Path) -> dict[str, str]:
     """Variables that keep W&B's caches and settings below ``folder``, and nobody logged in."""
     places = {name: str(folder / f"wandb-{name.lower()}") for name in ("CACHE_DIR", "CONFIG_DIR", "DATA_DIR")}
     homes = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
-    return {**QUIET, **{f"WANDB_{name}": place for name, place in places.items()}, **homes}
+    return {**QUIET, **{f"WANDB_{name}": place for name, place in places.items()}, **homes, **CAPTURE_NOTHING}
 
 
 @dataclass
