@@ -85,7 +85,7 @@ def test_what_tasks_return_is_merged_into_one_frozen_state(new):
 
 
 def test_numbers_are_metrics_and_nothing_else_is(new, view):
-    """Python, NumPy and nested numbers become metrics at their step; text, arrays and names that break rules do not."""
+    """Python, NumPy and nested numbers become metrics at their step, of any name; text and arrays do not."""
     loop = new()
 
     @loop.task()
@@ -98,7 +98,7 @@ def test_numbers_are_metrics_and_nothing_else_is(new, view):
     states = run_through(loop, max_steps=2)
     assert (states[1].step, states[1].get("step")) == (1, 99)
     keys = [key for key in sorted(view(loop).latest()) if not key.startswith("system/")]
-    assert keys == ["half", "int", "step", "val/mse", "yes", "zero_d"]
+    assert keys == ["half", "int", "no key!", "step", "val/mse", "yes", "zero_d"]
     series = view(loop).series("int")
     assert (series.steps.tolist(), series.values.tolist()) == ([0, 1], [0.0, 1.0])
     assert len(view(loop).series("system/tasks/everything_ms")) == 2
