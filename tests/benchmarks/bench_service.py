@@ -88,7 +88,7 @@ def bench_port() -> int:
 
 def client(url: str, key: str, number: int, per_second: float) -> None:
     """One training process's sink: it sends so much a second, or all as fast as it is taken; then it says how long."""
-    origin = Origin(f"client-{number}", "w")
+    origin = Origin(f"client-{number}-{os.getpid()}", "w")  # a run of its own: the service knows those of before
     bench_storage.BATCH_LINES = LINES
     made = [RecordBatch(origin, each.first, each.stop, each.data) for each in batches(RECORDS, 100)]
     sink = ServiceSink(connection=Connection(url, user_key=key))
