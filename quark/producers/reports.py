@@ -20,10 +20,9 @@ from ..errors import SchemaValidationError, WrongTypeError
 from ..records.event import EventRecord
 from ..records.grammar import check_index, clean_text, shown, to_float
 from ..records.jsonable import json_object
+from ..records.literals import CHECKPOINT, NOTE, SUMMARY, UNRECORDED
 from .events import log_event
 
-PROGRESS, CHECKPOINT, NOTE, SUMMARY = "progress", "checkpoint", "note", "summary"
-UNRECORDED = "run_unrecorded"
 LONGEST_NOTE = 100_000
 
 

@@ -6,9 +6,10 @@ from typing import Any, Self
 import msgspec
 
 from ..core.reader import StoreReader
-from ..producers.reports import NOTE, checked_note
+from ..producers.reports import checked_note
 from ..records.event import EventRecord
 from ..records.line import Line, encode
+from ..records.literals import NOTE
 from ..records.run import RunRecord
 from ..redaction.values import redact_fields
 from ..session.checks import check_tag

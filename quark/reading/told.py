@@ -4,10 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..producers.reports import (
-    NOTE,
-    PROGRESS,
-    SUMMARY,
-    UNRECORDED,
     Checkpoint,
     ProgressReport,
     UnrecordedValues,
@@ -18,6 +14,7 @@ from ..producers.reports import (
     unrecorded_of,
 )
 from ..records.event import EventRecord
+from ..records.literals import NOTE, PROGRESS, SUMMARY, UNRECORDED
 
 PRINTED = "log_line"
 """The type of the events that hold printed lines."""

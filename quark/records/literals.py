@@ -25,6 +25,9 @@ RUN_STATUSES: tuple[str, ...] = get_args(RunStatus)
 STATUSES = RUN_STATUSES
 """The statuses of runs, under their public name."""
 CHECKPOINT_STATUSES: tuple[str, ...] = ("incomplete", "complete")
+PROGRESS, CHECKPOINT, NOTE, SUMMARY = "progress", "checkpoint", "note", "summary"
+UNRECORDED = "run_unrecorded"
+"""Types of the events by which a run tells of itself; ``producers.reports`` says what they hold."""
 EVENT_SEVERITIES: tuple[str, ...] = get_args(EventSeverity)
 PAYLOAD_FORMATS: tuple[str, ...] = get_args(PayloadFormat)
 LOG_IDENTIFIERS: tuple[str, ...] = get_args(LogIdentifier)

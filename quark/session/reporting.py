@@ -10,9 +10,6 @@ from ..core.reader import RecordFilter
 from ..errors import ClosedError, QuarkError
 from ..producers.events import log_event
 from ..producers.reports import (
-    CHECKPOINT,
-    PROGRESS,
-    SUMMARY,
     Checkpoint,
     checked_progress,
     checkpoints_of,
@@ -23,6 +20,7 @@ from ..producers.reports import (
     summary_of,
 )
 from ..records.artifact import ArtifactRecord
+from ..records.literals import CHECKPOINT, PROGRESS, SUMMARY
 from .configuration import RunConfig
 from .ending import Ending
 

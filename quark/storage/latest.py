@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from ..core.choice import checked_checkpoints
 from ..core.reader import RecordFilter
 from ..records.base import Record
+from ..records.literals import CHECKPOINT, UNRECORDED
 from .bodies import BODIES
 from .budget import PageBudget
 from .conditions import any_of
@@ -16,8 +17,6 @@ from .lifecycle import UNKNOWN
 from .listing import has_run_id
 from .rows import has_id, page_of, record_of
 from .schema import projects, records, runs, writers
-
-CHECKPOINT, UNRECORDED = "checkpoint", "run_unrecorded"
 
 
 def read_checkpoints(

@@ -1,6 +1,6 @@
 """Reads metrics as records, writer by writer in the order of their numbers, a window of numbers at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,28 +133,23 @@ class SampleReader:
 
     def _first_stored(self, connection: sa.Connection, writer: int, first: int) -> int | None:
         """The first number from ``first`` on that may have points; None if there is none."""
-        lowest = [
-            connection.execute(
-                sa.select(sa.func.min(table.c.first_sequence)).where(
-                    table.c.writer_pk == writer, table.c.last_sequence >= first, *more
-                )
-            ).scalar()
-            for table, more in ((chunks, ()), (fragments, (fragments.c.run_pk == self._run_pk,)))
-        ]
-        found = [number for number in lowest if number is not None]
-        return max(min(found), first) if found else None
+        lowest = self._lowest(connection, writer, lambda table: table.c.last_sequence >= first)
+        return None if lowest is None else max(lowest, first)
 
     def _next_stored(self, connection: sa.Connection, writer: int, stop: int, beyond: int) -> int:
         """The first number from ``stop`` on that has a point: ``beyond``, unless what begins later has one before."""
+        lowest = self._lowest(connection, writer, lambda table: table.c.first_sequence >= stop)
+        return min(beyond, _LAST_SEQUENCE if lowest is None else lowest, _LAST_SEQUENCE)
+
+    def _lowest(self, connection: sa.Connection, writer: int, wanted: Callable[[sa.Table], Any]) -> int | None:
+        """Where the first of those of a writer's chunks and of the run's fragments begins that are wanted."""
         found = [
             connection.execute(
-                sa.select(sa.func.min(table.c.first_sequence)).where(
-                    table.c.writer_pk == writer, table.c.first_sequence >= stop, *more
-                )
+                sa.select(sa.func.min(table.c.first_sequence)).where(table.c.writer_pk == writer, wanted(table), *more)
             ).scalar()
             for table, more in ((chunks, ()), (fragments, (fragments.c.run_pk == self._run_pk,)))
         ]
-        return min(beyond, *(number for number in found if number is not None), _LAST_SEQUENCE)
+        return min((number for number in found if number is not None), default=None)
 
     def _stored(
         self, connection: sa.Connection, writer: int, start: int, stop: int, keys: dict[int, str]

@@ -61,6 +61,30 @@ class Leads(Protocol):
         ...
 
 
+class Joining:
+    """The part of a callback that may have others of its kind beside it: one records, the others join its run."""
+
+    _recording: Any
+    _leader: Any
+    _hooks: Any
+    _grad_norms: bool
+
+    @property
+    def run(self) -> Any:
+        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
+        return self._recording.run if self._leader is None else self._leader.run
+
+    @property
+    def recording_plan(self) -> Plan:
+        """What the user said of the run."""
+        return self._recording.plan
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user said nothing at all, as of a callback that ``report_to`` makes."""
+        return self._hooks is None and not self._grad_norms and self._recording.plan == Plan()
+
+
 L = TypeVar("L", bound=Leads)
 
 

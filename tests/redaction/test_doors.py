@@ -9,8 +9,8 @@ import pytest
 import quark
 from quark.delivery.health import Health
 from quark.errors import ConfigurationError
-from quark.launcher.lines import PrintedLines
 from quark.redaction import HIDDEN, redact_options, shown_url
+from quark.session.capture.lines import PrintedLines
 from quark.testing import MemoryRunHandle
 
 X = "hunter2Zq9"

@@ -17,7 +17,7 @@ except ImportError as missing:
 
 from ..optimizers import norm_of
 from ..pace import Pace, samples_in
-from ..runs import Plan, leading
+from ..runs import Joining, Plan, leading
 from .calls import Call, calls, listen
 from .recording import Recording, number
 from .taps import Taps
@@ -26,7 +26,7 @@ VALUES_WAIT_S = 0.5
 """A fit that is broken off waits this long for the values of its last steps."""
 
 
-class QuarkCallback(keras.callbacks.Callback):
+class QuarkCallback(Joining, keras.callbacks.Callback):
     """Records the training of a Keras model on the torch backend in a Quark run.
 
     Every fit is a run of its own: the configuration of model, optimizer and loss, the values of every batch and every
@@ -112,21 +112,6 @@ class QuarkCallback(keras.callbacks.Callback):
         """
         made: Any = keras.ops.zeros(())  # of torch: another backend is refused above
         return made.device.type != "cpu"
-
-    @property
-    def run(self) -> Any:
-        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
-        return self._recording.run if self._leader is None else self._leader.run
-
-    @property
-    def recording_plan(self) -> Plan:
-        """What the user said of the run."""
-        return self._recording.plan
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the user said nothing at all."""
-        return self._hooks is None and not self._grad_norms and self._recording.plan == Plan()
 
     def _follows(self) -> bool:
         """Whether another callback of the same call records it: all of them would record the same."""

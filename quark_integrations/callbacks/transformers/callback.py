@@ -10,7 +10,7 @@ import quark
 
 from ..pace import Pace
 from ..probes import Probes
-from ..runs import Plan, leading
+from ..runs import Joining, Plan, leading
 from .recording import CARRIED, Recording, anybody
 from .steps import amounts_in, epoch_of, learning_rates
 from .trainers import Method, calling_trainer, wrap
@@ -24,7 +24,7 @@ STOP_EVERY = 50
 """In a job of many processes all must agree to stop, which costs a message; they ask each other this often (steps)."""
 
 
-class QuarkCallback(TrainerCallback):
+class QuarkCallback(Joining, TrainerCallback):
     """Records the training of a Transformers Trainer in a Quark run.
 
     Every training is a run of its own: TrainingArguments and the model's configuration, everything that the Trainer
@@ -90,21 +90,6 @@ class QuarkCallback(TrainerCallback):
         self._main_input = "input_ids"
         self._saving_s: float | None = None
         self._primary = self._hidden = self._together = False
-
-    @property
-    def run(self) -> Any:
-        """The session while there is one, else None; beside another QuarkCallback the one that both have joined."""
-        return self._recording.run if self._leader is None else self._leader.run
-
-    @property
-    def recording_plan(self) -> Plan:
-        """What the user said of the run."""
-        return self._recording.plan
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the user said nothing at all, as of the callback that ``report_to`` makes."""
-        return self._hooks is None and not self._grad_norms and self._recording.plan == Plan()
 
     def _others(self, trainer: Any) -> list[Plan]:
         """See which QuarkCallback of the Trainer records; what the others say of the run if it is this one."""
