@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.best import BestValue, best_of
 from ..analysis.direction import direction_of
+from ..reading.metrics import in_order
 from ..records.grammar import dotted
-from .metrics import best_words, in_order, shown
+from .metrics import best_words, shown
 from .output import cut, status_text, table, text
 
 if TYPE_CHECKING:

@@ -37,7 +37,8 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
     from rich.text import Text
 
     from ..reading import open
-    from .metrics import course_width, metric_table, summarise
+    from ..reading.metrics import summarise
+    from .metrics import course_width, metric_table
     from .runs import short
 
     out = console()

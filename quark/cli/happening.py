@@ -1,131 +1,17 @@
-"""What happened in a run, in the order of time: events, and the metrics of each step together."""
+"""What happened in a run, a line each: an event, a printed line, or the metrics of a step."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..core.reader import RecordFilter
-from ..reading.told import PRINTED, lines_of
+from ..reading.happening import Happening
+from ..reading.told import PRINTED
 from ..records.base import format_timestamp
-from ..records.event import EventRecord
 from ..sinks.wording import number
 from .output import text
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..reading import RunView
-
 SHOWN_METRICS = 6
-PAGE = 1000
-
-
-@dataclass(slots=True)
-class Happening:
-    """An event, or the metrics that were recorded at one step of one process."""
-
-    time_ns: int
-    step: int | None = None
-    epoch: int | None = None
-    event: EventRecord | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """It as JSON values: an event's own fields, or time, step, epoch and metrics."""
-        if self.event is not None:
-            return {"kind": "event", **self.event.to_dict()}
-        at = format_timestamp(self.time_ns)
-        return {"kind": "metrics", "timestamp": at, "step": self.step, "epoch": self.epoch, "metrics": self.metrics}
-
-
-def latest(view: "RunView", count: int, *, system: bool = False) -> list[Happening]:
-    """The last ``count`` happenings of a run; the machine's own metrics only with ``system``."""
-    from .show import latest_events
-
-    events = [Happening(event.time_ns, event.step, event.epoch, event) for event in latest_events(view, count)]
-    found = [*events, *_latest_metrics(view, count, system)]
-    return sorted(found, key=attrgetter("time_ns"))[-count:] if count else []
-
-
-def printed(view: "RunView", count: int) -> list[Happening]:
-    """The last ``count`` lines that the program printed."""
-    lines = view.log_lines()
-    return [Happening(line.time_ns, line.step, line.epoch, line) for line in lines[max(0, len(lines) - count) :]]
-
-
-def _latest_metrics(view: "RunView", count: int, system: bool) -> list[Happening]:
-    """Per process and step the metrics that were recorded there; no metric can have more than ``count`` of the last."""
-    rows: dict[tuple[int, int, int, int], Happening] = {}
-    for key in wanted(view.keys(), system):
-        series = view.series(key)
-        for index in series.timestamps.argsort(kind="stable")[-count:].tolist():
-            step, epoch = int(series.steps[index]), int(series.epochs[index])
-            place = (int(series.ranks[index]), int(series.attempts[index]), step, epoch)
-            moment = int(series.timestamps[index])
-            row = rows.setdefault(place, Happening(moment, _known(step), _known(epoch)))
-            row.time_ns = max(row.time_ns, moment)
-            row.metrics[key] = float(series.values[index])
-    return list(rows.values())
-
-
-def _known(index: int) -> int | None:
-    return None if index < 0 else index
-
-
-def wanted(keys: Sequence[str], system: bool) -> list[str]:
-    """The keys that are shown."""
-    return [key for key in keys if system or not key.startswith("system/")]
-
-
-class Watch:
-    """Tells again and again what is new in a run since it was made; of a metric the latest value.
-
-    Args:
-        view: the run.
-        system: also the machine's own metrics.
-        output: the lines that the program prints, and nothing else.
-    """
-
-    def __init__(self, view: "RunView", *, system: bool = False, output: bool = False) -> None:
-        self._view = view
-        self._system = system
-        self._output = output
-        self._cursor: int | None = None
-        self._behind = 0
-        self._values = view.latest()
-        self._new_events()
-
-    def news(self) -> list[Happening]:
-        """What has happened since the last call, in the order of time."""
-        found = [event for event in self._new_events() if (event.event_type == PRINTED) is self._output]
-        if self._output:
-            found = [line for event in found for line in lines_of(event)]
-        events = [Happening(event.time_ns, event.step, event.epoch, event) for event in found]
-        return events if self._output else sorted([*events, *self._new_metrics()], key=attrgetter("time_ns"))
-
-    def _new_events(self) -> list[EventRecord]:
-        """The cursor stands behind the last full page; of the page after it ``_behind`` events are known already."""
-        found: list[EventRecord] = []
-        while True:
-            page, cursor = self._view.records_page("event", RecordFilter(after=self._cursor), PAGE)
-            found += page[self._behind :]  # type: ignore[arg-type]
-            self._behind = len(page)
-            if cursor is None:
-                return found
-            self._cursor, self._behind = cursor, 0
-
-    def _new_metrics(self) -> list[Happening]:
-        import time
-
-        before, self._values = self._values, self._view.latest()
-        now = time.time_ns()
-        rows: dict[int | None, Happening] = {}
-        for key in wanted(list(self._values), self._system):
-            step, value = self._values[key]
-            if before.get(key) != (step, value):
-                rows.setdefault(step, Happening(now, step)).metrics[key] = value
-        return sorted(rows.values(), key=lambda row: -1 if row.step is None else row.step)
 
 
 def line_of(happening: Happening) -> "Text":

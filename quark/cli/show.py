@@ -47,7 +47,8 @@ def show(
 
 
 def _document(view: "RunView", events: int) -> dict[str, Any]:
-    from .metrics import summarise
+    from ..reading.happening import latest_events
+    from ..reading.metrics import summarise
     from .verdict import verdict_of
 
     return {
@@ -62,15 +63,6 @@ def _document(view: "RunView", events: int) -> dict[str, Any]:
         "alerts": [alert.to_dict() for alert in view.alerts()],
         "artifacts": [artifact.to_dict() for artifact in view.artifacts()],
     }
-
-
-def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
-    """The last ``count`` events but for printed lines, in their order."""
-    from collections import deque
-
-    left_out = ("run_unrecorded", "log_line")
-    happened = (event for event in view.records("event") if event.event_type not in left_out)  # type: ignore[attr-defined]
-    return list(deque(happened, maxlen=count))  # type: ignore[arg-type]
 
 
 def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> None:
@@ -106,7 +98,8 @@ def _print(view: "RunView", out: "Console", events: int, all_metrics: bool) -> N
 
 
 def _print_metrics(view: "RunView", out: "Console", all_metrics: bool) -> None:
-    from .metrics import course_width, in_order, metric_table, summarise
+    from ..reading.metrics import in_order, summarise
+    from .metrics import course_width, metric_table
 
     keys = in_order(view.latest())
     if not keys:

@@ -11,7 +11,7 @@ from .output import console, print_json, status_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .happening import Happening
+    from ..reading.happening import Happening
 
 POLL_S = 0.5
 
@@ -31,8 +31,8 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Print the latest events and metrics of a run, with -f also those to come."""
+    from ..reading.happening import Watch, latest, printed
     from .choosing import chosen, opened
-    from .happening import Watch, latest, printed
 
     if follow and as_json:
         raise typer.BadParameter("--json is one document and -f has no end; use one of them")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import quark
-from quark.cli.happening import Watch, latest, line_of
+from quark.cli.happening import line_of
+from quark.reading.happening import Watch, latest
 
 from .conftest import Command
 
@@ -112,7 +113,7 @@ def _noting(seen: threading.Event):
 
 def test_a_watch_tells_every_event_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over many pages of events none is told twice and none is left out."""
-    monkeypatch.setattr("quark.cli.happening.PAGE", 3)
+    monkeypatch.setattr("quark.reading.happening.PAGE", 3)
     with quark.start_run(project="p", storage_dir=tmp_path) as session:
         session.flush()
         with quark.open(tmp_path) as store:

@@ -7,7 +7,7 @@ import pytest
 
 import quark
 from quark import MetricsLogger
-from quark.cli.metrics import summarise
+from quark.reading.metrics import summarise
 
 NAN, INF = float("nan"), float("inf")
 
