@@ -1,6 +1,6 @@
 """Who may import whom: the house is built from the ground up, and no part reaches over its own roof."""
 
-import pytest
+from collections.abc import Callable
 
 from .tree import Module, imports, modules
 
@@ -39,40 +39,43 @@ QUARK = [module for module in modules() if module.name.partition(".")[0] == "qua
 INTEGRATIONS = [module for module in modules() if module not in QUARK]
 
 
-@pytest.mark.parametrize("module", QUARK, ids=lambda module: module.name)
-def test_a_room_imports_only_the_rooms_below_it(module: Module) -> None:
+def wrong_imports(group: list[Module], is_wrong: Callable[[Module, str], bool]) -> list[str]:
+    """Each import in a group of modules whose target is wrong there."""
+    return [
+        f"{module.where(found.line)} imports {found.target}"
+        for module in group
+        for found in imports(module)
+        if is_wrong(module, found.target)
+    ]
+
+
+def test_a_room_imports_only_the_rooms_below_it() -> None:
     """A part of the package depends on nothing that is built on top of it."""
-    assert module.room in MAY_IMPORT, f"the room {module.room!r} is not in the plan: give it a place in MAY_IMPORT"
-    allowed = MAY_IMPORT[module.room] | {module.room}
-    wrong = [
-        f"{module.where(found.line)} imports {found.target}"
-        for found in imports(module)
-        if found.target.startswith("quark.") and found.target.split(".")[1] not in allowed
-    ]
-    assert wrong == []
+    assert sorted({module.room for module in QUARK} - set(MAY_IMPORT)) == [], "give each room a place in MAY_IMPORT"
+
+    def is_above(module: Module, target: str) -> bool:
+        return target.startswith("quark.") and target.split(".")[1] not in MAY_IMPORT[module.room] | {module.room}
+
+    assert wrong_imports(QUARK, is_above) == []
 
 
-@pytest.mark.parametrize("module", QUARK, ids=lambda module: module.name)
-def test_nobody_inside_imports_the_package_root_or_the_integrations(module: Module) -> None:
+def test_nobody_inside_imports_the_package_root_or_the_integrations() -> None:
     """The root only hands out names and the integrations stand on it: neither is needed inside."""
-    wrong = [
-        f"{module.where(found.line)} imports {found.target}"
-        for found in imports(module)
-        if found.target == "quark" or found.target.partition(".")[0] == "quark_integrations"
-    ]
-    assert wrong == []
+
+    def is_on_top(module: Module, target: str) -> bool:
+        return target == "quark" or target.split(".")[0] == "quark_integrations"
+
+    assert wrong_imports(QUARK, is_on_top) == []
 
 
-@pytest.mark.parametrize("module", INTEGRATIONS, ids=lambda module: module.name)
-def test_integrations_use_public_names_only(module: Module) -> None:
+def test_integrations_use_public_names_only() -> None:
     """What third parties could not write, our own integrations do not write either."""
     public = {"quark", "quark.testing"}
-    wrong = [
-        f"{module.where(found.line)} imports {found.target}"
-        for found in imports(module)
-        if found.target.partition(".")[0] == "quark" and found.target not in public
-    ]
-    assert wrong == []
+
+    def is_private(module: Module, target: str) -> bool:
+        return target.split(".")[0] == "quark" and target not in public
+
+    assert wrong_imports(INTEGRATIONS, is_private) == []
 
 
 def test_there_is_no_import_cycle() -> None:

@@ -2,8 +2,6 @@
 
 import ast
 
-import pytest
-
 from .tree import Module, modules
 
 FILE_LINES = 400
@@ -21,16 +19,15 @@ def lengths(module: Module) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_file_stays_below_its_cap(module: Module) -> None:
+def test_every_file_stays_below_its_cap() -> None:
     """A file holds one thing: past 400 lines it holds two."""
-    assert len(module.path.read_text("utf-8").splitlines()) <= FILE_LINES
+    sizes = {module.name: len(module.path.read_text("utf-8").splitlines()) for module in modules()}
+    assert {name: lines for name, lines in sizes.items() if lines > FILE_LINES} == {}
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_function_stays_below_its_cap(module: Module) -> None:
+def test_every_function_stays_below_its_cap() -> None:
     """No function is longer than 80 lines."""
-    assert [found for found in lengths(module) if found[1] > FUNCTION_LINES] == []
+    assert [found for module in modules() for found in lengths(module) if found[1] > FUNCTION_LINES] == []
 
 
 def test_nearly_all_functions_are_short() -> None:
@@ -40,24 +37,26 @@ def test_nearly_all_functions_are_short() -> None:
     assert len(long) <= 0.05 * len(everything), long
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_says_what_it_is_and_has_a_telling_name(module: Module) -> None:
+def opens_with_a_sentence(module: Module) -> bool:
+    """Whether its docstring begins with one; an empty module needs none."""
+    sentence = ast.get_docstring(module.tree) or ""
+    return not module.tree.body or sentence.partition("\n")[0].rstrip().endswith((".", ":"))
+
+
+def test_every_module_says_what_it_is_and_has_a_telling_name() -> None:
     """A module that holds code opens with a sentence, and its name is not a drawer for odds and ends."""
-    assert not VAGUE & set(module.name.split("."))
-    if module.tree.body:
-        sentence = ast.get_docstring(module.tree) or ""
-        assert sentence.partition("\n")[0].rstrip().endswith((".", ":")), "open the module with one sentence"
+    assert [module.name for module in modules() if VAGUE & set(module.name.split("."))] == []
+    assert [module.name for module in modules() if not opens_with_a_sentence(module)] == []
 
 
-@pytest.mark.parametrize(
-    "module", [module for module in modules() if module.is_package and module.room != module.name], ids=lambda m: m.name
-)
-def test_a_package_init_only_exports(module: Module) -> None:
+def test_every_package_init_only_exports() -> None:
     """Logic lives in named modules: an ``__init__`` imports names, lists them and says what the package is."""
     allowed = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign, ast.AnnAssign)
     lazy = {"__getattr__", "__dir__"}
     wrong = [
         module.where(node.lineno)
+        for module in modules()
+        if module.is_package and module.room != module.name
         for node in module.tree.body
         if not isinstance(node, allowed)
         and getattr(node, "name", None) not in lazy

@@ -1,9 +1,8 @@
 """What a stranger reads in this repository makes sense to a stranger."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from .tree import ROOT
 
@@ -21,18 +20,22 @@ def texts() -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_names_no_particular_machine(path: Path) -> None:
-    """No path of the machine on which it was written; every line ends as lines end."""
-    text = path.read_text("utf-8")
-    assert HOMES.findall(text) == []
-    assert "\r" not in text
-    assert text == "" or text.endswith("\n")
+def faults(text: str) -> Iterator[str]:
+    """What is wrong with the text of a file."""
+    yield from (f"names a path of one machine: {path}" for path in HOMES.findall(text))
+    if "\r" in text:
+        yield "has carriage returns"
+    if text and not text.endswith("\n"):
+        yield "does not end with a newline"
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in (ROOT / "tests").rglob("*.py")}), ids=lambda p: p.name
-)
-def test_a_folder_of_tests_is_a_package(folder: Path) -> None:
+def test_no_file_names_a_particular_machine() -> None:
+    """No file holds a path of the machine on which it was written; every line ends with a newline alone."""
+    everything = [(path, fault) for path in texts() for fault in faults(path.read_text("utf-8"))]
+    assert [f"{path.relative_to(ROOT)} {fault}" for path, fault in everything] == []
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
     """Two areas may have files of the same name, and a test file may use the one beside it."""
-    assert (folder / "__init__.py").exists()
+    folders = sorted({path.parent for path in (ROOT / "tests").rglob("*.py")})
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
