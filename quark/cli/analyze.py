@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .gate import FailOn, gated, leave
 from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, print_json, table, text
 
@@ -27,10 +28,12 @@ def analyze(
         list[str] | None, typer.Option("--silence", metavar="RULE", help="A rule that does not speak; may be repeated.")
     ] = None,
     abstained: Annotated[bool, typer.Option("--abstained", help="Also what could not be judged, and why.")] = False,
+    fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
     """Analyze a run: its alerts with their evidence, and health scores. Nothing is written to it."""
     from ..analysis.engine import AnalyzerEngine
+    from ..reading.findings import findings_of
     from ..records.thresholds import AnalyzerEngineConfig
     from .choosing import chosen, opened
 
@@ -40,10 +43,12 @@ def analyze(
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
         result = AnalyzerEngine(view, config=config).analyze()
+        found = [] if fail_on is None else findings_of(view, result.alerts, fail_on)
         if as_json:
-            print_json({"run": view.id, **_document(result)})
+            print_json({"run": view.id, **_document(result), **gated(fail_on, found)})
         else:
             _print(view, result, console(), abstained)
+    leave(fail_on, found, as_json=as_json)
 
 
 def _document(result: "AnalyzerResult") -> dict[str, Any]:

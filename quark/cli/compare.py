@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .gate import FailOn, gated, leave
 from .options import AsJson, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, cut, print_json, table, text
 
@@ -30,21 +31,24 @@ def compare(
             help="Of two runs also the first step at which a metric is there; may be repeated.",
         ),
     ] = None,
+    fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Compare runs: settings that differ, best and last values. Nothing is written.
 
-    Of two runs also their alerts, phases and layers, and whether a difference is within the noise.
+    Of two runs also their alerts, phases and layers, and whether a difference is within the noise. --fail-on counts
+    the alerts that the first run has and the second has not, or has in a lower severity.
     """
     from ..analysis.comparison.engine import ComparisonEngine
+    from ..reading.findings import regressions
     from ..records.configs import ComparisonEngineConfig
     from .beside import SideBySide
     from .choosing import chosen, opened
 
     if len(runs) < 2:
         raise typer.BadParameter("compare takes at least two runs; quark show shows one, quark runs lists them")
-    if len(runs) > 2 and (baseline or target):
-        raise typer.BadParameter(f"--baseline and --target compare two runs, got {len(runs)}")
+    if len(runs) > 2 and (baseline or target or fail_on):
+        raise typer.BadParameter(f"--baseline, --target and --fail-on compare two runs, got {len(runs)}")
     config = ComparisonEngineConfig(metric_targets=tuple(_target(one) for one in target or ()))
     with opened(storage_dir, url) as store:
         views = [chosen(store, run) for run in runs]
@@ -53,10 +57,13 @@ def compare(
             print_json(beside.to_dict()) if as_json else beside.print(console())
             return
         result = ComparisonEngine.compare_runs(*views, baseline=baseline, config=config)
+        found = [] if fail_on is None else regressions(*views, fail_on)
+        beside = SideBySide(views)
         if as_json:
-            print_json(result.to_dict())
+            print_json({**result.to_dict(), "best": beside.to_dict()["best"], **gated(fail_on, found)})
         else:
-            _print(result, SideBySide(views), console())
+            _print(result, beside, console())
+    leave(fail_on, found, as_json=as_json)
 
 
 def _target(given: str) -> Any:

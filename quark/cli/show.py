@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .gate import FailOn, gated, leave
 from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, counted, cut, print_json, status_text, table, text
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..producers.reports import UnrecordedValues
     from ..reading import RunView
+    from ..reading.findings import Finding
     from ..records.event import EventRecord
 
 SHOWN_METRICS = 30
@@ -31,6 +33,7 @@ def show(
     url: ServiceUrl = None,
     events: Annotated[int, typer.Option("--events", min=0, help="How many of the latest events.")] = 10,
     all_metrics: Annotated[bool, typer.Option("--all", help="All metrics, however many there are.")] = False,
+    fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a run: configuration, metrics with their best values, summary, notes, events, alerts, artifacts, verdict."""
@@ -39,11 +42,21 @@ def show(
 
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
+        found = _findings(view, fail_on)
         if as_json:
-            print_json(_document(view, events))
+            print_json({**_document(view, events), **gated(fail_on, found)})
         else:
             _print(view, console(), events, all_metrics)
             print_verdict(view, console(), address(store, view))
+    leave(fail_on, found, as_json=as_json)
+
+
+def _findings(view: "RunView", level: str | None) -> "list[Finding]":
+    if level is None:
+        return []
+    from ..reading.findings import findings_of, known_alerts
+
+    return findings_of(view, known_alerts(view), level)
 
 
 def _document(view: "RunView", events: int) -> dict[str, Any]:

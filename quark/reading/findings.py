@@ -1,0 +1,75 @@
+"""Findings: what is wrong with a run and grave enough to fail a check, such as a step of a CI pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.engine import AnalyzerEngine
+from ..analysis.rules.base import SEVERITIES
+from ..records.analysis import AlertRecord
+from ..records.base import Document
+
+if TYPE_CHECKING:
+    from .view import RunView
+
+FAILED = "run_failed"
+"""The rule of the finding that a run failed, whatever its alerts say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Document):
+    """One reason to fail a check.
+
+    Attributes:
+        rule_id: the rule that raised the alert, or ``run_failed``.
+        step_start: where it began; None if that is not known.
+    """
+
+    run_id: str
+    rule_id: str
+    subject: str | None
+    severity: str
+    title: str
+    step_start: int | None
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        about = f" ({self.subject})" if self.subject else ""
+        since = "" if self.step_start is None else f" since step {self.step_start}"
+        return f"{self.severity}: {self.title}{about}{since}"
+
+
+def known_alerts(view: "RunView") -> Sequence[AlertRecord]:
+    """The alerts that are kept with a run; where no analysis was kept, those that an analysis finds now."""
+    kept = view.alerts()
+    return kept if kept or view.health_scores(score_key="overall") else AnalyzerEngine(view).analyze().alerts
+
+
+def findings_of(view: "RunView", alerts: Sequence[AlertRecord], level: str) -> list[Finding]:
+    """The alerts of at least the severity ``level``, the gravest first; a run that failed is an error of its own."""
+    found = [
+        Finding(run_id=view.id, rule_id=alert.rule_id, subject=alert.subject, severity=alert.severity,
+                title=alert.title, step_start=alert.step_start)
+        for alert in alerts
+    ]  # fmt: skip
+    if view.status == "failed":
+        title = f"The run failed ({view.reason or 'error'})"
+        found.append(
+            Finding(run_id=view.id, rule_id=FAILED, subject=None, severity="error", title=title, step_start=None)
+        )
+    grave = [one for one in found if _rank(one) >= SEVERITIES.index(level)]
+    return sorted(grave, key=_rank, reverse=True)
+
+
+def regressions(view: "RunView", reference: "RunView", level: str) -> list[Finding]:
+    """The findings of a run that another run does not have, or has in a lower severity."""
+    before: dict[Any, int] = {}
+    for one in findings_of(reference, known_alerts(reference), SEVERITIES[0]):
+        before.setdefault((one.rule_id, one.subject), _rank(one))  # the gravest comes first
+    found = findings_of(view, known_alerts(view), level)
+    return [one for one in found if _rank(one) > before.get((one.rule_id, one.subject), -1)]
+
+
+def _rank(finding: Finding) -> int:
+    return SEVERITIES.index(finding.severity)
