@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+
+from tests.ports import free_port
 
 URL = os.environ.get("QUARK_TEST_POSTGRES_URL")
 
@@ -56,9 +57,7 @@ class Server:
         self._directory = Path(tempfile.mkdtemp(prefix="quark-pg-"))
         if self._as_user:
             os.chown(self._directory, self._as_user["user"], self._as_user["group"])
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"postgresql://quark@127.0.0.1:{self._port}/postgres"
         self._environment = {**os.environ, "HOME": str(self._directory), "LC_ALL": "C.UTF-8"}
         command = ["initdb", "-D", "data", "-A", "trust", "-U", "quark", "-E", "UTF8", "--no-locale", "--no-sync"]

@@ -204,8 +204,7 @@ class Ending(Recorder):
         self._try("close_steps", self._stepper.close, interrupt)
         if self.heartbeat is not None:
             self.heartbeat.end()
-        for producer in reversed(self.attached):
-            self._try(f"close_{type(producer).__name__}", producer.close, interrupt)
+        self._close_producers(lambda what, close: self._try(what, close, interrupt))
         self._try("close_devices", lambda: self._devices.drain(wait=timeout_s is None), interrupt)
         self._try("close_unrecorded", self._unrecorded.write, interrupt)
         final, began = self._stepper.last_state, time.monotonic()

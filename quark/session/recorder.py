@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -35,6 +35,7 @@ class Recorder:
     disabled = False
     alerts = 0
     flush_timeout_s = 10.0
+    _producers_ended = False
     capture: "Capture | None" = None
     _forked = False
     _reader: StoreReader | None = None
@@ -150,8 +151,20 @@ class Recorder:
         self._delivery.health.report(cause, message)
 
     def attach(self, producer: Any) -> None:
-        """Close ``producer`` when the run ends, before the trackers are told."""
+        """Close ``producer`` when the run ends, before the trackers are told; at once if that has been.
+
+        The journal's thread may make the run's own telemetry in the moment that the run ends: it is closed by the end
+        or here, whichever comes second.
+        """
         self.attached.append(producer)
+        if self._producers_ended:
+            producer.close()
+
+    def _close_producers(self, attempt: Callable[[str, Callable[[], Any]], object]) -> None:
+        """Close what is attached, the last one first; ``attempt`` calls each, named, and takes its errors."""
+        self._producers_ended = True
+        for producer in reversed(self.attached):
+            attempt(f"close_{type(producer).__name__}", producer.close)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until the store holds everything recorded so far; False when the time (10 s) ran out."""

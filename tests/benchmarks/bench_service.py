@@ -26,6 +26,7 @@ from quark.service.keys import KeyStore
 from quark.service.namespaces import Namespaces
 from quark.sinks.service import ServiceSink
 from quark.testing import make_batch, start_line
+from tests.ports import free_port
 
 from . import bench_storage
 from .bench_storage import RUN, batches, fill
@@ -51,7 +52,7 @@ class Served:
         self.process = self._start(db, data, workers)
 
     def _start(self, db: str, data: Path, workers: int) -> "subprocess.Popen[bytes]":
-        port = bench_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "quark.cli", "serve", "--db", db, "--data", str(data), "--port", str(port)]
         process = subprocess.Popen([*command, "--workers", str(workers)], stdout=self._log, stderr=self._log)
@@ -75,15 +76,6 @@ class Served:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         self._log.close()
-
-
-def bench_port() -> int:
-    """A free port of this machine."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def client(url: str, key: str, number: int, per_second: float) -> None:

@@ -1,7 +1,6 @@
 """A real service in a process of its own, on a free port of this machine."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from quark.service.keys import KeyStore
 from tests.children import child_environment
+from tests.ports import free_port
 
 
 class Service:
@@ -24,9 +24,7 @@ class Service:
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self.db = f"sqlite:///{directory}/quark.db"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         keys = KeyStore(f"sqlite:///{directory}/service.db")
         self.key = keys.create("test")[0]

@@ -19,14 +19,7 @@ from quark.service import ServiceConfig
 from quark.service.app import create_app
 from quark.service.keys import KeyStore
 from quark.service.server import settings_of
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
+from tests.ports import free_port
 
 PATIENT = """
 import pathlib, sys

@@ -3,10 +3,14 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import quark
+from quark import SystemTelemetry
 from quark.producers.telemetry.sample import BLANK, Sample, make_sample
 from quark.producers.telemetry.sampler import Feed, Sampler, shared_sampler
 
@@ -155,11 +159,16 @@ def test_feeds_that_are_removed_are_not_looked_at(feed: Feed, looks: Looks, samp
     assert looks.count == 0
 
 
+def sampling_threads() -> set[threading.Thread]:
+    """The threads of all samplers in this process."""
+    return {thread for thread in threading.enumerate() if thread.name == "quark-telemetry"}
+
+
 @pytest.fixture
 def threaded() -> Iterator[Sampler]:
-    made = Sampler()
-    yield made
-    assert [thread for thread in threading.enumerate() if thread.name == "quark-telemetry"] == []
+    others = sampling_threads()
+    yield Sampler()
+    assert sampling_threads() <= others
 
 
 def real_feed() -> Feed:
@@ -169,15 +178,26 @@ def real_feed() -> Feed:
 
 def test_one_thread_serves_all_feeds_and_ends_with_the_last(threaded: Sampler) -> None:
     """Two producers share a thread; it ends when both are closed."""
-    feeds = [real_feed(), real_feed()]
+    feeds, others = [real_feed(), real_feed()], sampling_threads()
     for feed in feeds:
         threaded.add(feed)
     samples = [feed.await_sample(0.1, 10.0) for feed in feeds]
-    names = [thread.name for thread in threading.enumerate()]
+    started = sampling_threads() - others
     for feed in feeds:
         threaded.remove(feed, timeout_s=10.0)
-    assert names.count("quark-telemetry") == 1
+    assert len(started) == 1
     assert [sample.fields["ram_used_bytes"] for sample in samples] == [1, 1]
+
+
+@pytest.mark.parametrize("make", [SystemTelemetry, lambda run: run.stepper.own_telemetry()], ids=["user's", "run's"])
+def test_no_thread_stays_for_a_run_that_has_ended(tmp_path: Path, make: Callable[[Any], SystemTelemetry]) -> None:
+    """Telemetry that is made in the moment of the end, or later, is closed at once; it can be read still."""
+    others = sampling_threads()
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        pass
+    telemetry = make(run)
+    assert telemetry.closed and telemetry.read() == ()
+    assert sampling_threads() <= others
 
 
 def test_a_sampler_starts_again_after_its_end(threaded: Sampler) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from quark.service import ServiceConfig
 from quark.service.keys import KeyStore
 from quark.session.sync import sync
+from tests.ports import free_port
 
 from .accounts import Books, Life, broken_databases, compare
 from .client import PAGE, told
@@ -67,7 +68,7 @@ class Torture:
         keys = KeyStore(ServiceConfig.of(self._db, self._data).keys_url)
         self._key = keys.create("torture")[0]
         keys.close()
-        self._port = _free_port()
+        self._port = free_port()
         self._proxy = FaultProxy(self._port, seed)
         self._service = 0
         self._ready_at: float | None = None
@@ -116,8 +117,7 @@ class Torture:
                 self._ready_at = now
                 next_service = now + self._rng.uniform(0.3, 1.7)
             if self._ready_at is not None and now >= next_service:
-                os.kill(self._service, signal.SIGKILL)
-                self.report.service_kills += 1
+                self._kill_service()
                 self._start_service()
             time.sleep(0.01)
 
@@ -185,6 +185,14 @@ class Torture:
             os.kill(process, signal.SIGKILL)
             self.report.client_kills += 1
 
+    def _kill_service(self) -> None:
+        try:
+            os.kill(self._service, signal.SIGKILL)
+        except ProcessLookupError:
+            log = (self._directory / "service.log").read_text()
+            raise RuntimeError(f"the service had ended by itself; the end of its log:\n{log[-3000:]}") from None
+        self.report.service_kills += 1
+
     def _kill_all(self) -> None:
         for process in (self._service, *(process for process, _ in self._living.values())):
             with contextlib.suppress(ProcessLookupError):
@@ -212,9 +220,3 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
