@@ -29,6 +29,7 @@ from . import (
     stop,
     sync,
     tail,
+    ui,
     version,
 )  # fmt: skip
 from .delete import delete, restore
@@ -60,7 +61,7 @@ for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
     (version.version, "version"), (analyze.analyze, "analyze"), (compare.compare, "compare"),
-    (delete, "delete"), (restore, "restore"), (purge, "purge"),
+    (ui.ui, "ui"), (delete, "delete"), (restore, "restore"), (purge, "purge"),
 ):  # fmt: skip
     app.command(name)(command)
 for word in ("ls", "list", "status"):

@@ -33,8 +33,18 @@ def serve(
             "--trusted-proxy", metavar="NETWORK", help="A proxy whose X-Forwarded-For is believed; may be repeated."
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            show_default=False,
+            help="A name under which the service is reached, such as quark.example.org; may be repeated. Requests for "
+            "other names are refused. Any name if omitted.",
+        ),
+    ] = None,
 ) -> None:
-    """Serve runs of a team over HTTP.
+    """Serve runs of a team over HTTP, and the pages on which they are looked at.
 
     Make a key for everybody who uses it with `quark keys create`. Put a reverse proxy with TLS before it when it is
     reached over a network. SIGTERM ends it in order.
@@ -42,5 +52,6 @@ def serve(
     from ..service.config import ServiceConfig
     from ..service.server import serve as run
 
-    config = ServiceConfig.of(db, data, trusted_proxies=tuple(trusted_proxy or ()))
+    networks = {"trusted_proxies": tuple(trusted_proxy or ()), "allowed_hosts": tuple(allowed_host or ())}
+    config = ServiceConfig.of(db, data, **networks)
     run(config, host=host, port=port, workers=workers)

@@ -3,8 +3,11 @@
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from ..errors import QuarkError, SessionStoreError
 from ..records.artifact import ArtifactRecord
@@ -13,6 +16,9 @@ from ..records.run import RunRecord
 from ..session.finding import directory_option, found_placement, stores_below
 from ..session.placement import Placement
 from .store import Store
+
+if TYPE_CHECKING:
+    from ..storage import SqlStore
 
 logger = logging.getLogger("quark")
 
@@ -33,10 +39,48 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         SessionStoreError: there is no store, it cannot be opened, or several directories below hold runs; reading
             never makes a store.
     """
+    found = open_embedded(storage_dir, sync=sync)
+    placement = found.placement
+    return Store(
+        found.store, location=str(placement.storage_dir), payloads=_Files(placement), on_close=found.on_close,
+        alive=_Processes(placement) if found.is_ours else None, files=placement.run_path,
+        on_purge=None if found.is_copy else _RemoveFiles(placement), options=directory_option(placement.storage_dir),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The open store of a storage directory.
+
+    Attributes:
+        store: the store, or a copy of it that cannot be written.
+        is_ours: whether it belongs to this user.
+        on_close: what is left to do once the store is closed; None for nothing.
+    """
+
+    store: "SqlStore"
+    placement: Placement
+    is_ours: bool
+    on_close: Callable[[], None] | None = None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a copy is read, because the store cannot be written."""
+        return self.on_close is not None
+
+    def close(self) -> None:
+        """Close the store, and remove the copy."""
+        self.store.close()
+        if self.on_close is not None:
+            self.on_close()
+
+
+def open_embedded(storage_dir: object = None, *, sync: bool = True) -> Embedded:
+    """Open the store itself; see ``open`` for the directory and what is raised."""
     placement = found_placement(storage_dir)
     reason = placement.refusal()
     if sync and reason is None:
-        _deliver_leftovers(placement)
+        deliver_leftovers(placement)
     if not os.path.isfile(placement.db_path):
         raise SessionStoreError(
             f"no runs are recorded in {placement.storage_dir} (no file {placement.db_path}); {_elsewhere(placement)}",
@@ -44,24 +88,16 @@ def open(storage_dir: str | Path | None = None, *, sync: bool = True) -> Store:
         )
     from ..storage import SqlStore
 
-    location, payloads = str(placement.storage_dir), _Files(placement)
-    options = directory_option(placement.storage_dir)
     if reason is None and os.access(placement.db_path, os.W_OK) and os.access(placement.store_root, os.W_OK):
-        return Store(
-            SqlStore(placement.db_path), location=location, payloads=payloads, alive=_Processes(placement),
-            files=placement.run_path, on_purge=_RemoveFiles(placement), options=options,
-        )  # fmt: skip
+        return Embedded(SqlStore(placement.db_path), placement, True)
     copy = _copied(placement, reason)
     try:
         read = SqlStore(Path(copy.name) / "quark.db")
         read.freeze(
-            f"the store in {location} cannot be written, so a copy of it is read; run this as the user who owns it, "
-            "or copy the whole directory and work on that"
+            f"the store in {placement.storage_dir} cannot be written, so a copy of it is read; run this as the user "
+            "who owns it, or copy the whole directory and work on that"
         )
-        return Store(
-            read, location=location, payloads=payloads, on_close=copy.cleanup,
-            alive=_Processes(placement) if reason is None else None, files=placement.run_path, options=options,
-        )  # fmt: skip
+        return Embedded(read, placement, reason is None, copy.cleanup)
     except BaseException:
         copy.cleanup()
         raise
@@ -98,7 +134,8 @@ def _copied(placement: Placement, reason: str | None) -> "TemporaryDirectory[str
     return copy
 
 
-def _deliver_leftovers(placement: Placement) -> None:
+def deliver_leftovers(placement: Placement) -> None:
+    """Bring what dead processes left in their journals into the store; what cannot be done is logged."""
     from ..session.sync import leftover_runs, sync_placement
 
     if not leftover_runs(placement):

@@ -10,11 +10,15 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from .cookies import session_of
 from .keys import ServiceKey
 from .lanes import KEYS, run_in
+from .origin import check_origin
 from .problems import ProblemError, not_there
 
 Network = IPv4Network | IPv6Network
+
+NO_KEY = "this needs a key that is in use: send it in the header X-Quark-API-Key, or as a bearer token"
 
 OPEN = "open"
 """The scope of a route that needs no key, such as the one that says whether the service lives."""
@@ -62,12 +66,13 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any], trusted: Sequence
         return address
     lines = connection.headers.getall("x-forwarded-for", [])  # a proxy may add a line of its own behind the client's
     said = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
-    while said and _is_in(address, trusted):
+    while said and is_in(address, trusted):
         address = said.pop()
     return address
 
 
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address is in one of some networks."""
     try:
         found = ip_address(address)
     except ValueError:
@@ -79,26 +84,38 @@ async def require_scope(connection: ASGIConnection[Any, Any, Any, Any], handler:
     """The guard of every route; leaves the key in ``connection.state.key``.
 
     Raises:
-        ProblemError: 401 no key or a wrong one, 403 a key that may not, 429 too many wrong ones.
+        ProblemError: 401 no key or a wrong one, 403 a key that may not or a request from another site, 429 too many
+            wrong keys.
     """
+    text = key_text(connection)
+    check_origin(connection)
     scope = handler.opt.get("scope", "admin")
     if scope == OPEN:
         return
-    text = key_text(connection)
-    key = connection.app.state.key_store.remembered(text) if text else None
-    if key is None and text:
-        key = await run_in(connection, KEYS, _look_up, connection, text)
+    key = await (_key_of_text(connection, text) if text else _key_of_cookie(connection))
     if key is None:
-        raise ProblemError(
-            401, "this needs a key that is in use: send it in the header X-Quark-API-Key, or as a bearer token",
-            headers={"WWW-Authenticate": "Bearer"},
-        )  # fmt: skip
+        raise ProblemError(401, connection.app.state.no_key, headers={"WWW-Authenticate": "Bearer"})
     if not key.allows(scope):
         raise ProblemError(403, f"this needs a key with the scope {scope}; this one has {', '.join(key.scopes)}")
     connection.state.key = key
 
 
-def _look_up(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> ServiceKey | None:
+async def _key_of_text(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> ServiceKey | None:
+    key = connection.app.state.key_store.remembered(text)
+    return key or await run_in(connection, KEYS, look_up, connection, text)
+
+
+async def _key_of_cookie(connection: ASGIConnection[Any, Any, Any, Any]) -> ServiceKey | None:
+    """The key of a browser that is signed in."""
+    session = session_of(connection)
+    if session is None:
+        return None
+    check_origin(connection, by_cookie=True)
+    store = connection.app.state.key_store
+    return store.remembered_id(session.key_id) or await run_in(connection, KEYS, store.check_id, session.key_id)
+
+
+def look_up(connection: ASGIConnection[Any, Any, Any, Any], text: str) -> ServiceKey | None:
     """The key in the database. An address whose keys were refused too often is not asked about new ones for a while.
 
     A key that this process has seen in use works all the same: a colleague behind the same address loses nothing.

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
 
+from ..dashboard.pages import PAGES
 from . import (
     administration,
     blobs,
@@ -21,9 +22,11 @@ from . import (
     meters,
     records,
     runs,
+    sessions,
 )
-from .access import Failures, require_scope
+from .access import NO_KEY, Failures, require_scope
 from .config import ServiceConfig
+from .cookies import SERVICE_LASTS_S
 from .cursors import cursors_of
 from .keys import KeyStore
 from .lanes import new_lanes
@@ -32,6 +35,7 @@ from .namespaces import Namespaces
 from .problems import answer
 from .requests import around
 from .room import Room
+from .rounds import Rounds
 
 ROUTES: list[Any] = [
     life.healthz, life.readyz, meters.prometheus, description.openapi,
@@ -42,6 +46,7 @@ ROUTES: list[Any] = [
     control.heartbeat, control.read_control, control.stop, control.restart,
     blueprints.read_blueprint, blueprints.set_blueprint,
     deletion.delete_run, deletion.list_deleted, deletion.restore_run, deletion.purge,
+    sessions.sign_in, sessions.read_session, sessions.sign_out,
     administration.list_keys, administration.create_key, administration.revoke_key,
 ]  # fmt: skip
 """Every route of the service; the tests of access and of the description go through this list."""
@@ -53,16 +58,28 @@ MOST_JSON = 1 << 20
 
 def create_app(config: ServiceConfig) -> Litestar:
     """The service for a configuration; serve it with any ASGI server, or with ``quark serve``."""
+    namespaces = Namespaces(config)
+    return assembled(config, namespaces, life.rounds_of(namespaces, config))
+
+
+def assembled(config: ServiceConfig, namespaces: Any, rounds: list[Rounds], **more: Any) -> Litestar:
+    """The application over some stores.
+
+    Args:
+        namespaces: gives the stores by their names, as ``Namespaces`` does.
+        rounds: what visits the stores beside the requests.
+        more: further parts of the application's state.
+    """
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = KeyStore(config.keys_url)
     state = State({
-        "config": config, "key_store": keys, "namespaces": Namespaces(config), "stopping": False, "meters": Meters(),
-        "failures": Failures(config.failed_keys_per_minute), "room": Room(config.max_memory),
-        "lanes": new_lanes(), "cursors": cursors_of(config.data_dir),
-        "trusted": [ip_network(proxy) for proxy in config.trusted_proxies],
+        "config": config, "key_store": KeyStore(config.keys_url), "namespaces": namespaces, "rounds": rounds,
+        "stopping": False, "meters": Meters(), "failures": Failures(config.failed_keys_per_minute),
+        "room": Room(config.max_memory), "lanes": new_lanes(), "cursors": cursors_of(config.data_dir),
+        "trusted": [ip_network(proxy) for proxy in config.trusted_proxies], "no_key": NO_KEY, "tokens": None,
+        "session_s": SERVICE_LASTS_S, **more,
     })  # fmt: skip
     app = Litestar(
-        ROUTES, state=state, guards=[require_scope], lifespan=[life.lifespan],
+        [*ROUTES, *PAGES], state=state, guards=[require_scope], lifespan=[life.lifespan],
         exception_handlers={Exception: answer}, request_max_body_size=MOST_JSON, logging_config=None,
         openapi_config=description.openapi_config(life.VERSION),
     )  # fmt: skip

@@ -134,7 +134,7 @@ def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: Record
     if artifact is None:
         raise ProblemError(404, f"the run has no artifact {artifact_id!r}", code="artifact_not_found")
     try:
-        file = _files(request, row).opened(artifact.sha256)
+        file = request.app.state.namespaces.payload(namespace_of(request), row, artifact)
     except FileNotFoundError:
         raise ProblemError(404, "the payload of this artifact has not arrived", code="payload_not_found") from None
     size = os.fstat(file.fileno()).st_size

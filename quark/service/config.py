@@ -27,6 +27,7 @@ class ServiceConfig:
         max_namespaces: storage namespaces that clients may make.
         max_namespaces_per_key: storage namespaces that one key may make.
         failed_keys_per_minute: refused keys from one address, after which further wrong ones are answered with 429.
+        allowed_hosts: names that the Host header of a request may have, such as ``quark.example.org``; any if empty.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed, such as ``10.0.0.0/8``.
         notice_s: how long a stopping service says so (503 to all new requests) before it stops listening.
         drain_s: how long it then lets requests finish.
@@ -43,6 +44,7 @@ class ServiceConfig:
     max_namespaces: int = 1000
     max_namespaces_per_key: int = 100
     failed_keys_per_minute: int = 10
+    allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     notice_s: float = 1.0
     drain_s: float = 10.0

@@ -151,11 +151,7 @@ class KeyStore:
             known = self._look_up(_id_of(text), now)
             if not hmac.compare_digest(known.digest if known else _NOBODY, _digest(text)) or known is None:
                 return None
-            if now - known.noted > USE_NOTED_S:
-                known.noted = now
-                with self._engine.begin() as connection:
-                    used = _keys.update().where(_keys.c.id == known.key.id).values(last_used_at=time.time_ns())
-                    connection.execute(used)
+            self._note_use(known, now)
         return known.key
 
     def remembered(self, text: str) -> ServiceKey | None:
@@ -165,6 +161,25 @@ class KeyStore:
         if known is None or known.until < now or now - known.noted > USE_NOTED_S:
             return None
         return known.key if hmac.compare_digest(known.digest, _digest(text)) else None
+
+    def check_id(self, key_id: str) -> ServiceKey | None:
+        """The key with this id; None if there is none or it was revoked. Its use is noted as by ``check``.
+
+        Raises:
+            SessionStoreError: code ``unavailable``, the database does not answer.
+        """
+        now = time.monotonic()
+        with _faults_named():
+            known = self._look_up(key_id, now)
+            if known is not None:
+                self._note_use(known, now)
+        return known and known.key
+
+    def remembered_id(self, key_id: str) -> ServiceKey | None:
+        """The key with this id, if it was looked up a moment ago; None says nothing. Asks no database."""
+        known = self._known.get(key_id)
+        now = time.monotonic()
+        return None if known is None or known.until < now or now - known.noted > USE_NOTED_S else known.key
 
     def was_in_use(self, text: str) -> bool:
         """Whether ``text`` was a key when this process last looked, however long ago. Asks no database."""
@@ -193,6 +208,13 @@ class KeyStore:
             except (IntegrityError, ProgrammingError):  # another process makes it at this moment
                 if not left:
                     raise
+
+    def _note_use(self, known: _Remembered, now: float) -> None:
+        if now - known.noted > USE_NOTED_S:
+            known.noted = now
+            with self._engine.begin() as connection:
+                used = _keys.update().where(_keys.c.id == known.key.id).values(last_used_at=time.time_ns())
+                connection.execute(used)
 
     def _look_up(self, key_id: str, now: float) -> _Remembered | None:
         with self._engine.connect() as connection:

@@ -10,7 +10,9 @@ import msgspec
 from litestar import Litestar, Request, get
 
 from .access import OPEN
+from .config import ServiceConfig
 from .lanes import KEYS, run_in
+from .namespaces import Namespaces
 from .problems import ProblemError
 from .rounds import Rounds
 from .survey import Survey
@@ -42,24 +44,28 @@ async def readyz(request: Request[Any, Any, Any]) -> Alive:
     return Alive("ok", VERSION)
 
 
-@asynccontextmanager
-async def lifespan(app: Litestar) -> AsyncIterator[None]:
-    """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
-    namespaces = app.state.namespaces
+def rounds_of(namespaces: Namespaces, config: ServiceConfig) -> list[Rounds]:
+    """What a service does beside its requests: it watches over the runs, and packs what has come."""
     survey = Survey(namespaces)
-    watches = Watches(app.state.config.lost_after_s)
+    watches = Watches(config.lost_after_s)
     unseen, unpacked = "the runs of %s could not be looked at (%s)", "what came to %s could not be packed yet (%s)"
-    rounds = [
+    return [
         Rounds("quark-watch", survey.stores, watches.look, unseen),
         Rounds("quark-pack", namespaces.every, lambda store: store.seal(), unpacked),
     ]
-    for each in rounds:
+
+
+@asynccontextmanager
+async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    """From the first request to the last: then the stores are closed, which packs what ended runs have left."""
+    state = app.state
+    for each in state.rounds:
         each.start()
     try:
         yield
     finally:
-        app.state.stopping = True
-        for each in rounds:
+        state.stopping = True
+        for each in state.rounds:
             await anyio.to_thread.run_sync(each.stop)
-        await anyio.to_thread.run_sync(app.state.namespaces.close)
-        await anyio.to_thread.run_sync(app.state.key_store.close)
+        await anyio.to_thread.run_sync(state.namespaces.close)
+        await anyio.to_thread.run_sync(state.key_store.close)

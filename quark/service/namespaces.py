@@ -9,16 +9,18 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ConfigurationError, SessionStoreError
+from ..records.artifact import ArtifactRecord
 from ..storage.database import digest
 from .config import ServiceConfig
-from .payloads import PARTIAL_S, assign_owners, drop_partials
+from .payloads import PARTIAL_S, BlobFiles, assign_owners, drop_partials, owners_of
 from .problems import ProblemError
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
+    from ..storage.belonging import RunRow
 
 DEFAULT = "default"
 EMPTY = "~empty"
@@ -110,6 +112,10 @@ class Namespaces:
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
         return self._directory / namespace_label(text) / BLOBS
+
+    def payload(self, text: str | None, row: "RunRow", artifact: ArtifactRecord) -> BinaryIO:
+        """The payload of a run's artifact, to be read; FileNotFoundError if it has not arrived."""
+        return BlobFiles(self.files(text), owners_of(row)).opened(artifact.sha256)
 
     def drop_partials(self, older_than_s: float = PARTIAL_S) -> int:
         """Delete the uploads of all namespaces that broke off so long ago; returns how many."""

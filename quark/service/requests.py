@@ -5,11 +5,13 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..dashboard.policy import DATA_HEADERS
+from .origin import is_allowed_host
 from .problems import ProblemError, answer_bytes
 
 logger = logging.getLogger("quark.service.requests")
@@ -25,10 +27,14 @@ CLIENT_GONE = 499
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _ALWAYS_SERVED = frozenset(("/healthz", "/readyz", "/metrics"))
+_FOR_MACHINES = frozenset(("/healthz", "/readyz"))
 ENDLESS = "endless_body"
 """The request's state says so where a body may take longer than ``body_timeout_s``; each part has that long then."""
 HEAD_ONLY = "head_only"
 """The request's state says so where the body of the answer will not be sent."""
+
+
+_DATA_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DATA_HEADERS.items()]
 
 
 class ClientGoneError(Exception):
@@ -50,6 +56,8 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
             try:
                 if state.stopping and scope["path"] not in _ALWAYS_SERVED:
                     await request.refuse(ProblemError(503, "the service is stopping", headers={"Retry-After": "1"}))
+                elif not _is_for_us(scope, state.config.allowed_hosts):
+                    await request.refuse(_wrong_host())
                 elif not _is_plain(scope):
                     await request.refuse(ProblemError(404, "there is nothing at this path"))
                 else:
@@ -64,12 +72,29 @@ def around(app: ASGIApp, state: Any) -> ASGIApp:
     return serve
 
 
+def _is_for_us(scope: Any, allowed: Sequence[str]) -> bool:
+    """Whether the Host header has an allowed name; what watches over the service asks for its address."""
+    if not allowed or scope["path"] in _FOR_MACHINES:
+        return True
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return is_allowed_host(host.decode("latin-1"), allowed)
+
+
+def _wrong_host() -> ProblemError:
+    return ProblemError(
+        421, "the Host header names a host that this server does not answer to; open the address that it printed, or "
+        "start it with --allowed-host", code="wrong_host",
+    )  # fmt: skip
+
+
 def _is_plain(scope: Any) -> bool:
     """Whether a path is written in its one way, so that a proxy's rule for ``/metrics`` covers all of it."""
     path: str = scope["path"]
     raw = scope.get("raw_path") or path.encode()
     if path in _ALWAYS_SERVED and raw.partition(b"?")[0] != path.encode():
         return False
+    if path.startswith(("/p/", "/v/")):  # behind which names stand, slashes and all
+        return True
     return "//" not in path and (path == "/" or not path.endswith("/"))
 
 
@@ -114,8 +139,8 @@ class _Request:
         if message["type"] == "http.response.start":
             self._status = CLIENT_GONE if self.gone else message["status"]
             headers = [*message["headers"], (b"x-request-id", self._id.encode())]
-            if not any(name == b"x-content-type-options" for name, _ in headers):
-                headers.append((b"x-content-type-options", b"nosniff"))
+            known = {name for name, _ in headers}
+            headers += [header for header in _DATA_HEADERS if header[0] not in known]
             await self._pass_on({**message, "headers": headers})
             return
         if self._scope["method"] == "HEAD":  # type: ignore[typeddict-item]

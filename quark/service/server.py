@@ -12,11 +12,13 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from litestar import Litestar
 
 from .app import create_app
 from .config import ServiceConfig
@@ -35,19 +37,31 @@ NOT_MADE = "quark.service:create_app"
 
 
 class Server(uvicorn.Server):
-    """One process that serves. At SIGTERM or SIGINT it says that it stops, then stops listening, then drains."""
+    """One process that serves. At SIGTERM or SIGINT it says that it stops, then stops listening, then drains.
 
-    def __init__(self, config: uvicorn.Config, service: ServiceConfig, *, is_worker: bool = False) -> None:
+    Args:
+        config: what uvicorn needs to know.
+        make_app: makes the application, in the process that serves.
+        notice_s: see ``ServiceConfig``.
+        is_worker: whether another process supervises this one.
+        on_start: called once requests are served.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, make_app: Callable[[], Litestar], notice_s: float, *, is_worker: bool = False,
+        on_start: Callable[[], object] = bool,
+    ) -> None:  # fmt: skip
         super().__init__(config)
-        self._service = service
+        self._make_app = make_app
+        self._notice_s = notice_s
         self._is_worker = is_worker
+        self._on_start = on_start
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal. The application is made here: with several workers that is another process."""
-        log_to_stderr()
+        """Serve until a signal."""
         return_freed_memory()
         sys.setswitchinterval(SWITCH_S)
-        self._app = create_app(self._service)
+        self._app = self._make_app()
         self.config.app = self._app
         super().run(sockets)
 
@@ -59,7 +73,7 @@ class Server(uvicorn.Server):
             self._app.state.stopping = True
             logger.info("stopping: new requests are answered with 503")
             stop = functools.partial(super().handle_exit, sig, frame)
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._service.notice_s, stop)
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._notice_s, stop)
         elif not self._is_worker:
             end_now(sig)
 
@@ -67,6 +81,8 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self.started:
+            self._on_start()
 
 
 def serve(config: ServiceConfig, *, host: str, port: int, workers: int = 1, connections: int = 1000) -> None:
@@ -83,7 +99,7 @@ def serve(config: ServiceConfig, *, host: str, port: int, workers: int = 1, conn
     if workers > 1:
         _supervise(config, settings, workers)
         return
-    server = Server(uvicorn.Config(NOT_MADE, **settings), config)
+    server = _server(config, settings)
     server.run()
     if not server.started:
         raise SystemExit(3)
@@ -149,7 +165,13 @@ def _work(config: ServiceConfig, settings: dict[str, Any], listening: socket.soc
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    Server(uvicorn.Config(NOT_MADE, **settings), config, is_worker=True).run([listening])
+    log_to_stderr()
+    _server(config, settings, is_worker=True).run([listening])
+
+
+def _server(config: ServiceConfig, settings: dict[str, Any], *, is_worker: bool = False) -> Server:
+    make_app = functools.partial(create_app, config)
+    return Server(uvicorn.Config(NOT_MADE, **settings), make_app, config.notice_s, is_worker=is_worker)
 
 
 def _end_with(parent: Any) -> None:

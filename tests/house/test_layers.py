@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loop": BELOW_SESSION | {"session"},
     "reading": BELOW_SESSION | {"session"},
     "testing": BELOW_SINKS | {"sinks"},
-    "service": BELOW_SESSION | {"session", "reading"},
+    "service": BELOW_SESSION | {"session", "reading", "dashboard"},
     "dashboard": BELOW_SESSION | {"session", "reading"},
     "launcher": BELOW_SESSION | {"session"},
     "demo": BELOW_SESSION | {"session", "reading"},
