@@ -20,6 +20,8 @@ settings.load_profile("quark")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background, where Ctrl-C would reach no test
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The workers of pytest-xdist share the cores already. Here, as torch reads it when it is imported; children inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(CAPTURE_NOTHING)  # for fixtures of a session, which come before the variables of a test
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")

@@ -9,6 +9,8 @@ import pytest
 
 import quark
 
+from ..children import CAPTURE_EVERYTHING
+
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 EXPECTED = {
     "accelerate_loop": ("half-planes", {"train/loss", "system/process/rss_bytes"}),
@@ -35,10 +37,15 @@ EXPECTED = {
 @pytest.mark.torch
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path: Path, tmp_path: Path) -> None:
-    """It ends well, without a warning, with its runs completed and their metrics in the store."""
+    """It works for those who copy it: without a warning, with its runs completed and their metrics in the store."""
     outside = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
     done = subprocess.run(
-        [sys.executable, path, tmp_path], capture_output=True, text=True, check=False, env={**os.environ, **outside}
+        [sys.executable, "-W", "error", path, tmp_path],
+        cwd=tmp_path,
+        env={**os.environ, **CAPTURE_EVERYTHING, **outside},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     project, keys = EXPECTED[path.stem]

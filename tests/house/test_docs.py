@@ -97,15 +97,6 @@ def test_the_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     assert "warning" not in "\n".join(said).lower()
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
-def test_an_example_runs(example: Path, tmp_path: Path) -> None:
-    """A script that is there to be copied works."""
-    run = [sys.executable, "-W", "error", str(example), str(tmp_path)]
-    environment = {**os.environ, **SWITCHES}
-    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_every_page_is_in_the_navigation() -> None:
     """A page that nobody can reach is not documentation."""
     navigation = set(re.findall(r"([\w-]+\.md)", (ROOT / "mkdocs.yml").read_text("utf-8")))
