@@ -1,0 +1,155 @@
+// One chart: title with the value under the cursor, buttons, plot, and its data as a table.
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { metric, position } from "../lib/format.js";
+import { announcement, hovered, isDark, show, view } from "../lib/state.js";
+import { ChartMenu } from "./menu.jsx";
+import { Plot } from "./plot.js";
+import { spanOf, spoken } from "./shape.js";
+import { DataTable } from "./table.jsx";
+import { hideTip, readout, showTip } from "./tip.jsx";
+
+/** @typedef {{id: string, name: string, color: string, dash: number[], load?: (key: string, range: import("../lib/source.js").Range) => Promise<Chart>}} Drawn
+ * @param {{name: string, runs: Drawn[], source: import("../lib/source.js").ChartSource,
+ *   generation: import("@preact/signals").Signal<number>, whole?: import("@preact/signals").Signal<[number, number] | null>,
+ *   marks?: {x: number, severity: string}[], windows?: [number, number][], threshold?: number | null, height?: number,
+ *   zoom?: [number, number] | null, sync?: string}} props */
+export function Panel(props) {
+  const { name, height = 160 } = props;
+  const host = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const figure = useRef(/** @type {HTMLElement | null} */ (null));
+  const value = useRef(/** @type {HTMLSpanElement | null} */ (null));
+  const plot = useRef(/** @type {Plot | null} */ (null));
+  const inside = useRef(false);
+  const visible = useSignal(false);
+  const lines = useSignal(/** @type {Line[] | null} */ (null));
+  const failure = useSignal("");
+  const own = useSignal(/** @type {[number, number] | null} */ (null));
+  const wide = useSignal(false);
+  const table = useSignal(false);
+  const pixels = useSignal(0);
+  const latest = useRef(0);
+  const given = useSignal(props);
+  given.value = props;
+  const zoom = useComputed(() => own.value ?? (given.value.zoom === undefined ? view.value.z : given.value.zoom));
+  const shownAxis = useComputed(() => view.value.x);
+  const pinned = useComputed(() => view.value.p.includes(name));
+
+  useEffect(() => {
+    const element = /** @type {HTMLElement} */ (figure.current);
+    const seen = new IntersectionObserver(([entry]) => (visible.value = entry.isIntersecting), { rootMargin: "160px" });
+    const sized = new ResizeObserver(() => {
+      const width = host.current?.clientWidth ?? 0;
+      if (width) pixels.value = width;
+    });
+    seen.observe(element);
+    sized.observe(element);
+    return () => {
+      seen.disconnect();
+      sized.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useSignalEffect(() => {
+    const { runs, source, generation } = given.value;
+    generation.value;
+    if (!visible.value || !pixels.value) return;
+    const z = zoom.value;
+    const buckets = Math.min(2000, Math.max(100, Math.ceil(pixels.value / 90) * 50));
+    const range = { buckets, axis: shownAxis.value, min: z ? z[0] : null, max: z ? z[1] : null };
+    const turn = ++latest.current;
+    const wanted = runs.map((run) => (run.load ? run.load(name, range) : source.get(run.id, name, range)));
+    Promise.all(wanted).then(
+      (charts) => {
+        if (turn !== latest.current) return;
+        failure.value = "";
+        lines.value = charts.map((chart, i) => ({ ...runs[i], chart })).filter(({ chart }) => chart.x.length || chart.nonfinite.length);
+      },
+      (error) => turn === latest.current && (failure.value = error.message),
+    );
+  });
+
+  useSignalEffect(() => {
+    isDark.value;
+    const { y: log, o: fit, s: smoothing } = view.value;
+    const { runs, marks = [], windows = [], threshold = null, whole } = given.value;
+    const drawn = lines.value;
+    if (!visible.value || !drawn?.length || !host.current || !pixels.value) {
+      plot.current?.destroy();
+      plot.current = null;
+      return;
+    }
+    const colored = drawn.map((line) => ({ ...line, ...pick(runs.find((run) => run.id === line.id)) }));
+    const held = spanOf(colored.map((line) => line.chart)) ?? [0, 1];
+    const all = whole?.value;
+    const span = zoom.value ?? (all && shownAxis.value === "step" ? [Math.min(all[0], held[0]), Math.max(all[1], held[1])] : held);
+    const onStep = shownAxis.value === "step";
+    const picture = {
+      lines: colored, span: /** @type {[number, number]} */ (span), axis: shownAxis.value, log, fit, smoothing,
+      marks: onStep ? marks : [], windows: onStep ? windows : [], threshold, focus: hovered.value, show: (v) => metric(name, v),
+    };
+    if (plot.current) plot.current.set(picture);
+    else plot.current = new Plot(host.current, { height, sync: props.sync ?? "all", onZoom, onCursor }, picture);
+    plot.current.resize(pixels.peek(), wide.value ? Math.round(innerHeight * 0.5) : height);
+    onCursor(null);
+  });
+
+  function onZoom(span, alone) {
+    if (alone) own.value = span;
+    else if (span === null && own.peek()) own.value = null;
+    else if (given.peek().zoom === undefined) show({ z: span });
+    else own.value = span;
+  }
+
+  function onCursor(x) {
+    const held = plot.current;
+    if (!held || !value.current) return;
+    const at = x ?? held.picture.span[1];
+    const rows = held.at(at);
+    value.current.textContent = rows.length === 1 ? readout(name, rows[0]) : "";
+    if (!inside.current) return;
+    if (x === null) hideTip();
+    else showTip(held, name, x);
+  }
+
+  function onKey(event) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (by && plot.current) {
+      event.preventDefault();
+      const x = plot.current.move(event.shiftKey ? by * 10 : by);
+      if (x !== null) announcement.value = `${name}, ${shownAxis.peek()} ${position(shownAxis.peek(), x)}: ` +
+        plot.current.at(x).map((row) => `${rowsName(row)}${readout(name, row)}`).join(", ");
+    } else if (event.key === "t") table.value = !table.value;
+    else if (event.key === "Enter" && event.target === event.currentTarget) wide.value = !wide.value;
+    else if (event.key === ".") pin();
+    else if (event.key === "Escape" && (wide.value || table.value)) wide.value = table.value = false;
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+  const rowsName = (row) => ((plot.current?.picture.lines.length ?? 0) > 1 ? `${row.line.name} ` : "");
+  const pin = () => show({ p: pinned.peek() ? view.peek().p.filter((key) => key !== name) : [...view.peek().p, name] });
+
+  const empty = lines.value && !lines.value.length;
+  const label = lines.value ? spoken(name, lines.value, (v) => metric(name, v)) + (props.marks?.length ? `. ${props.marks.length} alerts` : "") : name;
+  return (
+    <figure ref={figure} class={`panel${wide.value ? " wide" : ""}`} data-key={name}>
+      <figcaption>
+        <span class="key" title={name}><bdi>{name}</bdi></span>
+        {view.value.o && <button class="state" onClick={() => show({ o: false })} title="Show all values">without outliers</button>}
+        {own.value && <button class="state" onClick={() => (own.value = null)}>own zoom</button>}
+        <span class="value" ref={value} />
+        <ChartMenu name={name} pinned={pinned.value} pin={pin} wide={wide} table={table} lines={lines.value ?? []} host={host} />
+      </figcaption>
+      <div class="plot" role="img" tabIndex={0} aria-label={label} onKeyDown={onKey} ref={host}
+        onMouseEnter={() => (inside.current = true)} onMouseLeave={() => { inside.current = false; hideTip(); }} />
+      {failure.value ? <p class="note error">{failure.value}</p> : empty ? <p class="note">No values in this range.</p> : null}
+      {table.value && <DataTable name={name} lines={lines.value ?? []} close={() => (table.value = false)} />}
+    </figure>
+  );
+}
+
+/** @param {Drawn | undefined} run */
+const pick = (run) => (run ? { name: run.name, color: run.color, dash: run.dash } : {});

@@ -1,0 +1,83 @@
+// One alert: what was seen, why it matters, the evidence as charts, and what to do.
+import { Panel } from "../charts/panel.jsx";
+import { position } from "../lib/format.js";
+import { number } from "../lib/format.js";
+import { show } from "../lib/state.js";
+import { Severity } from "./alerts.jsx";
+import { drawnOf } from "./page.jsx";
+
+/** @param {{model: import("./model.js").RunModel, n: number}} props */
+export function AlertPage({ model, n }) {
+  const alert = model.alerts.value[n - 1];
+  if (!alert) return <p class="note">{model.overview.value?.counts.alert ? `This run has no alert ${n}.` : "Loading…"} <a href={`/r/${model.id}/alerts`}>All alerts</a></p>;
+  const [from, to] = [alert.step_start, alert.step_end ?? alert.step_start];
+  return (
+    <article class="alert-page">
+      <p><a href={`/r/${model.id}/alerts`}>← All alerts</a></p>
+      <h2><Severity severity={alert.severity} /> <bdi>{alert.title}</bdi></h2>
+      <p class="dim">
+        {alert.category} · rule <code>{alert.rule_id}</code>
+        {from !== null && <> · step {position("step", from)}{to !== from && to !== null && ` to ${position("step", to)}`}</>}
+        {alert.subject && <> · <code><bdi>{alert.subject}</bdi></code></>}
+      </p>
+      <div class="alert-body">
+        <dl>
+          <Part title="Seen" text={alert.fact || alert.summary} />
+          <Part title="Suggests" text={alert.inference} />
+          <Part title="If nothing is done" text={alert.consequence} />
+          <Part title="Over when" text={alert.clears} />
+        </dl>
+        {alert.actions.length > 0 && (
+          <section aria-label="What to do">
+            <h3>What to do</h3>
+            <ol>{alert.actions.map((action) => <li key={action}><bdi>{action}</bdi></li>)}</ol>
+          </section>
+        )}
+      </div>
+      <Charts model={model} alert={alert} from={from} to={to} />
+      <EvidenceTable alert={alert} />
+    </article>
+  );
+}
+
+/** @param {{title: string, text: string}} props */
+function Part({ title, text }) {
+  return text ? <><dt>{title}</dt><dd><bdi>{text}</bdi></dd></> : null;
+}
+
+/** @param {{model: import("./model.js").RunModel, alert: Alert, from: number | null, to: number | null}} props */
+function Charts({ model, alert, from, to }) {
+  const keys = model.keys.value;
+  const sources = [...new Set([...alert.evidence.map((one) => one.source), alert.subject ?? ""])].filter((key) => keys.includes(key));
+  if (!sources.length || from === null || to === null) return null;
+  const limits = new Map(alert.evidence.filter((one) => one.threshold_value !== null && one.observed_value !== null && /value|level|absolute/.test(one.summary)).map((one) => [one.source, one.threshold_value]));
+  const reach = Math.max(50, (to - from) * 2);
+  return (
+    <section aria-label="Evidence">
+      <h3>Evidence <button onClick={() => show({ z: [Math.max(0, from - reach), to + reach] })}>Zoom to it</button></h3>
+      <div class="grid evidence">
+        {sources.map((key) => <Panel key={key} name={key} runs={drawnOf(model)} source={model.source} generation={model.generation} whole={model.whole}
+          marks={[{ x: from, severity: alert.severity }]} windows={[[from, to]]} threshold={limits.get(key) ?? null} height={220} />)}
+      </div>
+    </section>
+  );
+}
+
+/** @param {{alert: Alert}} props */
+function EvidenceTable({ alert }) {
+  return (
+    <table class="plain">
+      <caption>What it rests on</caption>
+      <thead><tr><th scope="col">source</th><th scope="col">observation</th><th scope="col" class="num">value</th><th scope="col" class="num">limit</th><th scope="col" class="num">steps</th></tr></thead>
+      <tbody>
+        {alert.evidence.map((one, index) => (
+          <tr key={index}>
+            <td><code><bdi>{one.source}</bdi></code></td><td><bdi>{one.summary}</bdi></td>
+            <td class="num">{number(one.observed_value)}</td><td class="num">{number(one.threshold_value)}</td>
+            <td class="num">{one.step_start === null ? "–" : one.step_start === one.step_end ? one.step_start : `${one.step_start} to ${one.step_end}`}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,53 @@
+// What the program printed and the events of the run, in one list on one axis of time; a line leads to its step in the charts.
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { records } from "../lib/api.js";
+import { matcher } from "../lib/keys.js";
+import { linesOf } from "../lib/log-lines.js";
+import { go, show } from "../lib/state.js";
+import { Windowed } from "../parts/windowed.jsx";
+
+const ROW = 20;
+const LEVELS = ["debug", "info", "warning", "error", "critical"];
+
+/** @param {{model: import("./model.js").RunModel}} props */
+export function Logs({ model }) {
+  const events = useSignal(/** @type {LogEvent[] | null} */ (null));
+  const failure = useSignal("");
+  const search = useSignal("");
+  const level = useSignal("debug");
+  useEffect(() => {
+    records(model.id, "event", { sort: "timestamp" }, 50000).then((all) => (events.value = all), (error) => (failure.value = error.message));
+  }, [model, model.generation.value]);
+  const all = useComputed(() => (events.value ?? []).flatMap(linesOf));
+  const shown = useComputed(() => {
+    const passes = matcher(search.value);
+    const least = LEVELS.indexOf(level.value);
+    return all.value.filter((line) => LEVELS.indexOf(line.severity) >= least && (passes(line.text) || passes(line.kind)));
+  });
+  if (failure.value) return <p class="note error">{failure.value}</p>;
+  if (!events.value) return <p class="note">Loading…</p>;
+  const jump = (step) => {
+    const whole = model.whole.peek();
+    const half = whole ? Math.max(5, (whole[1] - whole[0]) / 20) : 50;
+    go(`/r/${model.id}`);
+    show({ z: [Math.max(0, step - half), step + half] });
+  };
+  return (
+    <div class="logs">
+      <div class="bar" role="toolbar" aria-label="Log">
+        <input class="filter" type="search" placeholder="Search the log (regex)" aria-label="Search the log" value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
+        <label>From <select value={level.value} onChange={(event) => (level.value = event.currentTarget.value)}>{LEVELS.map((name) => <option key={name} value={name}>{name}</option>)}</select></label>
+        <span class="dim" role="status">{shown.value.length.toLocaleString("en-US")} of {all.value.length.toLocaleString("en-US")} lines</span>
+      </div>
+      <Windowed rows={shown.value} height={ROW} label="Log" follow={model.run.value?.status === "running"} row={(line) => (
+        <div class={`log-line ${line.severity}`}>
+          <time class="dim" dateTime={line.timestamp}>{line.timestamp.slice(11, 19)}</time>
+          {line.step === null ? <span class="step" /> : <button class="link step" title="Show this step in the charts" onClick={() => jump(line.step)}>{line.step}</button>}
+          <span class="kind dim">{line.kind}</span>
+          <span class="text" title={line.text}><bdi>{line.text}</bdi></span>
+        </div>
+      )} />
+    </div>
+  );
+}

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chartOfJson } from "../../../quark/dashboard/src/lib/columns.js";
+import { csvOf, field } from "../../../quark/dashboard/src/lib/csv.js";
+import { bytes, duration, flatten, metric, number, plain, position } from "../../../quark/dashboard/src/lib/format.js";
+import { mainKey, matcher, sections } from "../../../quark/dashboard/src/lib/keys.js";
+import { linesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
+import { ranked } from "../../../quark/dashboard/src/lib/rank.js";
+import { nearest } from "../../../quark/dashboard/src/lib/search.js";
+import { ChartSource, byRuns } from "../../../quark/dashboard/src/lib/source.js";
+import { distinct, verdict, worst } from "../../../quark/dashboard/src/lib/verdict.js";
+import { START, decodeView, encodeView } from "../../../quark/dashboard/src/lib/view-code.js";
+
+test("numbers are short and say what they are", () => {
+  const shown = [0, 1, 1199, 39120.4, 0.00012, 1.23456, NaN, -Infinity, null, 1e12, 2.3e-9].map(number);
+  assert.deepEqual(shown, ["0", "1", "1,199", "39,120", "1.2e-4", "1.235", "NaN", "-Inf", "–", "1e12", "2.3e-9"]);
+  assert.equal(bytes(3318292480), "3.32 GB");
+  assert.equal(metric("system/ram/used_bytes", 1500), "1.5 kB");
+  assert.deepEqual([5, 65, 3700, 90000].map(duration), ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]);
+  assert.deepEqual([position("step", 25000, true), position("step", 25000)], ["25k", "25,000"]);
+});
+
+test("a view survives the address, and a broken address is the view at the start", () => {
+  const view = { ...START, f: "loss|µ", z: [1, 2.5], p: ["a/b"], y: true, s: 50 };
+  assert.deepEqual(decodeView(encodeView(view)), view);
+  assert.equal(encodeView({ ...START }), "");
+  for (const hash of ["", "#", "#v=", "#v=%%", "#v=bm90IGpzb24", "#token=x", encodeView({ ...START, f: 3, z: ["a", 1], p: "x", y: 1 })]) assert.deepEqual(decodeView(hash), START);
+});
+
+test("a filter is a regular expression, or text while it is no valid one", () => {
+  assert.deepEqual(["train/loss", "val/loss", "lr"].filter(matcher("^train|^LR$")), ["train/loss", "lr"]);
+  assert.ok(matcher("loss (")("x/loss (train)"));
+  assert.ok(matcher("")("anything"));
+});
+
+test("sections: training first, losses first in them, charts alone in their namespace share one, the system last", () => {
+  const held = sections(["system/cpu", "system/ram", "lr", "grad/norm", "val/acc", "val/loss", "train/acc", "train/loss"]);
+  assert.deepEqual(held.map(([name]) => name), ["train", "val", "metrics", "system"]);
+  assert.deepEqual(held[0][1], ["train/loss", "train/acc"]);
+  assert.deepEqual(held[2][1], ["grad/norm", "lr"]);
+  assert.equal(mainKey(["val/loss", "train/loss"]), "train/loss");
+  assert.equal(mainKey([]), null);
+});
+
+const alert = (severity, step_start, rule_id = "r", extra = {}) => ({ rule_id, severity, step_start, subject: null, title: rule_id, fact: "It rose", actions: ["Stop"], ...extra });
+const run = { id: "0123456789abcdef", status: "completed", reason: null };
+
+test("an alert that grew worse counts once, with its number in the list of all", () => {
+  const held = distinct([alert("warning", 5), alert("info", 9, "other"), alert("critical", 5)]);
+  assert.deepEqual(held.map(({ n, alert: { severity } }) => [n, severity]), [[2, "info"], [3, "critical"]]);
+  assert.equal(worst(held)?.n, 3);
+});
+
+test("the verdict: the worst alert with the number and what to do; failure; not diagnosed; healthy", () => {
+  const said = verdict(run, distinct([alert("warning", 1000)]), [], 1);
+  assert.deepEqual([said.what, said.why, said.next, said.level], ["r since step 1,000.", "It rose.", "Try: Stop.", "warning"]);
+  assert.equal(verdict({ ...run, status: "failed", reason: "lost" }, [], [], 0).what, "The run failed (lost).");
+  assert.match(verdict(run, [], [], 0).what, /Not diagnosed/);
+  assert.equal(verdict(run, [], [], 2).level, "healthy");
+});
+
+test("what many panels ask for in one moment travels in one request, once", async () => {
+  const asked = [];
+  const source = new ChartSource(async (body) => {
+    asked.push(body);
+    return body.runs.flatMap((id) => body.keys.map((key) => chartOfJson({ run: id, key, count: 0 })));
+  });
+  const range = { buckets: 100, axis: "step", min: null, max: null };
+  const [one, other] = await Promise.all([source.get("a", "x", range), source.get("a", "y", range), source.get("b", "x", range), source.get("a", "x", range)]);
+  assert.deepEqual([one.key, other.key], ["x", "y"]);
+  assert.equal(asked.length, 2);
+  await source.get("a", "x", range);
+  assert.equal(asked.length, 2);
+  source.refresh();
+  await source.get("a", "x", range);
+  assert.equal(asked.length, 3);
+});
+
+test("a request that fails is said to all who wait, and asked again", async () => {
+  let fail = true;
+  const source = new ChartSource(async ({ runs, keys }) => {
+    if (fail) throw new Error("away");
+    return [chartOfJson({ run: runs[0], key: keys[0] })];
+  });
+  const range = { buckets: 1, axis: "step", min: null, max: null };
+  await assert.rejects(source.get("a", "x", range), /away/);
+  fail = false;
+  assert.equal((await source.get("a", "x", range)).run, "a");
+  assert.deepEqual(byRuns([{ run: "a", key: "x" }, { run: "b", key: "x" }]).map(([runs]) => runs), [["a", "b"]]);
+});
+
+test("positions are the nearest ones", () => {
+  const x = Float64Array.of(0, 10, 20);
+  assert.deepEqual([-5, 4, 5, 6, 99].map((at) => nearest(x, at)), [0, 0, 0, 1, 2]);
+  assert.equal(nearest(Float64Array.of(), 1), -1);
+});
+
+test("CSV quotes what it must, and no name becomes a formula", () => {
+  assert.deepEqual(['a"b', "a,b", "=1+1", -1, "-x"].map(field), ['"a""b"', '"a,b"', "'=1+1", "-1", "'-x"]);
+  const line = { name: "=cmd", chart: chartOfJson({ run: "r", key: "k", x: [1], mean: [2], min: [1], max: [3], n: [4] }) };
+  assert.equal(csvOf("step", [line]), "run,name,key,step,mean,min,max,n\r\nr,'=cmd,k,1,2,1,3,4\r\n");
+});
+
+test("events become lines, printed ones line by line", () => {
+  const event = { id: "e", timestamp: "t", step: 1, severity: "info" };
+  assert.deepEqual(linesOf({ ...event, event_type: "log_line", payload: { message: "a\nb", stream: "stdout" } }).map(({ text }) => text), ["a", "b"]);
+  assert.equal(linesOf({ ...event, event_type: "checkpoint", payload: { path: "x", n: 2 } })[0].text, "path=x  n=2");
+});
+
+test("a few letters find what begins with them first", () => {
+  const items = ["val/loss", "loss"].map((title) => ({ title, kind: "metric" }));
+  assert.deepEqual(ranked(items, "loss").map(({ title }) => title), ["loss", "val/loss"]);
+  assert.deepEqual(ranked(items, "metric val").map(({ title }) => title), ["val/loss"]);
+});
+
+test("nested values are dotted paths", () => {
+  assert.deepEqual(flatten({ a: { b: 1 }, c: [1] }), [["a.b", 1], ["c", [1]]]);
+  assert.deepEqual([plain(null), plain([1]), plain("x"), plain(0.1)], ["–", "[1]", "x", "0.1"]);
+});
