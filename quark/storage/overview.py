@@ -1,12 +1,15 @@
 """Small answers about a run: which metrics it has, what they were last, how many records of each kind."""
 
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 import sqlalchemy as sa
 
 from ..records.naming import NAME
 from .arrays import unpacked_points
-from .schema import fragments, records, series
+from .columns import unpack_values
+from .schema import chunk_data, chunks, fragments, records, series
 
 
 def read_keys(connection: sa.Connection, run_pk: int) -> list[str]:
@@ -55,6 +58,8 @@ def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int |
     last: dict[int, tuple[int | None, float]] = {
         pk: (None if step is None else int(step), float(value)) for pk, _, step, value in rows if value is not None
     }
+    if connection.dialect.name == "sqlite":
+        last.update(_signed_zeros(connection, run_pk))
     for *_, points in unpacked_points(connection, run_pk):
         numbers, from_end = np.unique(points["series"][::-1], return_index=True)
         newest = points[len(points) - 1 - from_end]
@@ -63,6 +68,24 @@ def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int |
         ):
             last[number] = (None if step < 0 else step, value)
     return {_text(key): last[pk] for pk, key, *_ in rows if pk in last}
+
+
+def _signed_zeros(connection: sa.Connection, run_pk: int) -> Iterator[tuple[int, tuple[int | None, float]]]:
+    """The last values that are zero, from the end of their chunks: a column of SQLite holds -0.0 as 0.0."""
+    newest = (
+        sa.select(sa.func.max(chunks.c.pk))
+        .join(series, series.c.pk == chunks.c.series_pk)
+        .where(series.c.run_pk == run_pk, series.c.last_value == 0)
+        .group_by(chunks.c.series_pk)
+    )
+    query = (
+        sa.select(series.c.pk, series.c.last_step, chunks.c.count, chunk_data.c.value_data)
+        .join_from(chunks, chunk_data, chunk_data.c.chunk_pk == chunks.c.pk)
+        .join(series, series.c.pk == chunks.c.series_pk)
+        .where(chunks.c.pk.in_(newest))
+    )
+    for pk, step, count, values in connection.execute(query):
+        yield pk, (None if step is None else int(step), float(unpack_values(values, count)[-1]))
 
 
 def read_counts(connection: sa.Connection, run_pk: int) -> dict[str, int]:

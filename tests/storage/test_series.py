@@ -283,3 +283,13 @@ def test_counts_and_latest_values(store: SqlStore) -> None:
         assert store.count(RUN) == {"metric": 22}
         assert store.latest(RUN) == {"a": (9, 0.1), "b": (9, 1.1), "x": (None, 8.5)}
         store.seal(RUN)
+
+
+@pytest.mark.parametrize("value", ["-0.0", "0.0", "5e-324", "-1.7976931348623157e+308"])
+def test_a_latest_value_is_exact(store: SqlStore, value: str) -> None:
+    """The last value of a key has its sign and its last bit, packed or not, of one writer as of two."""
+    store.append(make_batch(ORIGIN, [start_line(ORIGIN), line(3, 0.0), line(4, float(value))]))
+    store.append(make_batch(Origin(RUN, "other"), [line(4, 7.0), line(5, float(value))]))
+    for _ in range(2):
+        assert {key: (step, repr(last)) for key, (step, last) in store.latest(RUN).items()} == {"x": (5, value)}
+        store.seal(RUN)
