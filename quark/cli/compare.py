@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..analysis.comparison.result import MetricDiff, RunComparisonResult
+    from ..reading.beside import SideBySide
     from ..records.literals import TargetDirection
-    from .beside import SideBySide
 
 
 def compare(
@@ -40,9 +40,10 @@ def compare(
     the alerts that the first run has and the second has not, or has in a lower severity.
     """
     from ..analysis.comparison.engine import ComparisonEngine
+    from ..reading.beside import SideBySide
     from ..reading.findings import regressions
     from ..records.configs import ComparisonEngineConfig
-    from .beside import SideBySide
+    from .beside import print_beside
     from .choosing import chosen, opened
 
     if len(runs) < 2:
@@ -54,10 +55,10 @@ def compare(
         views = [chosen(store, run) for run in runs]
         if len(views) > 2:
             beside = SideBySide(views)
-            print_json(beside.to_dict()) if as_json else beside.print(console())
+            print_json(beside.to_dict()) if as_json else print_beside(beside, console())
             return
         result = ComparisonEngine.compare_runs(*views, baseline=baseline, config=config)
-        found = [] if fail_on is None else regressions(*views, fail_on)
+        found = [] if fail_on is None else regressions(views[0], views[1], fail_on)
         beside = SideBySide(views)
         if as_json:
             print_json({**result.to_dict(), "best": beside.to_dict()["best"], **gated(fail_on, found)})
@@ -82,10 +83,12 @@ def _target(given: str) -> Any:
 
 
 def _print(result: "RunComparisonResult", beside: "SideBySide", out: "Console") -> None:
+    from .beside import print_best, print_settings
+
     names = [run.name or run.id for run in (result.primary, result.reference)]
     out.print(text(f"{names[0]} ({result.primary.status}) against {names[1]} ({result.reference.status})", "bold"))
-    beside.print_settings(out)
-    beside.print_best(out)
+    print_settings(beside, out)
+    print_best(beside, out)
     if result.metric_diffs:
         _print_metrics(result.metric_diffs, out)
     _print_rest(result, out)

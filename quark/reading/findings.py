@@ -8,6 +8,7 @@ from ..analysis.engine import AnalyzerEngine
 from ..analysis.rules.base import SEVERITIES
 from ..records.analysis import AlertRecord
 from ..records.base import Document
+from ..records.grammar import one_of
 
 if TYPE_CHECKING:
     from .view import RunView
@@ -46,20 +47,26 @@ def known_alerts(view: "RunView") -> Sequence[AlertRecord]:
     return kept if kept or view.health_scores(score_key="overall") else AnalyzerEngine(view).analyze().alerts
 
 
+def at_least(alerts: Sequence[AlertRecord], severity: str) -> list[AlertRecord]:
+    """The alerts of a severity and of worse ones, the gravest first."""
+    level = SEVERITIES.index(one_of(severity, SEVERITIES, "severity"))
+    grave = [alert for alert in alerts if SEVERITIES.index(alert.severity) >= level]
+    return sorted(grave, key=lambda alert: -SEVERITIES.index(alert.severity))
+
+
 def findings_of(view: "RunView", alerts: Sequence[AlertRecord], level: str) -> list[Finding]:
     """The alerts of at least the severity ``level``, the gravest first; a run that failed is an error of its own."""
     found = [
         Finding(run_id=view.id, rule_id=alert.rule_id, subject=alert.subject, severity=alert.severity,
                 title=alert.title, step_start=alert.step_start)
-        for alert in alerts
+        for alert in at_least(alerts, level)
     ]  # fmt: skip
-    if view.status == "failed":
+    if view.status == "failed" and SEVERITIES.index(level) <= SEVERITIES.index("error"):
         title = f"The run failed ({view.reason or 'error'})"
         found.append(
             Finding(run_id=view.id, rule_id=FAILED, subject=None, severity="error", title=title, step_start=None)
         )
-    grave = [one for one in found if _rank(one) >= SEVERITIES.index(level)]
-    return sorted(grave, key=_rank, reverse=True)
+    return sorted(found, key=_rank, reverse=True)
 
 
 def regressions(view: "RunView", reference: "RunView", level: str) -> list[Finding]:

@@ -9,7 +9,7 @@ from .tree import imports, modules
 HEAVY = ("torch", "numpy", "sqlalchemy", "alembic", "httpx", "psutil", "pynvml", "pandas", "pyarrow", "rich", "typer")
 EXTRAS = {
     "torch", "lightning", "mlflow", "wandb", "clearml", "transformers", "accelerate", "keras", "hydra", "ignite",
-    "psycopg", "pandas", "pyarrow", "sklearn",
+    "psycopg", "pandas", "pyarrow", "sklearn", "mcp", "mcp_types", "pydantic",
 }  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_the_names_of_a_training_loop_load_nothing_heavy() -> None:
 
 
 NOTHING_WITHOUT_AN_EXTRA = (
-    "quark.demo", "quark.storage.postgres", "quark_integrations.callbacks.hydra",
+    "quark.demo", "quark.mcp.tools", "quark.storage.postgres", "quark_integrations.callbacks.hydra",
     "quark_integrations.callbacks.ignite.", "quark_integrations.callbacks.keras.",
     "quark_integrations.sinks.mlflow.client",
 )  # fmt: skip

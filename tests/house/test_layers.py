@@ -28,9 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": BELOW_SINKS | {"sinks"},
     "service": BELOW_SESSION | {"session", "reading", "dashboard"},
     "dashboard": BELOW_SESSION | {"session", "reading"},
+    "mcp": BELOW_SESSION | {"session", "reading"},
     "launcher": BELOW_SESSION | {"session"},
     "demo": BELOW_SESSION | {"session", "reading"},
-    "cli": BELOW_CLI | {"demo", "launcher"},
+    "cli": BELOW_CLI | {"demo", "launcher", "mcp"},
     "quark": BELOW_CLI,
 }
 """Each room and the rooms that it may import; its own room is always allowed."""
