@@ -105,6 +105,7 @@ _HOMES: dict[str, str] = {
     "TrackerBase": "core.lifecycle",
     "TrainingSession": "session",
     "UnrecordedValues": "producers.reports",
+    "Verdict": "analysis.verdict",
     "WebhookSink": "sinks.webhook",
     "WrongTypeError": "errors",
     "add_log": "session",

@@ -9,6 +9,7 @@ from .analysis.engine import AnalyzerResult as AnalyzerResult
 from .analysis.live import LiveAnalyzer as LiveAnalyzer
 from .analysis.phases.analyzer import PhaseAnalysisResult as PhaseAnalysisResult
 from .analysis.phases.analyzer import PhaseAnalyzer as PhaseAnalyzer
+from .analysis.verdict import Verdict as Verdict
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark
 from .core.control import RunControl as RunControl

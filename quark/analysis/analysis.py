@@ -11,7 +11,7 @@ from ..records.thresholds import AnalyzerEngineConfig
 from . import roles
 from .frames import Frame
 from .roles import Roles
-from .rules import RULES, Finding, Rule, Verdict
+from .rules import RULES, Finding, Rule, RuleOutcome
 from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, VALIDATION, Seen
 from .stretch import Losses, Stretch
 
@@ -124,6 +124,8 @@ class Analysis:
         losses.levels, losses.learned = seen.course.run(losses.losses)
         losses.cut(len(losses.levels))
         seen.steps += len(losses)
+        if losses.accuracies:
+            seen.reached(max(losses.accuracies))
         for rule in concerned if len(losses) else ():
             try:
                 rule.pass_over(losses, seen)
@@ -180,6 +182,9 @@ class Analysis:
                 setattr(seen, name, value)
                 seen.filled.append(name)
                 topics |= _BIT[topic]
+        for accuracy in (seen.accuracy, seen.validation_accuracy):
+            if accuracy is not None:
+                seen.reached(accuracy)
         return topics
 
     def _times(self, frame: Frame, seen: Seen) -> int:
@@ -206,7 +211,7 @@ class Analysis:
         """Time goes by and nothing is recorded."""
         return [finding for rule in self.rules for finding in rule.tick(now_ns)]
 
-    def result(self) -> list[Verdict]:
+    def result(self) -> list[RuleOutcome]:
         """What every rule has to say."""
         made = [rule.result() for rule in self.rules]
         return made + [replace(rule.result(), abstained=self.faults[rule.name]) for rule in self._failed]

@@ -147,6 +147,11 @@ class Course:
         rises = len(first) >= 3 and first[0] < first[1] < first[2]
         return first[0] if above > 2.3 or (rises and above > 0.69) else middle
 
+    def loss_at(self, level: float) -> float:
+        """The loss that lies at a level of the scale."""
+        level = max(-700.0, min(level, 700.0))
+        return self._scale * math.sinh(level) if self._scale else math.exp(level)
+
     @property
     def known(self) -> bool:
         """Whether there is a loss to speak of."""

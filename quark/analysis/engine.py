@@ -1,6 +1,6 @@
 """AnalyzerEngine: what is wrong with a recorded run, as alerts and scores that are kept with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,11 +8,16 @@ from ..core.reader import RecordFilter
 from ..errors import WrongTypeError
 from ..records.analysis import AlertRecord, HealthScoreRecord
 from ..records.base import Document
+from ..records.event import EventRecord
 from ..records.grammar import shown
+from ..records.literals import ANALYZED
 from ..records.thresholds import AnalyzerEngineConfig
-from .health import health_scores
+from .analysis import Analysis
+from .health import health_of
+from .progress import no_progress, progress_words
 from .stored import analyze_stored
 from .subject import Subject
+from .verdict import UNKNOWN, Verdict, verdict_of
 from .wording import alert_fields
 
 
@@ -24,11 +29,17 @@ class AnalyzerResult(Document):
         alerts: what is or was wrong, in the order of the rules.
         health_scores: the whole first, then the categories that had data.
         abstentions: the rules that could not judge, each with what it lacks.
+        verdict: all of it in one sentence.
+        unknown: what has no score, ``overall`` or a category, each with the reason.
+        roles: which metric was taken for what: ``loss``, ``validation_loss``, ``accuracy``, ``learning_rate``, ...
     """
 
     alerts: tuple[AlertRecord, ...] = ()
     health_scores: tuple[HealthScoreRecord, ...] = ()
     abstentions: Mapping[str, str] = field(default_factory=dict)
+    verdict: Verdict
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
 AnalyzerResult.__module__ = "quark"
@@ -64,7 +75,7 @@ class AnalyzerEngine:
         return self._subject.keep(
             AlertRecord.kind, HealthScoreRecord.kind,
             replace=self._config.replace_existing_outputs if replace_existing is None else replace_existing,
-            outcome=lambda emit: result_of(analysis.result(), emit),
+            outcome=lambda emit: result_of(analysis, emit),
         )  # fmt: skip
 
     def read_alerts(
@@ -87,16 +98,35 @@ class AnalyzerEngine:
         return tuple(self._subject.run().records(cls.kind, replace(bounds, where=wanted)))
 
 
-def result_of(verdicts: list[Any], emit: Any) -> AnalyzerResult:
+def result_of(analysis: Analysis, emit: Any) -> AnalyzerResult:
     """What the rules say as records, each made by ``emit(cls, fields, step=, epoch=)``."""
     alerts = tuple(
         emit(AlertRecord, alert_fields(finding), step=finding.step_start, epoch=finding.epoch)
-        for verdict in verdicts
-        for finding in verdict.findings
+        for outcome in analysis.result()
+        for finding in outcome.findings
     )
-    scores = tuple(emit(HealthScoreRecord, fields) for fields in health_scores(verdicts, alerts))
-    abstained = {verdict.rule_id: verdict.abstained for verdict in verdicts if verdict.abstained}
-    return AnalyzerResult(alerts=alerts, health_scores=scores, abstentions=abstained)
+    return concluded(analysis, alerts, emit)
+
+
+def concluded(analysis: Analysis, alerts: Sequence[AlertRecord], emit: Any) -> AnalyzerResult:
+    """The scores and the verdict beside the alerts, recorded by ``emit``."""
+    outcomes = analysis.result()
+    lacking = no_progress(analysis)
+    health = health_of(outcomes, alerts, lacking)
+    scores = tuple(emit(HealthScoreRecord, fields) for fields in health.scores)
+    overall = next((score for score in scores if score.score_key == "overall"), None)
+    verdict = verdict_of(
+        alerts, overall.status if overall else UNKNOWN, overall.score if overall else None,
+        f"No fault was found: {progress_words(analysis)}." if lacking is None else f"Health unknown: {lacking}.",
+    )  # fmt: skip
+    roles = analysis.roles.taken()
+    payload = {"verdict": verdict.to_dict(), "unknown": health.unknown, "roles": roles}
+    emit(EventRecord, {"event_type": ANALYZED, "severity": "info", "payload": payload})
+    abstained = {one.rule_id: one.abstained for one in outcomes if one.abstained}
+    return AnalyzerResult(
+        alerts=tuple(alerts), health_scores=scores, abstentions=abstained, verdict=verdict, unknown=health.unknown,
+        roles=roles,
+    )  # fmt: skip
 
 
 def checked_config(config: Any) -> AnalyzerEngineConfig:

@@ -12,16 +12,15 @@ from ..core.handle import RunHandle
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..errors import ClosedError, ConfigurationError, QuarkError, WrongTypeError
-from ..records.analysis import AlertRecord, HealthScoreRecord
+from ..records.analysis import AlertRecord
 from ..records.event import EventRecord
 from ..records.grammar import shown
 from ..records.line import Line
 from ..records.literals import AlertSeverity
 from ..records.thresholds import AnalyzerEngineConfig, PhaseAnalyzerConfig
 from .analysis import Analysis
-from .engine import checked_config
+from .engine import checked_config, concluded
 from .frames import Frame, Framer
-from .health import health_scores
 from .phases.analyzer import PhaseAnalysisResult
 from .phases.following import PhaseFollower
 from .rules import Finding
@@ -251,8 +250,7 @@ class LiveAnalyzer(Sink):
             if self._follower is not None:
                 self._look(self._follower, ended=True)
             try:
-                for fields in health_scores(self._analysis.result(), list(self.alerts)):
-                    self._emit(HealthScoreRecord, fields)
+                concluded(self._analysis, list(self.alerts), self._emit)
             except QuarkError as error:
                 self._report("health_scores", error)
 

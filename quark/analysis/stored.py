@@ -9,6 +9,7 @@ from typing import Any
 from ..core.reader import SERIES_COLUMNS, Series
 from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
+from .behaviour import appoint_loss
 from .frames import BODIES, Frame, Framer
 from .rules import Finding
 from .stretch import Points, Stretch
@@ -47,7 +48,9 @@ def stored_parts(run: StoredRun, analysis: Analysis, *, before: int | None = Non
     for kind, shape in BODIES.items():
         for attempt, rank, sequence, time_ns, step, epoch, item in run.items(kind, shape):
             rows.setdefault((attempt, rank), []).append((sequence, kind, item, step, epoch, time_ns))
-    for key in run.keys():  # noqa: SIM118  it is no dictionary
+    keys = run.keys()
+    appoint_loss(run, keys, analysis.roles)
+    for key in keys:
         if analysis.roles.candidate(key):
             for writer, part in _by_writer(run.series(key)):
                 series.setdefault(writer, []).append(part)

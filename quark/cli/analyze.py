@@ -1,20 +1,20 @@
 """`quark analyze`: what is or was wrong with a recorded run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from ..records.literals import ScoreKey
 from .gate import FailOn, gated, leave
 from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, print_json, table, text
+from .verdict import SCORES, print_sentence, roles_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..analysis.engine import AnalyzerResult
     from ..reading import RunView
-
-SCORES = {"healthy": "green", "watch": "yellow", "degraded": "red", "critical": "bold red"}
 
 
 def analyze(
@@ -60,14 +60,26 @@ def _document(result: "AnalyzerResult") -> dict[str, Any]:
     return plain
 
 
+def _print_scores(result: "AnalyzerResult", out: "Console") -> None:
+    """A row for each score, and for what has none."""
+    rows = {score.score_key: (f"{score.score:.0f}", score.status) for score in result.health_scores}
+    scores = table("health", "score", "", right=("score",))
+    for key in get_args(ScoreKey):
+        score, status = rows.get(key, ("", "unknown"))
+        scores.add_row(text(key), text(score), text(status, SCORES.get(status, "yellow")))
+    out.print(scores)
+
+
 def _print(view: "RunView", result: "AnalyzerResult", out: "Console", abstained: bool) -> None:
-    out.print(text(f"{view.name or view.id}: {len(result.alerts)} alerts", "bold"))
-    if result.health_scores:
-        scores = table("health", "score", "", right=("score",))
-        for score in result.health_scores:
-            scores.add_row(text(score.score_key), text(f"{score.score:.0f}"), text(score.status, SCORES[score.status]))
-        out.print(scores)
-    for alert in result.alerts:
+    from ..analysis.verdict import by_consequence
+
+    count = len(result.alerts)
+    out.print(text(f"{view.name or view.id}: {count} alert{'' if count == 1 else 's'}", "bold"))
+    print_sentence(result.verdict, out)
+    if result.roles:
+        out.print(text(f"roles of metrics: {roles_line(result.roles)}", "dim", 2000), soft_wrap=True)
+    _print_scores(result, out)
+    for alert in by_consequence(result.alerts):
         at = "" if alert.step_start is None else f", since step {alert.step_start}"
         out.print()
         out.print(text(f"{alert.severity}: {alert.title}", SEVERITIES.get(alert.severity, "")), soft_wrap=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN_METRICS = 30
 SHOWN_KEYS = 5
 SHOWN_NOTES = 5
-SHOWN_ELSEWHERE = ("run_unrecorded", "summary", "note", "log_line")
+SHOWN_ELSEWHERE = ("run_unrecorded", "run_analyzed", "summary", "note", "log_line")
 """Events with a place of their own: above, or in ``quark tail``."""
 
 ENVIRONMENT = ("host", "platform", "python", "cpu_count", "gpus", "command")
@@ -67,6 +67,7 @@ def _document(view: "RunView", events: int) -> dict[str, Any]:
     return {
         "run": view.record.to_dict(),
         "verdict": verdict_of(view),
+        "roles": view.roles(),
         "summary": view.summary(),
         "notes": list(view.notes()),
         "counts": view.counts(),
@@ -135,9 +136,11 @@ def _print_records(view: "RunView", out: "Console", events: int) -> None:
             out.print(event_line(event, types), no_wrap=True, overflow="ellipsis")
     alerts = view.alerts()
     if alerts:
+        from ..analysis.verdict import by_consequence
+
         out.print()
         out.print(text(f"alerts ({len(alerts)})", "bold"))
-        for alert in alerts:
+        for alert in by_consequence(alerts):
             out.print(text(f"{alert.severity}: {alert.title}: {alert.summary}", SEVERITIES.get(alert.severity, "")))
     artifacts = view.artifacts()
     if artifacts:

@@ -1,29 +1,49 @@
-"""What an analysis said of a run's health, or that none has looked at it."""
+"""What an analysis said of a run, or that none has looked at it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .analyze import SCORES
-from .output import text
+from .output import SEVERITIES, text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..analysis.verdict import Verdict
     from ..reading import RunView
+
+SCORES = {"healthy": "green", "watch": "yellow", "degraded": "red", "critical": "bold red"}
 
 
 def verdict_of(view: "RunView") -> dict[str, Any] | None:
-    """The overall health that was recorded last, with the number of alerts; None where no analysis was recorded."""
-    overall = view.health_scores(score_key="overall")
-    if not overall:
-        return None
-    return {"status": overall[-1].status, "score": overall[-1].score, "alerts": len(view.alerts())}
+    """The verdict as JSON values; None where no analysis was recorded."""
+    verdict = view.verdict()
+    return None if verdict is None else verdict.to_dict()
 
 
 def print_verdict(view: "RunView", out: "Console", address: str) -> None:
-    """The verdict on one line; ``address``: the run as it is to be typed."""
-    verdict = verdict_of(view)
+    """The verdict in a sentence, and the health below it; ``address``: the run as it is to be typed."""
+    verdict = view.verdict()
     if verdict is None:
-        words = text(f"health: not analyzed yet: quark analyze {address}", "yellow", 2000)
+        out.print(text(f"health: not analyzed yet: quark analyze {address}", "yellow", 2000), soft_wrap=True)
+        return
+    print_sentence(verdict, out)
+    roles = view.roles()
+    if roles:
+        out.print(text(f"roles of metrics: {roles_line(roles)}", "dim", 2000), soft_wrap=True)
+    if verdict.status == "not analyzed":
+        out.print(text(f"health: not analyzed: quark analyze {address}", "yellow", 2000), soft_wrap=True)
+    elif verdict.score is None:
+        out.print(text(f"health: {verdict.status}", SCORES.get(verdict.status, "yellow")), soft_wrap=True)
     else:
-        words = text(f"health: {verdict['status']} ({verdict['score']:.0f} of 100)", SCORES[verdict["status"]])
-    out.print(words, soft_wrap=True)
+        words = f"health: {verdict.status} ({verdict.score:.0f} of 100)"
+        out.print(text(words, SCORES.get(verdict.status, "")), soft_wrap=True)
+
+
+def print_sentence(verdict: "Verdict", out: "Console") -> None:
+    """The sentence, in the colour of its severity."""
+    out.print(text(verdict.text, SEVERITIES.get(verdict.severity or "", ""), 2000), soft_wrap=True)
+
+
+def roles_line(roles: Mapping[str, str]) -> str:
+    """Which metric was taken for what, on one line."""
+    return ", ".join(f"{role.replace('_', ' ')}: {key}" for role, key in roles.items())

@@ -44,7 +44,7 @@ def latest(view: "RunView", count: int, *, system: bool = False) -> list[Happeni
 
 def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
     """The last ``count`` events but for printed lines, in their order."""
-    left_out = ("run_unrecorded", "log_line")
+    left_out = ("run_unrecorded", "run_analyzed", "log_line")
     happened = (event for event in view.records("event") if event.event_type not in left_out)  # type: ignore[attr-defined]
     return list(deque(happened, maxlen=count))  # type: ignore[arg-type]
 

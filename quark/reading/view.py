@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 
+from ..analysis.verdict import Verdict, roles_from, verdict_from, verdict_of
 from ..core.choice import Texts
 from ..core.control import DEFAULT_GRACE_S, Alive, RunControl, check_grace
 from ..core.reader import RecordFilter, StoreReader
@@ -19,6 +20,7 @@ from ..records.event import EventRecord
 from ..records.grammar import one_of
 from ..records.layer import LayerSummaryRecord
 from ..records.line import KINDS
+from ..records.literals import ANALYZED
 from ..records.metric import MetricRecord
 from ..records.naming import by_keys
 from ..records.parameter import ParameterSummaryRecord
@@ -294,6 +296,22 @@ class RunView(Measured, Told, Loading, Editing):
     def health_scores(self, *, score_key: str | None = None, **bounds: Unpack[Bounds]) -> tuple[HealthScoreRecord, ...]:
         """Scores of the run's health."""
         return self._all(HealthScoreRecord, {"score_key": score_key}, bounds)
+
+    def verdict(self) -> Verdict | None:
+        """What the last analysis said in one sentence, or what the alerts so far say; None without an analysis."""
+        analyzed = self.events(ANALYZED)
+        verdict = verdict_from(analyzed[-1].payload) if analyzed else None
+        if verdict is not None:
+            return verdict
+        alerts, overall = self.alerts(), self.health_scores(score_key="overall")
+        if overall:
+            return verdict_of(alerts, overall[-1].status, overall[-1].score)
+        return verdict_of(alerts) if alerts else None
+
+    def roles(self) -> dict[str, str]:
+        """Which metrics the last analysis took for what, such as the loss; empty without an analysis."""
+        analyzed = self.events(ANALYZED)
+        return roles_from(analyzed[-1].payload) if analyzed else {}
 
     def phases(self, *, phase_name: str | None = None, **bounds: Unpack[Bounds]) -> tuple[PhaseRecord, ...]:
         """Phases of the training."""

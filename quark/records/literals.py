@@ -27,6 +27,7 @@ STATUSES = RUN_STATUSES
 CHECKPOINT_STATUSES: tuple[str, ...] = ("incomplete", "complete")
 PROGRESS, CHECKPOINT, NOTE, SUMMARY = "progress", "checkpoint", "note", "summary"
 UNRECORDED = "run_unrecorded"
+ANALYZED = "run_analyzed"
 """Types of the events by which a run tells of itself; ``producers.reports`` says what they hold."""
 EVENT_SEVERITIES: tuple[str, ...] = get_args(EventSeverity)
 PAYLOAD_FORMATS: tuple[str, ...] = get_args(PayloadFormat)

@@ -7,9 +7,7 @@ import torch
 from torch import nn
 
 import quark
-from quark import AlertRecord, AnalyzerEngine, AnalyzerEngineConfig
-from quark.analysis.health import health_scores
-from quark.analysis.rules import Verdict
+from quark import AnalyzerEngine, AnalyzerEngineConfig
 from quark.errors import WrongTypeError
 from quark.testing import MemoryRunHandle
 
@@ -76,28 +74,6 @@ def test_wrong_arguments_are_named() -> None:
         AnalyzerEngine("run-1")
     with pytest.raises(WrongTypeError, match="AnalyzerEngineConfig"):
         AnalyzerEngine(MemoryRunHandle(), config={"mode": "absolute"})  # type: ignore[arg-type]
-
-
-def test_only_the_worst_alert_of_a_rule_counts() -> None:
-    """A category starts at 100; a warning costs 15, an error 35, a critical one 60; the whole is held to the lowest."""
-
-    def alert(rule: str, category: str, severity: str) -> AlertRecord:
-        return AlertRecord(
-            id=f"{rule}-{severity}", run_id="r", sequence=0, timestamp="2026-05-07T00:00:00Z", rule_id=rule,
-            category=category, severity=severity, title="t", summary="s", fact="f", inference="i", evidence=(),
-        )  # type: ignore[arg-type]  # fmt: skip
-
-    verdicts = [
-        Verdict("a", "optimization", ()), Verdict("plateau", "optimization", ()),
-        Verdict("label_skew", "generalization", ()), Verdict("memory_growth", "runtime", (), "no telemetry"),
-    ]  # fmt: skip
-    alerts = [alert("a", "optimization", "warning"), alert("a", "optimization", "critical"),
-              alert("b", "optimization", "error"), alert("plateau", "optimization", "info")]  # fmt: skip
-    scores = {score["score_key"]: score for score in health_scores(verdicts, alerts)}
-    assert {key: (score["score"], score["status"]) for key, score in scores.items()} == {
-        "overall": (25.0, "critical"), "optimization": (5.0, "critical"), "generalization": (100.0, "healthy"),
-    }  # fmt: skip
-    assert scores["optimization"]["contributing_alert_ids"] == ("a-critical", "b-error")
 
 
 @pytest.mark.torch

@@ -6,7 +6,7 @@ import pytest
 
 from quark.analysis.analysis import Analysis
 from quark.analysis.frames import Event, Frame
-from quark.analysis.rules import Finding, Verdict
+from quark.analysis.rules import Finding, RuleOutcome
 from quark.records.thresholds import AnalyzerEngineConfig
 
 MINUTE = 60_000_000_000
@@ -14,7 +14,7 @@ MINUTE = 60_000_000_000
 
 def judged(
     evaluations: Iterable[int], *, steps: int = 2000, minutes: float = 0.1, resumed: int | None = None
-) -> tuple[Verdict, list[Finding]]:
+) -> tuple[RuleOutcome, list[Finding]]:
     """What the rule says of a run that evaluates after these steps, each of which takes so many minutes."""
     analysis = Analysis(AnalyzerEngineConfig())
     due = set(evaluations)

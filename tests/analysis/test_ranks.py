@@ -12,7 +12,7 @@ import quark
 from quark import AnalyzerEngine, AnalyzerEngineConfig
 from quark.analysis.analysis import Analysis
 from quark.analysis.frames import Event, Frame
-from quark.analysis.rules import Verdict
+from quark.analysis.rules import RuleOutcome
 from tests.children import child_environment
 
 RANKS, STEPS = 4, 400
@@ -20,7 +20,7 @@ Times = tuple[float, float, float | None]
 """Data, compute and exchange of one step, ms."""
 
 
-def verdict(times: Callable[[int, int], Times], *, interleaved: bool = True, announced: bool = True) -> Verdict:
+def verdict(times: Callable[[int, int], Times], *, interleaved: bool = True, announced: bool = True) -> RuleOutcome:
     """What the rule says of the times of ranks and steps, read step by step or rank by rank."""
     analysis = Analysis(AnalyzerEngineConfig())
     if announced:
@@ -42,7 +42,7 @@ def verdict(times: Callable[[int, int], Times], *, interleaved: bool = True, ann
     return next(one for one in analysis.result() if one.rule_id == "ddp_straggler")
 
 
-def said(found: Verdict) -> list[tuple[str | None, str]]:
+def said(found: RuleOutcome) -> list[tuple[str | None, str]]:
     """Which ranks, how severely."""
     return [(finding.subject, finding.severity) for finding in found.findings]
 

@@ -316,7 +316,7 @@ def test_a_limit_that_is_set_to_its_default_is_set(run: MemoryRunHandle, config:
     (alert,) = found.alerts
     assert (alert.rule_id, alert.severity) == ("runtime_bottleneck_risk", "critical")
     assert alert.evidence[0].summary.startswith("absolute")
-    assert {score.score_key: score.score for score in found.health_scores}["runtime"] == 40.0
+    assert {score.score_key: score.score for score in found.health_scores}["runtime"] == 39.0
 
 
 @pytest.mark.parametrize("thresholds", [

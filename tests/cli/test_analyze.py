@@ -24,7 +24,17 @@ def spiked(tmp_path: Path) -> Path:
 def test_alerts_are_told_with_what_to_do(command: Command, spiked: Path) -> None:
     """The alert, its onset, its fact and its actions, and the scores of what could be judged."""
     out = command("analyze", "-d", spiked).out
-    for word in ("1 alerts", "optimization", "85", "healthy", "warning: The loss jumped", "since step 300", "- Clip"):
+    for word in (
+        "1 alert",
+        "optimization",
+        "84",
+        "watch",
+        "unknown",
+        "roles of metrics: loss: train/loss",
+        "warning: The loss jumped",
+        "since step 300",
+        "- Clip",
+    ):
         assert word in out
     assert "could not judge" not in out
     assert "overfitting_onset could not judge" in command("analyze", "-d", spiked, "--abstained").out
@@ -36,6 +46,9 @@ def test_json_is_the_result(command: Command, spiked: Path) -> None:
     assert [(alert["rule_id"], alert["step_start"]) for alert in document["alerts"]] == [("loss_spike", 300)]
     assert document["health_scores"][0]["score_key"] == "overall"
     assert "overfitting_onset" in document["abstentions"]
+    assert (document["verdict"]["rule"], document["verdict"]["step"]) == ("loss_spike", 300)
+    assert document["roles"] == {"loss": "train/loss"}
+    assert "generalization" in document["unknown"]
     with quark.open(spiked) as store:
         assert next(store.runs()).alerts() == ()
 

@@ -1,7 +1,7 @@
 """All rules, in the order in which they look at a frame: causes before what follows from them."""
 
 from .activations import ActivationCollapse
-from .base import Finding, Rule, Verdict
+from .base import Finding, Rule, RuleOutcome
 from .clipping import ClipRate
 from .data import DeadShard, LabelSkew
 from .generalization import OverfittingOnset, TrainEvalMismatch
@@ -23,4 +23,4 @@ RULES: tuple[type[Rule], ...] = (
     MemoryGrowth, GpuUnderutilised, Stalled, CheckpointGap, EvalGap, DdpStraggler,
 )  # fmt: skip
 
-__all__ = ["RULES", "Finding", "Rule", "Verdict"]
+__all__ = ["RULES", "Finding", "Rule", "RuleOutcome"]

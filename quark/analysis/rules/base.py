@@ -54,7 +54,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleOutcome:
     """What a rule has to say at the end.
 
     Attributes:
@@ -76,6 +76,7 @@ class Seen:
         course: of the training loss of rank 0.
         loss, validation: the finite losses of this frame, None where it has none.
         train_eval, accuracy, validation_accuracy, learning_rate, gradient_norm: other values of this frame.
+        best_accuracy: the highest accuracy so far, of training or validation, as a share.
         broken: whether the training loss of this frame is NaN or infinite.
         steps: frames with a loss or a probe so far: the training steps that were seen.
         has_parameters: whether summaries of parameters were seen.
@@ -96,6 +97,7 @@ class Seen:
     data_time: float | None = None
     compute_time: float | None = None
     sync_time: float | None = None
+    best_accuracy: float | None = None
     broken: bool = False
     steps: int = 0
     has_parameters: bool = False
@@ -106,6 +108,11 @@ class Seen:
     def unopposed(self) -> bool:
         """Whether nothing was recorded that could contradict a default limit: neither a loss nor a parameter."""
         return self.course.count == 0 and not self.has_parameters
+
+    def reached(self, accuracy: float) -> None:
+        """Take in an accuracy, a share or in percent."""
+        share = accuracy / 100.0 if accuracy > 1.0 else accuracy
+        self.best_accuracy = share if self.best_accuracy is None else max(self.best_accuracy, share)
 
     def key(self, role: str) -> str:
         """The metric that plays a part, or the name of the part."""
@@ -162,7 +169,8 @@ class Rule:
     actions: ClassVar[tuple[str, ...]] = ()
     clears: ClassVar[str] = ""
     scored: ClassVar[bool] = True
-    """Whether a category is scored because this rule could judge; one that can always judge says nothing of it."""
+    """Whether a category is scored because this rule could judge. Not where it can judge almost any run, or only a
+    small part of what the category stands for."""
 
     every_rank: ClassVar[bool] = False
     """Whether frames of other ranks than 0 are fed too: under data parallelism all ranks hold the same weights."""
@@ -205,10 +213,10 @@ class Rule:
         """Time goes by and nothing is recorded; alerts that come of that."""
         return []
 
-    def result(self) -> Verdict:
+    def result(self) -> RuleOutcome:
         """The alerts so far, or why there cannot be any."""
         abstained = None if self.judged else f"it needs {self.needs}, which the run does not have"
-        return Verdict(self.name, self.category, tuple(self._findings.values()), abstained)
+        return RuleOutcome(self.name, self.category, tuple(self._findings.values()), abstained)
 
     def alert(
         self, frame: Frame, severity: AlertSeverity, *, title: str, fact: str, inference: str,

@@ -29,6 +29,7 @@ class LabelSkew(Rule):
 
     name = "label_skew"
     category = "generalization"
+    scored = False
     topics = frozenset((BATCH,))
     needs = "class counts of at least 60 batches"
     consequence = "The network drifts towards the classes that it sees now and forgets the others."
@@ -107,6 +108,7 @@ class DeadShard(Rule):
 
     name = "dead_shard"
     category = "generalization"
+    scored = False
     topics = frozenset((BATCH,))
     needs = "batches with a shard or source in their metadata"
     consequence = "The network learns from broken data, or wastes its steps on it."

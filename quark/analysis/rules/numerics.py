@@ -3,7 +3,7 @@
 from ...records.naming import NONFINITE, nonfinite_name
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
-from ..roles import LOSS, VALIDATION_LOSS, role_of
+from ..roles import LOSS, VALIDATION_LOSS, is_measured_as_loss, may_be_loss, role_of
 from ..stretch import Losses
 from .base import EVENT, PROBE, TELEMETRY, Rule, Seen, evidence
 from .base import LOSS as LOSS_TOPIC
@@ -17,13 +17,15 @@ class NonfiniteValues(Rule):
 
     Decides: exact. The first layer in forward order is named, and the first weight. In mixed precision a step that is
     skipped for an overflow is how loss scaling works; more than one in ten, or gradients that are not finite although
-    nothing was skipped, is a fault. A metric that is not the loss gives information only.
+    nothing was skipped, is a fault. A metric that may be a loss, by a name such as `d_loss` or where no other is known
+    to be the loss, gives a warning, from the third value on an error; any other metric gives information only.
     """
 
     name = "nonfinite_values"
     topics = frozenset((EVENT, PROBE, TELEMETRY, LOSS_TOPIC))
     needs = "a loss, or summaries of layers or parameters"
     every_rank = True
+    scored = False
     consequence = "Whatever is computed from a NaN is NaN: after the next step the weights are lost."
     actions = (
         "Look at the batch of this step: inputs, targets, lengths of zero.",
@@ -37,6 +39,7 @@ class NonfiniteValues(Rule):
         self._broken = 0
         self._clean = 0
         self._scaled = False
+        self._others: dict[str, int] = {}
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
@@ -76,6 +79,9 @@ class NonfiniteValues(Rule):
                 self._clean = 0
                 severity = "critical" if self._broken >= 3 else "error"
                 topic = "loss"
+            elif may_be_loss(key) and (is_measured_as_loss(key) or seen.roles.key(LOSS) is None):
+                count = self._others[key] = self._others.get(key, 0) + 1
+                severity, topic = "error" if count >= 3 else "warning", key
             else:
                 severity, topic = "info", key
             self.alert(
@@ -84,7 +90,7 @@ class NonfiniteValues(Rule):
                 + (f" It is the {self._broken}th such value." if topic == "loss" and self._broken > 3 else ""),
                 inference="Something in the computation left the range of numbers.",
                 evidence=[evidence("metric", key, f"absolute: value is {value}", None, None, frame.step, frame.step)],
-                consequence=None if topic == "loss" else "The metric has a gap; training need not be affected.",
+                consequence=None if severity != "info" else "The metric has a gap; training need not be affected.",
             )  # fmt: skip
 
     def _summaries(self, frame: Frame) -> None:

@@ -128,6 +128,7 @@ class CheckpointGap(Rule):
     name = "checkpoint_gap"
     category = "runtime"
     topics = frozenset((ANY, EVENT))
+    scored = False
     needs = "at least three events such as checkpoint_saved"
     consequence = "All work since the last checkpoint is lost if the run dies."
     actions = ("Check the disk and the condition that saves checkpoints.", "Save one now.")
@@ -183,6 +184,7 @@ class EvalGap(Rule):
     name = "eval_gap"
     category = "generalization"
     topics = frozenset((LOSS, PROBE, VALIDATION, EVENT))
+    scored = False
     needs = "at least three evaluations with a validation loss, ten steps apart, and a training loss"
     consequence = "Overfitting goes unseen, and the best checkpoint is not known."
     actions = (
