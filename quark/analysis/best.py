@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..core.direction import chosen_direction
 from ..core.reader import Series
 from ..errors import SessionStoreError
 from ..records.literals import BestMode
-from .direction import chosen_direction
 
 
 @dataclass(frozen=True, slots=True)

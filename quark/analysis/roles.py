@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from ..core.direction import direction_of
 from ..records.naming import without_digests
 from ..records.thresholds import AnalyzerEngineConfig
-from .direction import direction_of
 
 LOSS, VALIDATION_LOSS, TRAIN_EVAL_LOSS = "loss", "validation_loss", "train_eval_loss"
 ACCURACY, VALIDATION_ACCURACY = "accuracy", "validation_accuracy"

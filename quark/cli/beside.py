@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.direction import direction_of
+from ..core.direction import direction_of
 from ..reading.beside import SideBySide
 from .metrics import best_words, shown
 from .output import cut, status_text, table, text

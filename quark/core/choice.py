@@ -9,6 +9,7 @@ from ..records.base import field_names, parse_timestamp
 from ..records.grammar import check_index, one_of, shown
 from ..records.literals import CHECKPOINT_STATUSES, RUN_STATUSES
 from ..records.run import RunRecord
+from .query import parse_query
 
 Texts = str | Iterable[str] | None
 Moment = str | datetime | None
@@ -27,6 +28,7 @@ class RunFilters(TypedDict, total=False):
     config: Mapping[str, Any] | None
     started_after: Moment
     started_before: Moment
+    where: str | None
 
 
 class CheckpointFilters(TypedDict, total=False):
@@ -73,6 +75,8 @@ def checked_choice(filters: Mapping[str, Any]) -> dict[str, Any]:
     for name in TIMES:
         if name in made:
             made[name] = check_moment(made[name], name)
+    if "where" in made:
+        made["where"] = parse_query(made["where"])
     if not isinstance(made.get("config", {}), Mapping):
         raise WrongTypeError(f"config must be a mapping of dotted paths to values, got {shown(made['config'])}")
     return made

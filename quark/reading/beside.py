@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.best import BestValue, best_of
-from ..analysis.direction import direction_of
+from ..core.direction import direction_of
 from ..records.grammar import dotted
 from .metrics import in_order
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.best import BestValue, best_of
-from ..analysis.direction import direction_of
+from ..core.direction import direction_of
 
 if TYPE_CHECKING:
     from .view import RunView

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..analysis.best import best_of
-from ..analysis.direction import direction_of
+from ..core.direction import direction_of
 from ..core.reader import Series
 from ..drawing.elapsed import elapsed_s
 from ..errors import require

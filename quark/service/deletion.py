@@ -12,7 +12,7 @@ from .parameters import Limit, RunId, Text
 from .payloads import drop_partials
 from .problems import ProblemError
 from .room import page_budget
-from .runs import RunPage, found_run, namespace_of, store_of
+from .runs import QUERY, RunPage, found_run, namespace_of, store_of
 
 
 class Age(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,9 +27,9 @@ class Purged(msgspec.Struct):
     run_ids: list[str]
 
 
-@delete("/api/v1/runs/{run_id:str}", opt={"scope": "write"})
+@delete(["/api/v1/runs/{run_id:str}", QUERY], opt={"scope": "write"})
 @in_lane(CONTROL)
-def delete_run(request: Request[Any, Any, Any], run_id: RunId) -> None:
+def delete_run(request: Request[Any, Any, Any], run_id: RunId = "query") -> None:
     """Hide a run until it is restored or purged; 409 if it is running."""
     store, row = found_run(request, run_id)
     store.delete_run(row.id)

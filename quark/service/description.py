@@ -11,6 +11,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from ..records.base import KINDS
 from ..records.line import Line
 from .access import OPEN
+from .columns import MEDIA
+from .runs import QUERY
 
 PATH = "/schema/openapi.json"
 _COMPONENT = "#/components/schemas/{name}"
@@ -82,6 +84,11 @@ def document(app: Litestar, routes: list[Any]) -> dict[str, Any]:
     records["requestBody"] = _body("application/x-ndjson", {"type": "string"}, "One Line a line; may be gzip or zstd.")
     payload = made["paths"]["/api/v1/runs/{run_id}/blobs/{digest}"]["put"]
     payload["requestBody"] = _body("application/octet-stream", {"type": "string", "format": "binary"}, "The bytes.")
+    for path in ("/api/v1/charts", "/api/v1/charts/groups"):
+        made["paths"][path]["post"]["responses"]["200"]["content"][MEDIA] = {
+            "schema": {"type": "string", "format": "binary"}
+        }
+    made["paths"][QUERY] = {"post": made["paths"][QUERY]["post"]}  # the others are of a run that has this id
     given = made["paths"]["/api/v1/runs/{run_id}/artifacts/{artifact_id}/payload"]["get"]["responses"]
     bytes_of_it = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     given["200"] = {"description": "The payload.", "content": bytes_of_it}

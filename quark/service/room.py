@@ -24,6 +24,7 @@ class Room:
         self._lock = threading.Lock()
         self._taken: dict[int, int] = {}
         self._bodies: dict[int, int] = {}
+        self._streams: dict[int, str] = {}
 
     def take(self, scope: Any, size: int, *, body: bool = False) -> None:
         """Take room for a request until it ends.
@@ -47,11 +48,26 @@ class Room:
             code="busy", headers={"Retry-After": "1"},
         )  # fmt: skip
 
+    def take_stream(self, scope: Any, key_id: str, most: int) -> None:
+        """Count a request that is answered without end, until it ends.
+
+        Raises:
+            ProblemError: 429, the key has so many of them already.
+        """
+        with self._lock:
+            if sum(holder == key_id for holder in self._streams.values()) >= most:
+                raise ProblemError(
+                    429, f"this key has {most} streams of events open, the most that it may; close one",
+                    headers={"Retry-After": "5"},
+                )  # fmt: skip
+            self._streams[id(scope)] = key_id
+
     def leave(self, scope: Any) -> None:
         """The request has ended."""
         with self._lock:
             self.free += self._taken.pop(id(scope), 0)
             self._free_for_bodies += self._bodies.pop(id(scope), 0)
+            self._streams.pop(id(scope), None)
 
 
 def page_budget(request: Any) -> PageBudget:

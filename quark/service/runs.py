@@ -16,6 +16,9 @@ from .room import page_budget, take_points
 if TYPE_CHECKING:
     from ..storage import SqlStore
 
+QUERY = "/api/v1/runs/query"
+"""Where tables of runs are asked for; what is said of one run there is said of a run that has the id ``query``."""
+
 _KEY_BYTES = 500
 """A key with its last point, as objects and in the answer."""
 
@@ -109,14 +112,14 @@ async def list_runs(
     request: Request[Any, Any, Any], ids: Texts = None, project: Texts = None, status: Texts = None,
     tag: Texts = None, name: Texts = None, name_ilike: Texts = None, config: Text = None, started_after: Text = None,
     started_before: Text = None, sort: Sort = "-started_at", offset: Offset = 0, limit: Limit = 100,
-    after: Text = None, id_after: Text = None, select: Texts = None,
+    after: Text = None, id_after: Text = None, select: Texts = None, where: Text = None,
 ) -> RunPage:  # fmt: skip
     """A page of runs. ``config`` is a JSON object of values by dotted path; bounds of time are inclusive.
 
     ``ids``, ``project``, ``status``, ``tag``, ``name`` and ``name_ilike`` may be sent several times: any of the values
     counts. ``name_ilike`` is a pattern without regard to case: ``%`` stands for any text, ``_`` for one character. The
     list goes on behind ``after`` or behind the run ``id_after``, without the first ``offset`` runs. With ``select``,
-    sent once for each, the runs have only these fields.
+    sent once for each, the runs have only these fields. ``where`` is a query, as in ``POST /api/v1/runs/query``.
     A page holds about 2 MiB at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
     """
     values = json_object(config, "config")
@@ -127,17 +130,17 @@ async def list_runs(
         found = store_of(request).runs(
             ids=ids, project=project, status=status, tag=tag, name=name, name_ilike=name_ilike, config=values or None,
             started_after=started_after, started_before=started_before, sort=sort, offset=offset, limit=limit,
-            after=place, id_after=id_after, select=select, projects_only=request.state.key.projects,
+            after=place, id_after=id_after, select=select, where=where, projects_only=request.state.key.projects,
             budget=page_budget(request),
         )  # fmt: skip
         return RunPage(list(found.items), None if found.next is None else cursors.seal_text(found.next, "runs"))
 
-    return await run_in(request, SCANS if values else PAGES, page)
+    return await run_in(request, SCANS if values or where else PAGES, page)
 
 
-@get("/api/v1/runs/{run_id:str}", opt={"scope": "read"})
+@get(["/api/v1/runs/{run_id:str}", QUERY], opt={"scope": "read"})
 @in_lane(CONTROL)
-def read_run(request: Request[Any, Any, Any], run_id: RunId) -> RunRecord:
+def read_run(request: Request[Any, Any, Any], run_id: RunId = "query") -> RunRecord:
     """One run."""
     store, row = found_run(request, run_id)
     return store.run(row.id, budget=page_budget(request))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.best import BestValue, best_of
-from ..analysis.direction import direction_of
 from ..analysis.roles import ACCURACY, VALIDATION_ACCURACY, VALIDATION_LOSS, role_of
+from ..core.direction import direction_of
 from ..core.reader import StoreReader
 from ..drawing.elapsed import elapsed_s
 from ..records.naming import METRIC

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from ..records.limits import MAX_LABEL
 from ..records.line import WIDE, Line, encode, sequence_of
 from .belonging import Reach, admit
 from .database import Connection
+from .extremes import note_points
 from .ids import public_id
 from .keys import SeriesNumbers
 from .lifecycle import apply, check_small, insert_placeholder, merge_config
@@ -125,8 +127,8 @@ class Appender:
             if strict and work.rejected:
                 raise min((RefusedLineError(*refused) for refused in work.rejected), key=lambda error: error.sequence)
             connection.execute(
-                "UPDATE writers SET next = ?, dropped = dropped + ? WHERE pk = ?",
-                (batch.stop, batch.dropped, writer_pk),
+                "UPDATE writers SET next = ?, dropped = dropped + ?, changed_at = ? WHERE pk = ?",
+                (batch.stop, batch.dropped, time.time_ns(), writer_pk),
             )
         return work
 
@@ -180,6 +182,7 @@ def _store(
         extras = extras_of(kept, work.series.__getitem__)
         work.points += len(points)
         work.rows += _insert_fragments(connection, work.run_pk, writer_pk, points, extras)
+        note_points(connection, points)
     if len(metrics) == len(lines):
         return
     rows = []

@@ -9,6 +9,7 @@ import numpy as np
 from ..records.line import encode
 from .columns import (
     BLOCK,
+    DETAIL,
     in_order,
     pack_integers,
     pack_optional,
@@ -70,6 +71,13 @@ def summary_row(columns: Columns) -> tuple[object, ...]:
     # A chunk of two blocks is opened as fast as its summaries are read.
     blocks = summarise(steps, columns.values).tobytes() if ordered and len(columns) > 2 * BLOCK else None
     return int(columns.sequences[0]), int(columns.sequences[-1]), len(columns), low, high, ordered, blocks
+
+
+def detail_of(columns: Columns) -> bytes | None:
+    """The finer summaries of a chunk that has summaries; None for one that is opened as fast."""
+    if len(columns) <= 2 * BLOCK or not in_order(columns.steps):
+        return None
+    return summarise(columns.steps, columns.values, DETAIL).tobytes()
 
 
 def data_row(columns: Columns) -> tuple[object, ...]:

@@ -5,7 +5,10 @@ import struct
 import numpy as np
 
 BLOCK = 256
-"""Points that share one summary."""
+"""Points that share one summary of a chunk."""
+
+DETAIL = 32
+"""Points that share one of the finer summaries: about the root of BLOCK times the points of a bucket of BLOCKs."""
 
 ABSENT = -1
 """The step or epoch of a point that has none."""
@@ -86,6 +89,12 @@ def in_order(steps: np.ndarray) -> bool:
 
 def summarise(steps: np.ndarray, values: np.ndarray, size: int = BLOCK) -> np.ndarray:
     """The summaries of every ``size`` points, as an array of BLOCK_DTYPE; steps are in order."""
+    if size == 1 or not len(steps):
+        made = np.empty(len(steps), BLOCK_DTYPE)
+        made["count"] = 1
+        made["minimum"] = made["maximum"] = made["total"] = made["last"] = values
+        made["step_first"] = made["step_last"] = steps
+        return made
     starts = np.arange(0, len(steps), size)
     ends = np.minimum(starts + size, len(steps))
     made = np.empty(len(starts), BLOCK_DTYPE)

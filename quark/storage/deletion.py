@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .database import Connection, Database
 
 _PURGES = (
+    "DELETE FROM chunk_details WHERE chunk_pk IN"
+    " (SELECT pk FROM chunks WHERE series_pk IN (SELECT pk FROM series WHERE run_pk = ?))",
     "DELETE FROM chunk_data WHERE chunk_pk IN"
     " (SELECT pk FROM chunks WHERE series_pk IN (SELECT pk FROM series WHERE run_pk = ?))",
     "DELETE FROM chunks WHERE series_pk IN (SELECT pk FROM series WHERE run_pk = ?)",

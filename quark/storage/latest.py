@@ -11,10 +11,9 @@ from ..records.base import Record
 from ..records.literals import CHECKPOINT, UNRECORDED
 from .bodies import BODIES
 from .budget import PageBudget
-from .conditions import any_of
+from .conditions import any_of, has_run_id
 from .ids import public_id
 from .lifecycle import UNKNOWN
-from .listing import has_run_id
 from .rows import has_id, page_of, record_of
 from .schema import projects, records, runs, writers
 

@@ -11,7 +11,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import STOP_REASONS
 from ..errors import SchemaValidationError
 from ..records.base import KINDS, Origin, parse_timestamp
-from ..records.limits import MAX_LABEL, MAX_RECORD_BYTES, MAX_TAGS, check_size
+from ..records.limits import MAX_LABEL, MAX_NAME, MAX_RECORD_BYTES, MAX_TAGS, check_size
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
 from ..records.run import ProjectRecord, RunRecord, project_id
@@ -161,6 +161,20 @@ def _tag(connection: Connection, run_pk: int, origin: Origin, line: Line, body: 
     connection.execute("UPDATE runs SET updated_at = greatest(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
 
 
+def _untag(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    connection.execute("DELETE FROM run_tags WHERE run_pk = ? AND tag = ?", (run_pk, body["tag"]))
+    connection.execute("UPDATE runs SET updated_at = greatest(updated_at, ?) WHERE pk = ?", (line.time, run_pk))
+
+
+def _rename(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
+    name = body["name"]
+    if name is not None and (not isinstance(name, str) or len(name) > MAX_NAME):
+        raise ValueError(f"the name of a run is text of at most {MAX_NAME} characters, or null for none")
+    connection.execute(
+        "UPDATE runs SET name = ?, updated_at = greatest(updated_at, ?) WHERE pk = ?", (name, line.time, run_pk)
+    )
+
+
 def _config(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
     """What was learned of the configuration after the start; ``merge_config`` takes it in."""
     values = body["values"]
@@ -266,7 +280,7 @@ def _add_tag(connection: Connection, run_pk: int, tag: str) -> None:
         raise ValueError(f"a run has {MAX_TAGS} tags at most")
     connection.execute(
         "INSERT INTO run_tags (run_pk, position, tag)"
-        " SELECT ?, (SELECT count(*) FROM run_tags WHERE run_pk = ?), ?"
+        " SELECT ?, (SELECT coalesce(max(position), -1) + 1 FROM run_tags WHERE run_pk = ?), ?"
         " WHERE NOT EXISTS (SELECT 1 FROM run_tags WHERE run_pk = ? AND tag = ?)",
         (run_pk, run_pk, tag, run_pk, tag),
     )
@@ -277,7 +291,7 @@ def _text(value: Any) -> str:
 
 
 _ACTIONS: dict[str, Action] = {
-    "start": _start, "resume": _resume, "tag": _tag, "config": _config,
+    "start": _start, "resume": _resume, "tag": _tag, "untag": _untag, "rename": _rename, "config": _config,
     "environment": _environment, "end": _end, "exit": _exit, "discard": _discard,
 }  # fmt: skip
 """``join`` says nothing of the run itself; its line is kept among the records like all of these."""

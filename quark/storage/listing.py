@@ -13,11 +13,12 @@ from ..errors import SchemaValidationError
 from ..records.base import parse_timestamp
 from ..records.grammar import check_index
 from .budget import PageBudget, bytes_of, groups
-from .conditions import any_of
-from .ids import MARK, no_run
+from .conditions import any_of, has_run_id
+from .ids import no_run
 from .lifecycle import UNKNOWN
 from .runs import columns_of, deleted_runs, pay, records_of, shown_runs, tag_bytes, values_of
 from .schema import projects, run_tags, runs
+from .search import conditions
 
 _SORTS: dict[str, Any] = {
     "started_at": runs.c.started_at,
@@ -56,6 +57,7 @@ def read_runs(
             raise SchemaValidationError("after and id_after both say where the list goes on; give one of the two")
         place = _place_of(connection, base, id_after, field)
     fields, config = check_fields(select), dict(chosen.get("config", {}))
+    base = base.where(*conditions(chosen.get("where", ()), connection.dialect.name))
     page = _Page(connection, _matching(base, chosen), field, descending, config, fields, budget)
     return page.read(limit, place, check_index(offset, "offset") or 0)
 
@@ -89,15 +91,6 @@ def _matching(query: Any, chosen: Mapping[str, Any]) -> Any:
     if "started_before" in chosen:
         query = query.where(runs.c.started_at <= parse_timestamp(chosen["started_before"]))
     return query
-
-
-def has_run_id(run_id: str) -> Any:
-    """Whether a row is the run that its clients know by this id; answered by the index of the ids.
-
-    Behind the mark stands the id of a project. No id holds the mark, so all rows from it to the next letter are meant.
-    """
-    beyond = f"{run_id}{chr(ord(MARK) + 1)}"
-    return sa.or_(runs.c.id == run_id, sa.and_(runs.c.id > f"{run_id}{MARK}", runs.c.id < beyond))
 
 
 def _place_of(connection: sa.Connection, query: Any, run_id: str, field: str) -> tuple[Any, int]:

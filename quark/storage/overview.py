@@ -1,12 +1,12 @@
 """Small answers about a run: which metrics it has, what they were last, how many records of each kind."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from ..records.naming import NAME
+from ..records.naming import NAME, metric_key
 from .arrays import unpacked_points
 from .columns import unpack_values
 from .schema import chunk_data, chunks, fragments, records, series
@@ -52,7 +52,7 @@ class _Named(msgspec.Struct):
 
 
 def read_latest(connection: sa.Connection, run_pk: int) -> dict[str, tuple[int | None, float]]:
-    """The last step and value of every key: of its chunks, and then of what is not packed yet."""
+    """The last step and value of every key: as the store notes them, and of what is not packed yet with their sign."""
     query = sa.select(series.c.pk, series.c.key, series.c.last_step, series.c.last_value)
     rows = connection.execute(query.where(series.c.run_pk == run_pk).order_by(series.c.key)).all()
     last: dict[int, tuple[int | None, float]] = {
@@ -106,3 +106,11 @@ def read_size(connection: sa.Connection, run_pk: int, key: str | None) -> int:
     )
     queries = (unpacked,) if key is None else (unpacked, packed)
     return sum(int(connection.execute(query).scalar_one()) for query in queries)
+
+
+def read_sizes(connection: sa.Connection, run_pk: int, keys: Collection[str]) -> tuple[int, int]:
+    """Points of a run that are not packed yet, and those of the longest of some metrics that are."""
+    unpacked = read_size(connection, run_pk, None)
+    wanted = {metric_key(key) for key in keys}
+    query = sa.select(sa.func.max(series.c.count)).where(series.c.run_pk == run_pk, series.c.key.in_(wanted))
+    return unpacked, connection.execute(query).scalar_one() or 0

@@ -103,3 +103,14 @@ def _unpack(blob: bytes, points: np.ndarray) -> None:
         points[name] = unpack_integers(part, count) if part else ABSENT
         start += length
     points["value"] = np.frombuffer(blob, "<f8", count, start)
+
+
+def ranked(series: np.ndarray) -> tuple[np.ndarray, list[int], list[int]]:
+    """The places of points sorted by series, in order within each, and where each series starts and stops there."""
+    # Small numbers are sorted by radix, which is what most runs need.
+    offsets = series - series.min()
+    narrow = offsets.astype(np.uint16) if offsets.max() < 65_536 else offsets
+    order = np.argsort(narrow, kind="stable")
+    sorted_ = series[order]
+    starts = np.flatnonzero(np.concatenate(([True], sorted_[1:] != sorted_[:-1]))).tolist()
+    return order, starts, [*starts[1:], len(sorted_)]

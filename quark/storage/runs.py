@@ -81,11 +81,12 @@ def records_of(connection: sa.Connection, rows: Iterable[Any]) -> list[RunRecord
 def values_of(connection: sa.Connection, rows: Iterable[Any], names: Collection[str]) -> list[dict[str, Any]]:
     """The fields of runs by name, of rows that have at least their columns."""
     rows = list(rows)
-    tags = _tags(connection, [row.pk for row in rows]) if "tags" in names else {}
+    tags = tags_of(connection, [row.pk for row in rows]) if "tags" in names else {}
     return [{name: _value(row, name) if name != "tags" else tuple(tags[row.pk]) for name in names} for row in rows]
 
 
-def _tags(connection: sa.Connection, numbers: list[int]) -> dict[int, list[str]]:
+def tags_of(connection: sa.Connection, numbers: list[int]) -> dict[int, list[str]]:
+    """The tags of runs by their numbers, in order."""
     tags: dict[int, list[str]] = {number: [] for number in numbers}
     for start in range(0, len(numbers), _BATCH):
         query = sa.select(run_tags.c.run_pk, run_tags.c.tag).where(

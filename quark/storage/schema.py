@@ -113,9 +113,11 @@ writers = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("next", sa.BigInteger, nullable=False),
     sa.Column("dropped", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", sa.BigInteger),
     sa.UniqueConstraint("run_pk", "id"),
+    sa.Index(None, "changed_at"),
 )  # fmt: skip
-"""``next`` is the high-water mark: everything of this writer below it is stored."""
+"""``next`` is the high-water mark: everything of this writer below it is stored; ``changed_at``: when it moved last."""
 
 records = sa.Table(
     "records", metadata,
@@ -143,9 +145,16 @@ series = sa.Table(
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("last_step", sa.BigInteger),
     sa.Column("last_value", sa.Double),
+    sa.Column("min_step", sa.BigInteger),
+    sa.Column("min_value", sa.Double),
+    sa.Column("max_step", sa.BigInteger),
+    sa.Column("max_value", sa.Double),
     sa.UniqueConstraint("run_pk", "key"),
 )  # fmt: skip
-"""A metric key of a run; the other columns speak of its chunks, fragments are not counted."""
+"""A metric key of a run with the last, the least and the greatest of its values, of all attempts.
+
+``count`` is that of its chunks, fragments are not counted.
+"""
 
 fragments = sa.Table(
     "fragments", metadata,
@@ -190,6 +199,22 @@ chunk_data = sa.Table(
     sa.Column("extras", Text),
 )  # fmt: skip
 """A chunk's columns, apart from its summary so that a chart reads the summaries alone; see ``columns.py``."""
+
+chunk_details = sa.Table(
+    "chunk_details", metadata,
+    sa.Column("chunk_pk", Key, sa.ForeignKey("chunks.pk", ondelete="CASCADE"), primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+"""Summaries of a chunk that are finer than its ``blocks``; a chunk that was packed before these were kept has none."""
+
+views = sa.Table(
+    "views", metadata,
+    sa.Column("project", Text, primary_key=True),
+    sa.Column("name", Text, primary_key=True),
+    sa.Column("content", Text, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)  # fmt: skip
+"""What people see of a project's runs, under a name: JSON that the page writes and reads."""
 
 
 def create_statements(dialect: str = "sqlite") -> list[str]:

@@ -17,6 +17,14 @@ CREATE TABLE projects (
 	CONSTRAINT pk_projects PRIMARY KEY (id)
 );
 
+CREATE TABLE views (
+	project TEXT NOT NULL,
+	name TEXT NOT NULL,
+	content TEXT NOT NULL,
+	updated_at BIGINT NOT NULL,
+	CONSTRAINT pk_views PRIMARY KEY (project, name)
+);
+
 CREATE TABLE runs (
 	pk INTEGER NOT NULL,
 	id TEXT NOT NULL,
@@ -84,6 +92,10 @@ CREATE TABLE series (
 	count BIGINT NOT NULL,
 	last_step BIGINT,
 	last_value DOUBLE,
+	min_step BIGINT,
+	min_value DOUBLE,
+	max_step BIGINT,
+	max_value DOUBLE,
 	CONSTRAINT pk_series PRIMARY KEY (pk),
 	CONSTRAINT uq_series_run_pk_key UNIQUE (run_pk, "key"),
 	CONSTRAINT fk_series_run_pk FOREIGN KEY(run_pk) REFERENCES runs (pk)
@@ -97,10 +109,13 @@ CREATE TABLE writers (
 	attempt INTEGER NOT NULL,
 	next BIGINT NOT NULL,
 	dropped BIGINT NOT NULL,
+	changed_at BIGINT,
 	CONSTRAINT pk_writers PRIMARY KEY (pk),
 	CONSTRAINT uq_writers_run_pk_id UNIQUE (run_pk, id),
 	CONSTRAINT fk_writers_run_pk FOREIGN KEY(run_pk) REFERENCES runs (pk)
 );
+
+CREATE INDEX ix_writers_changed_at ON writers (changed_at);
 
 CREATE TABLE chunks (
 	pk INTEGER NOT NULL,
@@ -166,4 +181,11 @@ CREATE TABLE chunk_data (
 	extras TEXT,
 	CONSTRAINT pk_chunk_data PRIMARY KEY (chunk_pk),
 	CONSTRAINT fk_chunk_data_chunk_pk FOREIGN KEY(chunk_pk) REFERENCES chunks (pk) ON DELETE CASCADE
+);
+
+CREATE TABLE chunk_details (
+	chunk_pk INTEGER NOT NULL,
+	data BLOB NOT NULL,
+	CONSTRAINT pk_chunk_details PRIMARY KEY (chunk_pk),
+	CONSTRAINT fk_chunk_details_chunk_pk FOREIGN KEY(chunk_pk) REFERENCES chunks (pk) ON DELETE CASCADE
 );

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from .chunk import CHUNK_POINTS, Columns, Extra, columns_from_points, columns_of, data_row, summary_row
+from .chunk import CHUNK_POINTS, Columns, Extra, columns_from_points, columns_of, data_row, detail_of, summary_row
 from .database import Connection, Database
-from .points import unpack_fragments
+from .points import ranked, unpack_fragments
 
 PASS_POINTS = 262_144
 """Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
@@ -30,7 +30,7 @@ class _Pass:
     points: int = 0
     replaced: list[tuple[int, int]] = field(default_factory=list)
     chunks: list[tuple[int, int, Columns]] = field(default_factory=list)
-    totals: list[tuple[int, int | None, float, int]] = field(default_factory=list)
+    totals: list[tuple[int, int]] = field(default_factory=list)
 
 
 def seal_pass(database: Database, run_pk: int) -> tuple[int, int] | None:
@@ -45,7 +45,10 @@ def seal_pass(database: Database, run_pk: int) -> tuple[int, int] | None:
         work = _prepare(connection, run_pk)
     if not work.fragments:
         return 0, 0
-    rows = [((series, writer, *summary_row(columns)), data_row(columns)) for series, writer, columns in work.chunks]
+    rows = [
+        ((series, writer, *summary_row(columns)), data_row(columns), detail_of(columns))
+        for series, writer, columns in work.chunks
+    ]
     try:
         with database.writing() as connection:
             _write(connection, run_pk, work, rows)
@@ -87,16 +90,10 @@ def _by_series(blobs: list[bytes], texts: list[str]) -> Iterator[tuple[int, Colu
     points = unpack_fragments(blobs)
     extras = _extras_by_series(texts)
     series = np.ascontiguousarray(points["series"])
-    # Small numbers are sorted by radix, which is what most runs need.
-    offsets = series - series.min()
-    narrow = offsets.astype(np.uint16) if offsets.max() < 65_536 else offsets
-    order = np.argsort(narrow, kind="stable")
-    ranked = series[order]
-    starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    stops = [*starts[1:].tolist(), len(ranked)]
+    order, starts, stops = ranked(series)
     everything = columns_from_points(points, order)
-    for start, stop in zip(starts.tolist(), stops, strict=True):
-        series_pk = int(ranked[start])
+    for start, stop in zip(starts, stops, strict=True):
+        series_pk = int(series[order[start]])
         columns = everything.part(start, stop)
         columns.extras = extras.get(series_pk, {})
         yield series_pk, columns
@@ -115,8 +112,7 @@ def _add(connection: Connection, work: _Pass, series_pk: int, writer_pk: int, co
 
     So chunks grow to their full size, and a point is rewritten a few times at most.
     """
-    step, value = int(columns.steps[-1]), float(columns.values[-1])
-    work.totals.append((len(columns), None if step < 0 else step, value, series_pk))
+    work.totals.append((len(columns), series_pk))
     tail = connection.execute(
         "SELECT pk, count FROM chunks WHERE series_pk = ? AND writer_pk = ? ORDER BY first_sequence DESC LIMIT 1",
         (series_pk, writer_pk),
@@ -133,7 +129,7 @@ def _add(connection: Connection, work: _Pass, series_pk: int, writer_pk: int, co
 
 
 def _write(
-    connection: Connection, run_pk: int, work: _Pass, rows: list[tuple[tuple[Any, ...], tuple[Any, ...]]]
+    connection: Connection, run_pk: int, work: _Pass, rows: list[tuple[tuple[Any, ...], tuple[Any, ...], bytes | None]]
 ) -> None:
     if not connection.claim_packing(run_pk):
         raise _OvertakenError
@@ -150,13 +146,13 @@ def _write(
     connection.insert(
         "chunks",
         "pk, series_pk, writer_pk, first_sequence, last_sequence, count, step_min, step_max, ordered, blocks",
-        [(pk, *summary) for pk, (summary, _) in zip(numbers, rows, strict=True)],
+        [(pk, *summary) for pk, (summary, _, _) in zip(numbers, rows, strict=True)],
     )
     connection.insert(
         "chunk_data",
         "chunk_pk, value_data, step_data, epoch_data, time_data, sequence_data, extras",
-        [(pk, *data) for pk, (_, data) in zip(numbers, rows, strict=True)],
+        [(pk, *data) for pk, (_, data, _) in zip(numbers, rows, strict=True)],
     )
-    connection.executemany(
-        "UPDATE series SET count = count + ?, last_step = ?, last_value = ? WHERE pk = ?", work.totals
-    )
+    details = [(pk, detail) for pk, (_, _, detail) in zip(numbers, rows, strict=True) if detail is not None]
+    connection.insert("chunk_details", "chunk_pk, data", details)
+    connection.executemany("UPDATE series SET count = count + ? WHERE pk = ?", work.totals)

@@ -1,26 +1,31 @@
 """The store: everything that is recorded goes in through ``append`` and comes out through the readers here."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from msgspec.structs import replace
+
 from ..core.batch import RecordBatch
 from ..core.choice import CheckpointFilters, RunFilters
-from ..core.reader import Body, Chart, Page, RecordFilter, Series
+from ..core.reader import Body, Page, RecordFilter, Series
 from ..errors import ConfigurationError, SchemaValidationError, SessionStoreError
 from ..records.base import Origin, Record
 from ..records.line import Line, encode
 from .append import Appender, RefusedLineError
 from .belonging import Belonging, Reach
 from .blueprints import Blueprints
+from .changes import Changes
 from .control import Controls
 from .database import Database, Frozen, open_database
 from .deletion import Deletion
+from .drawn import Drawn
 from .faults import damage_named
 from .ids import no_run, public_id
+from .saved import SavedViews
 from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 from .summaries import Summaries
 
@@ -35,7 +40,7 @@ class _UndoneError(Exception):
     """Ends a transaction of which nothing is to be kept."""
 
 
-class SqlStore(Controls, Deletion, Blueprints, Belonging, Summaries):
+class SqlStore(Controls, Deletion, Blueprints, SavedViews, Belonging, Changes, Summaries, Drawn):
     """A store of runs in a SQLite file or in PostgreSQL; any number of processes may read and write it at once.
 
     ``append`` stores a batch exactly once; the other methods are a RecordReader. All are safe to call from any thread.
@@ -154,9 +159,33 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging, Summaries):
             RunNotFoundError: there is no such run.
             RefusedLineError, SessionStoreError: it cannot be stored.
         """
-        self.run(run_id)  # to write to an unknown run would begin one
-        origin = Origin(run_id, f"0-{attempt}-{os.urandom(6).hex()}", 0, attempt)
-        self.append(RecordBatch(origin, 0, 1, encode(line) + b"\n"), strict=True)
+        self.write_lines(run_id, [line], attempt)
+
+    def write_lines(self, run_id: str, lines: Sequence[Line], attempt: int | None = None) -> None:
+        """Store lines of a run, all or none, as a writer of its own, which is no sign of life of the run.
+
+        Args:
+            run_id: the id of the run, or of its row.
+            lines: their sequence numbers are given anew.
+            attempt: the attempt that they belong to; the last one unless given.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RefusedLineError, SessionStoreError: one of them cannot be stored.
+        """
+        run = self.run(run_id)  # to write to an unknown run would begin one
+        attempt = run.resume_count + 1 if attempt is None else attempt
+        origin = Origin(run.id, f"0-{attempt}-{os.urandom(6).hex()}", 0, attempt)
+        data = b"".join(encode(replace(line, sequence=place)) + b"\n" for place, line in enumerate(lines))
+        batch = RecordBatch(origin, 0, len(lines), data)
+        try:
+            with self._database.writing() as connection:
+                work = self._appender.append(connection, batch, strict=True, reach=Reach(named=run.project_name))
+                connection.execute("UPDATE controls SET marks = marks + ? WHERE run_pk = ?", (len(lines), work.run_pk))
+        except BaseException:
+            self._appender.forget(run.id)
+            raise
+        self._appender.remember(work)
 
     def check(self, batch: RecordBatch, *, reach: Reach | None = None) -> None:
         """Raise what ``append`` would raise with ``strict``; nothing is stored."""
@@ -342,20 +371,6 @@ class SqlStore(Controls, Deletion, Blueprints, Belonging, Summaries):
 
         with self._database.reading() as connection:
             return read_series(connection, self._number(connection, run_id), key, all_attempts=all_attempts)
-
-    def chart(
-        self, run_id: str, key: str, *, buckets: int = 1000, step_min: int | None = None, step_max: int | None = None
-    ) -> Chart:
-        """A metric reduced to at most ``buckets`` stretches of steps, each with its true minimum and maximum.
-
-        Of a step that several attempts reached the latest one counts. Buckets are about equally wide, and only those
-        that hold points are there. A point without a step is left out, unless all are: then epochs take their place.
-        """
-        from .chart import read_chart
-
-        with self._database.reading() as connection:
-            number = self._number(connection, run_id)
-            return read_chart(connection, number, key, buckets=buckets, step_min=step_min, step_max=step_max)
 
 
 def _is_due(run: Any) -> bool:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from .ids import no_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import sqlalchemy as sa
 
     from .database import Database
@@ -49,6 +51,13 @@ class Summaries:
 
         with self._database.reading() as connection:
             return read_size(connection, self._number(connection, run_id), key)
+
+    def sizes(self, run_id: str, keys: "Sequence[str]") -> tuple[int, int]:
+        """How many points of a run are not packed yet, and how many are packed of the longest of some metrics."""
+        from .overview import read_sizes
+
+        with self._database.reading() as connection:
+            return read_sizes(connection, self._number(connection, run_id), keys)
 
     def _number(self, connection: "sa.Connection", run_id: str) -> int:
         from .arrays import run_number

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import SchemaMigrationError, SessionStoreError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration in ``migrations/versions``; they are numbered without gaps."""
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from quark import SchemaValidationError
-from quark.analysis.direction import chosen_direction, direction_of
+from quark.core.direction import chosen_direction, direction_of
 
 HIGH = (
     "val/acc", "Val Acc (top-1)", "train_accuracy", "top5", "metrics/mAP50(B)", "mAP50-95", "eval/f1", "macro_f1",

@@ -24,8 +24,12 @@ FILLED = {
     "artifact_id": "w-1",
     "kind": "metric",
     "key_id": "00000000",
+    "name": "mine",
 }
-FIELDS = {"name": "n", "interval_s": 10.0, "grace_period_s": 10.0, "blueprint": {"type": "object"}}
+FIELDS = {
+    "name": "n", "interval_s": 10.0, "grace_period_s": 10.0, "blueprint": {"type": "object"}, "runs": ["run-1"],
+    "keys": ["train/loss"], "groups": [{"name": "g", "runs": ["run-1"]}], "content": {"charts": []},
+}  # fmt: skip
 CALLS = [
     (handler, method, path)
     for handler in ROUTES
@@ -43,7 +47,7 @@ def ask(served: Served, method: str, path: str, key: str | None, *, run_id: str 
     template = path
     for name, value in {**FILLED, "run_id": run_id}.items():
         path = path.replace(f"{{{name}:str}}", value)
-    query = {"first": 1, "stop": 1, "key": "train/loss", "project": "digits"}
+    query = {"first": 1, "stop": 1, "key": "train/loss", "project": "digits", "seconds": 0.01}
     headers = {} if key is None else {"X-Quark-API-Key": key}
     return served.client.request(method, path, params=query, headers=headers, json=body_of(served, method, template))
 
@@ -51,7 +55,10 @@ def ask(served: Served, method: str, path: str, key: str | None, *, run_id: str 
 def body_of(served: Served, method: str, template: str) -> dict[str, Any] | None:
     """The fields that a route's body must have, or may have and we know; None for a route without one."""
     made = msgspec.json.decode(served.app.state.describe())
-    operation = made["paths"][template.replace(":str", "")][method.lower()]
+    operations = made["paths"][template.replace(":str", "")]
+    operation = (
+        operations.get(method.lower()) or made["paths"]["/api/v1/runs/{run_id}"][method.lower()]
+    )  # of a run "query"
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     if schema is None:
         return None
