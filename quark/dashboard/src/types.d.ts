@@ -1,15 +1,18 @@
+type Column = Float32Array | Float64Array;
+
 /** One metric of one run, reduced to buckets; each has its true minimum and maximum. */
 interface Chart {
   run: string;
   key: string;
   axis: string;
   count: number;
+  width: number; // the usual distance between neighbours in x; 0 if that is not known
   x: Float64Array;
-  mean: Float32Array;
-  min: Float32Array;
-  max: Float32Array;
-  n: Float64Array;
-  nonfinite: { x: number; step: number; kind: string }[];
+  mean: Column;
+  min: Column;
+  max: Column;
+  n: Column;
+  nonfinite: { x: number; step: number | null; kind: string }[];
   nonfinite_count: number;
   restarts: number[];
 }
@@ -20,6 +23,7 @@ interface Line {
   name: string;
   color: string;
   dash: number[];
+  grouped?: boolean; // a group of runs
   chart: Chart;
 }
 
@@ -89,6 +93,21 @@ interface Alert {
   clears: string;
   step: number | null;
   timestamp: string;
+}
+
+/** A run in the table of a project. */
+interface Row {
+  id: string;
+  name: string | null;
+  project: string;
+  status: string;
+  reason: string | null;
+  created_at: string;
+  ended_at: string | null;
+  updated_at: string;
+  tags: string[];
+  columns: Record<string, unknown>;
+  steps: Record<string, number>;
 }
 
 interface Phase { phase_name: string; display_name: string; summary: string; step_start: number; step_end: number }

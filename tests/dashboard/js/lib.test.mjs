@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chartOfJson } from "../../../quark/dashboard/src/lib/columns.js";
+import { chartOfJson, chartsOfColumns } from "../../../quark/dashboard/src/lib/columns.js";
 import { csvOf, field } from "../../../quark/dashboard/src/lib/csv.js";
 import { bytes, duration, flatten, metric, number, plain, position } from "../../../quark/dashboard/src/lib/format.js";
 import { mainKey, matcher, sections } from "../../../quark/dashboard/src/lib/keys.js";
@@ -116,4 +116,20 @@ test("a few letters find what begins with them first", () => {
 test("nested values are dotted paths", () => {
   assert.deepEqual(flatten({ a: { b: 1 }, c: [1] }), [["a.b", 1], ["c", [1]]]);
   assert.deepEqual([plain(null), plain([1]), plain("x"), plain(0.1)], ["–", "[1]", "x", "0.1"]);
+});
+
+test("binary columns are those of the JSON answer, whatever the widths of their numbers", () => {
+  const charts = [{ run: "a", key: "é", types: { x: "f8", mean: "f4", min: "f8", max: "f4", n: "f4" }, length: 3 }, { name: "group", key: "k", types: { x: "f8", mean: "f4", min: "f4", max: "f4", n: "f4" }, length: 1 }];
+  let text = new TextEncoder().encode(JSON.stringify({ charts }));
+  text = Uint8Array.from([...text, ...Array((8 - ((text.length + 4) % 8)) % 8).fill(32)]);
+  const column = (kind, values) => {
+    const bytes = new Uint8Array((kind === "f8" ? Float64Array : Float32Array).from(values).buffer);
+    return [...bytes, ...Array((8 - (bytes.length % 8)) % 8).fill(0)];
+  };
+  const body = charts.flatMap(({ types, length }) => Object.values(types).flatMap((kind, c) => column(kind, Array.from({ length }, (_, i) => 10 * c + i))));
+  const bytes = Uint8Array.from([...new Uint8Array(Uint32Array.of(text.length).buffer), ...text, ...body]);
+  const [one, other] = chartsOfColumns(bytes.buffer);
+  assert.deepEqual([[...one.x], [...one.min], [...one.n], one.key, one.run], [[0, 1, 2], [20, 21, 22], [40, 41, 42], "é", "a"]);
+  assert.deepEqual([[...other.max], other.run, other.nonfinite], [[30], "group", []]);
+  assert.ok(Number.isNaN(chartOfJson({ x: [1], mean: [null] }).mean[0]));
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { extent, smoothed, spanOf, spoken, stretches } from "../../../quark/dashboard/src/charts/shape.js";
+import { endings, extent, smoothed, spanOf, spoken, stretches } from "../../../quark/dashboard/src/charts/shape.js";
 
 export const chart = (x, min, max, extra = {}) => ({
   run: "r", key: "k", axis: "step", count: x.length, x: Float64Array.from(x), min: Float32Array.from(min), max: Float32Array.from(max),
@@ -58,4 +58,14 @@ test("smoothing begins at the first value, stays within the values, and invents 
 test("a chart says its last value, its extremes and what is not finite", () => {
   const line = { id: "r", name: "run", color: "", dash: [], chart: chart([0, 1], [1, 2], [5, 2], { nonfinite_count: 2 }) };
   assert.equal(spoken("loss", [line], String), "loss. run: last 2, min 1, max 5, 2 not finite");
+});
+
+test("the range of y reaches to where a line leaves the view, not to the point beyond", () => {
+  const [, high] = extent([chart([0, 10, 20, 30], [0, 0, 0, 0], [100, 0, 0, 100])], [5, 25], false, false);
+  assert.ok(high >= 50 && high < 60);
+});
+
+test("the places where shorter runs of a group end are known, a bucket without some runs is none", () => {
+  assert.deepEqual(endings([3, 3, 2, 3, 2, 2, 1]), [3, 5]);
+  assert.deepEqual(endings([2, 2]), []);
 });

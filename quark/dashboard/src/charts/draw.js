@@ -37,7 +37,7 @@ export function drawBand(ctx, chart, starts, sx, sy, wide) {
 }
 
 /** A line through values, interrupted at gaps; a point of its own is a dot.
- * @param {any} ctx @param {Float64Array} x @param {Float32Array} y @param {number[]} starts @param {Scale} sx @param {Scale} sy
+ * @param {any} ctx @param {Float64Array} x @param {Column} y @param {number[]} starts @param {Scale} sx @param {Scale} sy
  * @param {number} dot radius */
 export function drawLine(ctx, x, y, starts, sx, sy, dot) {
   ctx.beginPath();
@@ -90,4 +90,14 @@ export function drawMarks(ctx, at, sx, box) {
     ctx.lineTo(px, box.top + box.height);
   }
   ctx.stroke();
+}
+
+/** Hollow dots on the line at some buckets. @param {any} ctx @param {Chart} chart @param {number[]} at @param {Scale} sx @param {Scale} sy
+ * @param {number} radius */
+export function drawDots(ctx, chart, at, sx, sy, radius) {
+  for (const i of at) {
+    ctx.beginPath();
+    ctx.arc(pixel(sx, chart.x[i]), pixel(sy, chart.mean[i]), radius, 0, 2 * Math.PI);
+    ctx.stroke();
+  }
 }

@@ -4,8 +4,8 @@ import { matcher, sections } from "../lib/keys.js";
 import { show, view } from "../lib/state.js";
 import { Panel } from "./panel.jsx";
 
-/** @param {{keys: string[], runs: import("./panel.jsx").Drawn[], source: any, generation: any, whole?: any, marks?: any[], windows?: any[], compact?: boolean}} props */
-export function ChartGrid({ keys, compact = false, ...rest }) {
+/** @param {{keys: string[], runs: import("./panel.jsx").Drawn[], source: any, generation: any, whole?: any, marks?: any[], windows?: any[], compact?: boolean, grouped?: boolean}} props */
+export function ChartGrid({ keys, compact = false, grouped = false, ...rest }) {
   const { f, p, n } = view.value;
   const passes = matcher(f);
   const shown = keys.filter(passes);
@@ -15,7 +15,7 @@ export function ChartGrid({ keys, compact = false, ...rest }) {
   return (
     <div class={`charts columns-${n || "auto"}`}>
       <ChartTools />
-      {!compact && <Legend />}
+      <Legend alerts={!compact} grouped={grouped} />
       {groups.map(([name, held]) => (
         <section key={name} id={`section-${name}`} aria-label={name}>
           <h2><bdi>{name}</bdi> <span class="count">{held.length}</span></h2>
@@ -27,14 +27,16 @@ export function ChartGrid({ keys, compact = false, ...rest }) {
   );
 }
 
-function Legend() {
+/** @param {{alerts: boolean, grouped: boolean}} props */
+function Legend({ alerts, grouped }) {
   return (
     <p class="legend">
-      <span><i class="swatch line" /> mean of each bucket</span>
-      <span><i class="swatch band" /> band: min to max of each bucket</span>
+      <span><i class="swatch line" /> {grouped ? "mean of the runs" : "mean of each bucket"}</span>
+      <span><i class="swatch band" /> band: min to max of {grouped ? "all runs" : "each bucket"}</span>
       <span><i class="mark">▽</i> NaN</span>
       <span><i class="mark">▲▼</i> ±Inf</span>
-      <span><i class="swatch tick" /> alert</span>
+      {grouped && <span>○ shorter runs end here</span>}
+      {alerts && <span><i class="swatch tick" /> alert</span>}
     </p>
   );
 }

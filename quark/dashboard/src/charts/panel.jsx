@@ -9,7 +9,10 @@ import { spanOf, spoken } from "./shape.js";
 import { DataTable } from "./table.jsx";
 import { hideTip, readout, showTip } from "./tip.jsx";
 
-/** @typedef {{id: string, name: string, color: string, dash: number[], load?: (key: string, range: import("../lib/source.js").Range) => Promise<Chart>}} Drawn
+const MARGIN = 0.1;
+const SETTLE_MS = 40;
+
+/** @typedef {{id: string, name: string, color: string, dash: number[], grouped?: boolean, load?: (key: string, range: import("../lib/source.js").Range) => Promise<Chart>}} Drawn
  * @param {{name: string, runs: Drawn[], source: import("../lib/source.js").ChartSource,
  *   generation: import("@preact/signals").Signal<number>, whole?: import("@preact/signals").Signal<[number, number] | null>,
  *   marks?: {x: number, severity: string}[], windows?: [number, number][], threshold?: number | null, height?: number,
@@ -58,17 +61,21 @@ export function Panel(props) {
     if (!visible.value || !pixels.value) return;
     const z = zoom.value;
     const buckets = Math.min(2000, Math.max(100, Math.ceil(pixels.value / 90) * 50));
-    const range = { buckets, axis: shownAxis.value, min: z ? z[0] : null, max: z ? z[1] : null };
+    const range = around(z, buckets, shownAxis.value);
     const turn = ++latest.current;
-    const wanted = runs.map((run) => (run.load ? run.load(name, range) : source.get(run.id, name, range)));
-    Promise.all(wanted).then(
-      (charts) => {
-        if (turn !== latest.current) return;
-        failure.value = "";
-        lines.value = charts.map((chart, i) => ({ ...runs[i], chart })).filter(({ chart }) => chart.x.length || chart.nonfinite.length);
-      },
-      (error) => turn === latest.current && (failure.value = error.message),
-    );
+    const load = () => {
+      if (turn !== latest.current) return;
+      Promise.all(runs.map((run) => (run.load ? run.load(name, range) : source.get(run.id, name, range)))).then(
+        (charts) => {
+          if (turn !== latest.current) return;
+          failure.value = "";
+          lines.value = charts.map((chart, i) => ({ ...runs[i], chart })).filter(({ chart }) => chart.x.length || chart.nonfinite.length);
+        },
+        (error) => turn === latest.current && (failure.value = error.message),
+      );
+    };
+    if (lines.peek()) setTimeout(load, SETTLE_MS); // a range that is being dragged asks when it rests
+    else load();
   });
 
   useSignalEffect(() => {
@@ -93,7 +100,7 @@ export function Panel(props) {
     if (plot.current) plot.current.set(picture);
     else plot.current = new Plot(host.current, { height, sync: props.sync ?? "all", onZoom, onCursor }, picture);
     plot.current.resize(pixels.peek(), wide.value ? Math.round(innerHeight * 0.5) : height);
-    onCursor(null);
+    caption();
   });
 
   function onZoom(span, alone) {
@@ -103,13 +110,18 @@ export function Panel(props) {
     else own.value = span;
   }
 
-  function onCursor(x) {
+  /** The value at the cursor, or the last one, in the title. @param {number | null} [x] */
+  function caption(x = plot.current?.cursor() ?? null) {
     const held = plot.current;
     if (!held || !value.current) return;
-    const at = x ?? held.picture.span[1];
-    const rows = held.at(at);
+    const rows = held.at(x ?? held.picture.span[1]);
     value.current.textContent = rows.length === 1 ? readout(name, rows[0]) : "";
-    if (!inside.current) return;
+  }
+
+  function onCursor(x) {
+    const held = plot.current;
+    caption(x);
+    if (!held || !inside.current) return;
     if (x === null) hideTip();
     else showTip(held, name, x);
   }
@@ -149,6 +161,13 @@ export function Panel(props) {
       {table.value && <DataTable name={name} lines={lines.value ?? []} close={() => (table.value = false)} />}
     </figure>
   );
+}
+
+/** What to ask for: a little more than is shown, so that lines go on to the edges. @param {[number, number] | null} z
+ * @param {number} buckets @param {string} axis */
+function around(z, buckets, axis) {
+  const margin = z ? (z[1] - z[0]) * MARGIN : 0;
+  return { buckets: z ? Math.ceil(buckets * (1 + 2 * MARGIN)) : buckets, axis, min: z ? z[0] - margin : null, max: z ? z[1] + margin : null };
 }
 
 /** @param {Drawn | undefined} run */

@@ -3,8 +3,8 @@ import uPlot from "uplot";
 import { css } from "../lib/colors.js";
 import { position } from "../lib/format.js";
 import { nearest } from "../lib/search.js";
-import { drawBand, drawLine, drawMarks, drawNonfinite, scaleOf } from "./draw.js";
-import { extent, smoothed, stretches } from "./shape.js";
+import { drawBand, drawDots, drawLine, drawMarks, drawNonfinite, scaleOf } from "./draw.js";
+import { endings, extent, smoothed, stretches } from "./shape.js";
 
 /** @typedef {{lines: Line[], span: [number, number], axis: string, log: boolean, fit: boolean, smoothing: number,
  *   marks: {x: number, severity: string}[], windows: [number, number][], threshold: number | null, focus: string,
@@ -26,7 +26,7 @@ export class Plot {
   prepare() {
     const { lines, span, log, fit, smoothing } = this.picture;
     this.parts = lines.map((line) => ({
-      line, starts: stretches(line.chart.x), smooth: smoothing ? smoothed(line.chart, smoothing) : null,
+      line, starts: stretches(line.chart.x, line.chart.width), smooth: smoothing ? smoothed(line.chart, smoothing) : null,
     }));
     this.y = extent(lines.map((line) => line.chart), span, log, fit);
   }
@@ -52,9 +52,15 @@ export class Plot {
       hooks: {
         draw: [() => this.draw()],
         setSelect: [(u) => this.select(u)],
-        setCursor: [(u) => this.options.onCursor(u.cursor.left !== undefined && u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null)],
+        setCursor: [() => this.options.onCursor(this.cursor())],
       },
     };
+  }
+
+  /** Where the cursor is; null if it is elsewhere. @returns {number | null} */
+  cursor() {
+    const { left } = this.u?.cursor ?? {};
+    return left !== undefined && left >= 0 ? this.u.posToVal(left, "x") : null;
   }
 
   /** @param {uPlot} u */
@@ -104,9 +110,8 @@ export class Plot {
   move(by) {
     const line = this.picture.lines.find((one) => one.chart.x.length);
     if (!line) return null;
-    const { left } = this.u.cursor;
     const [from, to] = this.picture.span;
-    const held = left !== undefined && left >= 0 ? this.u.posToVal(left, "x") : null;
+    const held = this.cursor();
     let index = held === null ? nearest(line.chart.x, by > 0 ? from : to) : nearest(line.chart.x, held) + by;
     index = Math.min(line.chart.x.length - 1, Math.max(0, index));
     const x = Math.min(to, Math.max(from, line.chart.x[index]));
@@ -154,6 +159,7 @@ export class Plot {
       ctx.globalAlpha = faded;
       ctx.lineWidth = 1.5 * ratio;
       ctx.fillStyle = ctx.strokeStyle = this.picture.lines.length > 1 ? line.color : css("--error");
+      if (line.grouped) drawDots(ctx, line.chart, endings(line.chart.n), sx, sy, 3.5 * ratio);
       drawNonfinite(ctx, line.chart.nonfinite, sx, bbox, 4 * ratio);
     }
     if (threshold !== null) {

@@ -4,12 +4,13 @@ import { lowerBound } from "../lib/search.js";
 const GAP = 4;
 
 /** Where a line is interrupted: the indices that begin a new stretch. Points are connected while they are at most four
- * times as far apart as they usually are. @param {Float64Array} x @returns {number[]} */
-export function stretches(x) {
+ * times as far apart as they usually are. @param {Float64Array} x @param {number} [width] how far they usually are
+ * @returns {number[]} */
+export function stretches(x, width = 0) {
   if (x.length < 3) return x.length ? [0] : [];
   const widths = new Float64Array(x.length - 1);
   for (let i = 1; i < x.length; i++) widths[i - 1] = x[i] - x[i - 1];
-  const limit = GAP * Float64Array.from(widths).sort()[widths.length >> 1];
+  const limit = GAP * Math.max(width, Float64Array.from(widths).sort()[widths.length >> 1]);
   const starts = [0];
   for (let i = 1; i < x.length; i++) if (widths[i - 1] > limit || widths[i - 1] < 0) starts.push(i);
   return starts;
@@ -40,19 +41,23 @@ export function extent(charts, [from, to], log, fit) {
   let high = -Infinity;
   const means = [];
   for (const chart of charts) {
-    // The stretches at both edges reach beyond them, and are drawn up to there.
-    const first = Math.max(0, lowerBound(chart.x, from) - 1);
-    const last = Math.min(chart.x.length - 1, lowerBound(chart.x, to));
-    for (let i = first; i <= last; i++) {
-      const inside = chart.x[i] >= from && chart.x[i] <= to;
+    const [first, last] = [lowerBound(chart.x, from), lowerBound(chart.x, to)];
+    for (let i = first; i < chart.x.length && chart.x[i] <= to; i++) {
       if (fit) {
-        if (inside && (!log || chart.mean[i] > 0)) means.push(chart.mean[i]);
+        if (!log || chart.mean[i] > 0) means.push(chart.mean[i]);
         continue;
       }
-      if (!inside && last - first > 2) continue;
       if (chart.max[i] > high) high = chart.max[i];
       if (chart.min[i] < low && (!log || chart.min[i] > 0)) low = chart.min[i];
       else if (log && chart.mean[i] > 0 && chart.mean[i] < low) low = chart.mean[i];
+    }
+    // The line reaches the edges of the chart where a point beyond is connected.
+    for (const [i, edge] of fit ? [] : [[first, from], [last, to]]) {
+      if (i < 1 || i >= chart.x.length) continue;
+      const part = (edge - chart.x[i - 1]) / (chart.x[i] - chart.x[i - 1]);
+      const [least, most] = [chart.min, chart.max].map((column) => column[i - 1] + part * (column[i] - column[i - 1]));
+      if (most > high) high = most;
+      if (least < low && (!log || least > 0)) low = least;
     }
   }
   if (fit && means.length) {
@@ -85,6 +90,18 @@ export function smoothed({ x, mean }, span) {
     out[i] = value / weight;
   }
   return out;
+}
+
+/** Where runs of a group end before the others: the last buckets before the number of runs falls for good.
+ * @param {Column} n @returns {number[]} */
+export function endings(n) {
+  const out = [];
+  let most = 0;
+  for (let i = n.length - 1; i >= 0; i--) {
+    if (i < n.length - 1 && n[i] > most) out.push(i);
+    most = Math.max(most, n[i]);
+  }
+  return out.reverse();
 }
 
 /** What a chart says to those who do not see it. @param {string} key @param {Line[]} lines @param {(v: number) => string} show */

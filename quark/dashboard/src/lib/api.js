@@ -1,6 +1,6 @@
 // Requests to the service that serves this page.
 import { signal } from "@preact/signals";
-import { chartOfJson } from "./columns.js";
+import { COLUMNS, chartOfJson, chartsOfColumns } from "./columns.js";
 
 const MOST_A_PAGE = 1000;
 
@@ -15,10 +15,10 @@ export class ApiError extends Error {
   }
 }
 
-/** @param {string} path below /api/v1 @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options] */
-export async function request(path, { method = "GET", body, signal: abort } = {}) {
+/** @param {string} path below /api/v1 @param {{method?: string, body?: unknown, accept?: string, signal?: AbortSignal}} [options] */
+export async function request(path, { method = "GET", body, accept = "application/json", signal: abort } = {}) {
   /** @type {Record<string, string>} */
-  const headers = { Accept: "application/json" };
+  const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const init = { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: abort };
   let answer;
@@ -73,6 +73,17 @@ export async function records(id, kind, fields = {}, most = 20000) {
 /** @typedef {{runs: string[], keys: string[], buckets: number, axis: string, min: number | null, max: number | null}} ChartsBody
  * @param {ChartsBody} body @returns {Promise<Chart[]>} */
 export async function charts(body) {
-  const answer = await json("/charts", { method: "POST", body });
-  return answer.charts.map(chartOfJson);
+  return drawn("/charts", body);
+}
+
+/** Charts of groups of runs; ``runs`` are the names of groups. @param {Map<string, string[]>} groups */
+export function groupCharts(groups) {
+  return (/** @type {ChartsBody} */ { runs, ...rest }) => drawn("/charts/groups", { groups: runs.map((name) => ({ name, runs: groups.get(name) })), ...rest });
+}
+
+/** @param {string} path @param {unknown} body */
+async function drawn(path, body) {
+  const answer = await request(path, { method: "POST", body, accept: `${COLUMNS}, application/json;q=0.5` });
+  if (answer.headers.get("content-type")?.startsWith(COLUMNS)) return chartsOfColumns(await answer.arrayBuffer());
+  return (await answer.json()).charts.map(chartOfJson);
 }

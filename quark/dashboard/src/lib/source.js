@@ -7,8 +7,9 @@ const MOST_KEPT = 600;
 /** @typedef {{buckets: number, axis: string, min: number | null, max: number | null}} Range */
 
 export class ChartSource {
-  constructor(fetchCharts = charts) {
+  constructor(fetchCharts = charts, mostPairs = MOST_PAIRS) {
     this.fetch = fetchCharts;
+    this.mostPairs = mostPairs;
     /** @type {Map<string, Promise<Chart>>} */
     this.kept = new Map();
     /** @type {Map<string, {range: Range, wanted: Map<string, {run: string, key: string, resolve: Function, reject: Function}>}>} */
@@ -44,7 +45,7 @@ export class ChartSource {
     this.queue.clear();
     for (const { range, wanted } of groups) {
       for (const [runs, pairs] of byRuns([...wanted.values()])) {
-        const size = Math.max(1, Math.floor(MOST_PAIRS / runs.length));
+        const size = Math.max(1, Math.floor(this.mostPairs / runs.length));
         const keys = [...new Set(pairs.map((pair) => pair.key))];
         for (let at = 0; at < keys.length; at += size) this.send(range, runs, keys.slice(at, at + size), pairs);
       }

@@ -51,7 +51,7 @@ function HealthChips({ scores }) {
   if (!scores.length) return null;
   return (
     <ul class="chips" aria-label="Health">
-      {scores.map((score) => <li key={score.score_key} class={`chip ${score.status}`} title={`${score.score_key}: ${score.status}`}>{score.score_key} <b>{Math.round(score.score)}</b></li>)}
+      {[...scores].sort((a, b) => Number(b.score_key === "overall") - Number(a.score_key === "overall")).map((score) => <li key={score.score_key} class={`chip ${score.status}`} title={`${score.score_key}: ${score.status}`}>{score.score_key} <b>{Math.round(score.score)}</b></li>)}
     </ul>
   );
 }

@@ -52,5 +52,5 @@ function seriesOf(heat, row, run) {
   const at = [...steps.keys()].filter((i) => Number.isFinite(values[start + i]));
   const y = Float32Array.from(at, (i) => values[start + i]);
   const bad = [...steps.keys()].filter((i) => heat.bad[start + i]).map((i) => ({ x: steps[i], step: steps[i], kind: "nan" }));
-  return { run, key: row, axis: "step", count: at.length, x: Float64Array.from(at, (i) => steps[i]), mean: y, min: y, max: y, n: new Float64Array(at.length).fill(1), nonfinite: bad, nonfinite_count: bad.length, restarts: [] };
+  return { run, key: row, axis: "step", count: at.length, width: 0, x: Float64Array.from(at, (i) => steps[i]), mean: y, min: y, max: y, n: new Float64Array(at.length).fill(1), nonfinite: bad, nonfinite_count: bad.length, restarts: [] };
 }

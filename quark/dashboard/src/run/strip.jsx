@@ -123,7 +123,7 @@ function paint(canvas, width, chart, model) {
   const sx = scaleOf(whole[0], Math.max(whole[0] + 1, whole[1]), 0, width);
   for (const phase of model.phases.value) {
     ctx.fillStyle = css(PHASE_COLORS[phase.phase_name] ?? "--phase-start");
-    ctx.globalAlpha = 0.28;
+    ctx.globalAlpha = 0.16;
     ctx.fillRect(pixel(sx, phase.step_start), 0, Math.max(1, pixel(sx, phase.step_end) - pixel(sx, phase.step_start)), HEIGHT);
     ctx.globalAlpha = 1;
     ctx.fillRect(pixel(sx, phase.step_start), HEIGHT - 3, Math.max(1, pixel(sx, phase.step_end) - pixel(sx, phase.step_start)), 3);
@@ -131,7 +131,7 @@ function paint(canvas, width, chart, model) {
   if (chart?.x.length) {
     const [low, high] = extent([chart], whole, false, false);
     const sy = scaleOf(low, high, HEIGHT - 4, 8);
-    const starts = stretches(chart.x);
+    const starts = stretches(chart.x, chart.width);
     ctx.fillStyle = ctx.strokeStyle = css("--c0");
     ctx.globalAlpha = 0.3;
     drawBand(ctx, chart, starts, sx, sy, 1);

@@ -1,3 +1,130 @@
+// Runs side by side: what differs first, then metrics with their difference to the first run, phases and alerts, and charts.
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { ChartGrid } from "../charts/grid.jsx";
+import { json } from "../lib/api.js";
+import { lineStyle } from "../lib/colors.js";
+import { metric, plain, runName } from "../lib/format.js";
 import { Message } from "../parts/message.jsx";
+import { RunModel } from "../run/model.js";
+import { PHASE_COLORS } from "../run/strip.jsx";
+import { difference, settingsTable } from "./compare-data.js";
+
+const MOST_RUNS = 20;
+const MOST_KEYS = 33;
+
 /** @param {{ids: string[]}} props */
-export function ComparePage({ ids }) { return <Message title="Compare" text={ids.join(", ")} />; }
+export function ComparePage({ ids }) {
+  const models = useMemo(() => ids.slice(0, MOST_RUNS).map((id) => new RunModel(id)), [ids.join()]);
+  useEffect(() => {
+    document.title = "Compare · Quark";
+    const ends = models.map((model) => model.open());
+    return () => ends.forEach((end) => end());
+  }, [models]);
+  if (ids.length < 2) return <Message title="Nothing to compare" text="Choose two runs or more in the table of a project, then Compare." />;
+  const failed = models.find((model) => !model.run.value && model.failure.value);
+  if (failed) return <Message title="These runs cannot be compared" text={`${failed.id}: ${failed.failure.value}`} />;
+  if (models.some((model) => !model.overview.value)) return <p class="note loading" role="status">Loading…</p>;
+  const runs = models.map((model) => /** @type {Run} */ (model.run.value));
+  const drawn = models.map((model, i) => ({ id: model.id, name: runName(runs[i]), ...lineStyle(i), load: (key, range) => model.source.get(model.id, key, range) }));
+  const keys = [...new Set(models.flatMap((model) => model.keys.value))];
+  return (
+    <main id="main" class="compare">
+      <Settings runs={runs} drawn={drawn} />
+      <Metrics drawn={drawn} keys={keys.filter((key) => !key.startsWith("system/")).slice(0, MOST_KEYS)} generation={models.reduce((sum, model) => sum + model.generation.value, 0)} />
+      <Lanes models={models} drawn={drawn} />
+      <section><h2>Charts</h2><ChartGrid keys={keys} runs={drawn} source={models[0].source} generation={models[0].generation} /></section>
+    </main>
+  );
+}
+
+/** @param {{drawn: {id: string, name: string, color: string}[], num?: boolean}} props */
+function Names({ drawn, num = false }) {
+  return drawn.map((run) => <th scope="col" key={run.id} class={num ? "num" : ""}><i class="dot" style={{ background: run.color }} /> <a href={`/r/${run.id}`}><bdi>{run.name}</bdi></a></th>);
+}
+
+/** @param {{runs: Run[], drawn: any[]}} props */
+function Settings({ runs, drawn }) {
+  const all = useSignal(false);
+  const table = settingsTable(runs.map((run) => ({ ...prefixed("config", run.config), status: run.status, reason: run.reason, commit: run.git_commit, tags: run.tags.join(", "), ...prefixed("environment", leftOut(run.environment)) })));
+  const rows = table.filter((row) => all.value || row.differs);
+  return (
+    <section>
+      <h2>{all.value ? "All settings" : "What differs"} <button aria-pressed={!all.value} onClick={() => (all.value = !all.value)}>only what differs</button></h2>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Settings">
+        <table>
+          <thead><tr><th scope="col">setting</th><Names drawn={drawn} /></tr></thead>
+          <tbody>{rows.map(({ path, values }) => <tr key={path}><th scope="row"><bdi>{path.replace(/^config\./, "")}</bdi></th>{values.map((value, i) => <td key={i}><bdi>{plain(value)}</bdi></td>)}</tr>)}</tbody>
+        </table>
+        {!rows.length && <p class="note">Their settings are the same.</p>}
+      </div>
+    </section>
+  );
+}
+
+/** @param {string} name @param {unknown} held */
+const prefixed = (name, held) => ({ [name]: held });
+
+/** What differs between any two processes and says nothing. @param {Record<string, any>} environment */
+function leftOut({ pid, started_at, ...rest }) {
+  return rest;
+}
+
+/** @param {{drawn: any[], keys: string[], generation: number}} props */
+function Metrics({ drawn, keys, generation }) {
+  const held = useSignal(/** @type {Record<string, any>[] | null} */ (null));
+  const how = useSignal("last");
+  const failure = useSignal("");
+  useEffect(() => {
+    const columns = keys.flatMap((key) => ["last", "min", "max"].map((one) => `${one}:${key}`));
+    const rows = drawn.map((run) => json("/runs/query", { method: "POST", body: { query: `id:"${run.id}"`, columns, limit: 5 } }).then((got) => got.runs.find((row) => row.id === run.id)?.columns ?? {}));
+    Promise.all(rows).then((got) => (held.value = got), (error) => (failure.value = error.message));
+  }, [drawn.map((run) => run.id).join(), keys.join(), generation]);
+  if (failure.value) return <p class="note error">{failure.value}</p>;
+  return (
+    <section>
+      <h2>Metrics <select aria-label="Which value" value={how.value} onChange={(event) => (how.value = event.currentTarget.value)}>{["last", "min", "max"].map((name) => <option key={name}>{name}</option>)}</select></h2>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Metrics">
+        <table>
+          <thead><tr><th scope="col">metric</th><Names drawn={drawn} num /></tr></thead>
+          <tbody>
+            {held.value && keys.map((key) => {
+              const values = held.value?.map((columns) => columns[`${how.value}:${key}`]) ?? [];
+              return <tr key={key}><th scope="row"><bdi>{key}</bdi></th>{values.map((value, i) => <td class="num" key={i}>{metric(key, value)}{i > 0 && <Delta name={key} first={values[0]} value={value} />}</td>)}</tr>;
+            })}
+          </tbody>
+        </table>
+      </div>
+      <p class="dim">Differences are to the first run; green is better where the name of the metric says which way is.</p>
+    </section>
+  );
+}
+
+/** @param {{name: string, first: unknown, value: unknown}} props */
+function Delta({ name, first, value }) {
+  const held = difference(name, first, value);
+  if (!held || held.size === 0) return null;
+  const part = held.part === null ? metric(name, held.size) : `${(100 * held.part).toFixed(Math.abs(held.part) < 0.1 ? 1 : 0)} %`;
+  return <span class={held.way > 0 ? "better" : held.way < 0 ? "worse" : "dim"}> {held.size > 0 ? "+" : ""}{part}</span>;
+}
+
+/** @param {{models: RunModel[], drawn: any[]}} props */
+function Lanes({ models, drawn }) {
+  const last = Math.max(1, ...models.flatMap((model) => Object.values(model.overview.value?.latest ?? {}).map(([step]) => step ?? 0)));
+  if (!models.some((model) => model.phases.value.length || model.alerts.value.length)) return null;
+  const part = (/** @type {number} */ step) => `${(100 * step) / last}%`;
+  return (
+    <section>
+      <h2>Phases and alerts</h2>
+      <div class="lanes">
+        {models.map((model, i) => [
+          <span key="name"><i class="dot" style={{ background: drawn[i].color }} /> <bdi>{drawn[i].name}</bdi></span>,
+          <div class="lane" key="lane">
+            {model.phases.value.map((phase, at) => <i key={at} title={`${phase.display_name}, step ${phase.step_start} to ${phase.step_end}`} style={{ left: part(phase.step_start), width: part(phase.step_end - phase.step_start), background: `var(${PHASE_COLORS[phase.phase_name] ?? "--phase-start"})` }} />)}
+            {model.marks.value.map((mark) => <a key={mark.n} href={`/r/${model.id}/alerts/${mark.n}`} aria-label={`${drawn[i].name}: ${mark.title}, step ${mark.x}`} title={mark.title} style={{ left: part(mark.x), background: `var(--${mark.severity})` }} />)}
+          </div>,
+        ])}
+      </div>
+    </section>
+  );
+}
