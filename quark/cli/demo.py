@@ -62,6 +62,7 @@ def _show(outcome: "Outcome", storage_dir: Path) -> None:
     python = f"import quark; print(quark.open({str(storage_dir)!r}).run({short(view)!r}).best('val/accuracy'))"
     place = shlex.quote(str(storage_dir))
     for command, means in (
+        (f"quark ui {place}", "# look at it in the browser"),
         (f"quark show --storage-dir {place}", "# everything about this run"),
         (f"quark runs --storage-dir {place}", "# all runs in this directory"),
         (f"quark export --storage-dir {place} --format csv --out digits.csv", "# as a table"),

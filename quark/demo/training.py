@@ -97,6 +97,7 @@ def _fit(torch: Any, model: Any, data: _Data, run: TrainingSession, events: Even
     steps = -(-len(data.train) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
+    run.watch(model, optimizer)
     best = accuracy = 0.0
     with tqdm(total=epochs * steps, desc="training", unit="step", disable=None, file=sys.stderr) as bar:
         for epoch in range(epochs):
