@@ -70,6 +70,7 @@ def _hook_kernel(text: str) -> str:
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
+        Setting("QUARK_ANALYZE", "0: a run is not analyzed when it ends", True, _flag),
         Setting("QUARK_CAPTURE_DIFF", "0: what differs from the commit in the working tree is not stored with a run",
                 True, _flag),
         Setting("QUARK_CAPTURE_OUTPUT", "0: what the program prints is not recorded; all: that of every rank, not only "
@@ -85,8 +86,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("QUARK_DISABLE", "1: every call does nothing; no thread, no file, no socket", False, _flag),
         Setting("QUARK_FSYNC_INTERVAL", "seconds between two syncs of the journal to the disk; bounds what a power "
                 "loss costs; 0 turns them off", 1.0, _seconds),
-        Setting("QUARK_GOODBYE", "1: three lines on stderr at the end of each run: how it ended, its best values, "
-                "where it is; 0: none; unset: on a terminal and in notebooks", None, _flag),
+        Setting("QUARK_GOODBYE", "1: a few lines on stderr at the end of each run: how it ended, what is wrong, "
+                "its best values, where it is; 0: none; unset: on a terminal and in notebooks", None, _flag),
         Setting("QUARK_HEARTBEAT_INTERVAL", "seconds between two heartbeats of a run, by which it also hears of "
                 "requests to stop; 0 turns them off", 10.0, _seconds),
         Setting("QUARK_HOOK_KERNEL", "how statistics of tensors in main memory are taken: auto (compiled where "

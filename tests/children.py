@@ -5,7 +5,7 @@ import os
 CAPTURED = ("DIFF", "OUTPUT", "PACKAGES", "SCRIPT", "SYSTEM")
 """What a run records without being asked; the tests of that switch it on."""
 
-CAPTURE_NOTHING = {f"QUARK_CAPTURE_{name}": "0" for name in CAPTURED}
+CAPTURE_NOTHING = {**{f"QUARK_CAPTURE_{name}": "0" for name in CAPTURED}, "QUARK_ANALYZE": "0"}
 CAPTURE_EVERYTHING = dict.fromkeys(CAPTURE_NOTHING, "1")
 """What a user has who sets nothing: for programs that are there to be copied."""
 

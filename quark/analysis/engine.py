@@ -72,11 +72,13 @@ class AnalyzerEngine:
         The outcome for a run that has ended is returned and not kept: it takes no more records.
         """
         analysis, _ = analyze_stored(self._subject.run(), self._config)
-        return self._subject.keep(
+        result = self._subject.keep(
             AlertRecord.kind, HealthScoreRecord.kind,
             replace=self._config.replace_existing_outputs if replace_existing is None else replace_existing,
             outcome=lambda emit: result_of(analysis, emit),
         )  # fmt: skip
+        self._subject.concluded(result.verdict)
+        return result
 
     def read_alerts(
         self, *, rule_id: str | None = None, category: str | None = None, severity: str | None = None,

@@ -27,6 +27,7 @@ from .rules import Finding
 from .rules.base import SEVERITIES
 from .stored import stored_frames
 from .subject import RunOfReader, Unkept
+from .verdict import UNKNOWN
 from .wording import alert_fields
 
 logger = logging.getLogger("quark")
@@ -250,7 +251,9 @@ class LiveAnalyzer(Sink):
             if self._follower is not None:
                 self._look(self._follower, ended=True)
             try:
-                concluded(self._analysis, list(self.alerts), self._emit)
+                verdict = concluded(self._analysis, list(self.alerts), self._emit).verdict
+                if self._handle is not None and verdict.status != UNKNOWN:  # by what is stored more may be known
+                    self._handle.verdict = verdict  # type: ignore[attr-defined]
             except QuarkError as error:
                 self._report("health_scores", error)
 

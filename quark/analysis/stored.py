@@ -1,6 +1,6 @@
 """Feeds what is stored of a run to the rules, in the order in which it was recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.reader import SERIES_COLUMNS, Series
 from ..records.thresholds import AnalyzerEngineConfig
-from .analysis import Analysis
+from .analysis import BLOCK, Analysis
 from .behaviour import appoint_loss
 from .frames import BODIES, Frame, Framer
 from .rules import Finding
@@ -23,13 +23,32 @@ Writer = tuple[int, int]
 """Attempt and rank: who wrote a record, and in which order the writers are read."""
 
 
-def analyze_stored(run: StoredRun, config: AnalyzerEngineConfig) -> tuple[Analysis, list[Finding]]:
-    """All rules over all of a stored run: the analysis, and its alerts as they would have been raised live."""
+MOST_AT_ONCE = 16 * BLOCK
+"""Frames of a stretch that are looked through before ``each`` is called again."""
+
+
+def analyze_stored(
+    run: StoredRun, config: AnalyzerEngineConfig, *, each: Callable[[], None] = lambda: None
+) -> tuple[Analysis, list[Finding]]:
+    """All rules over all of a stored run: the analysis, and its alerts as they would have been raised live.
+
+    ``each`` is called before every part, and may raise to end it.
+    """
     analysis = Analysis(config)
     made: list[Finding] = []
     for part in stored_parts(run, analysis):
-        made += analysis.feed(part)
+        for piece in _pieces(part):
+            each()
+            made += analysis.feed(piece)
     return analysis, made
+
+
+def _pieces(part: Frame | Stretch) -> Iterator[Frame | Stretch]:
+    if isinstance(part, Frame):
+        yield part
+        return
+    for start in range(0, len(part), MOST_AT_ONCE):
+        yield part.part(start, start + MOST_AT_ONCE)
 
 
 def stored_frames(run: StoredRun, analysis: Analysis, *, before: int) -> Iterator[Frame]:

@@ -151,6 +151,11 @@ class Subject:
         handle.offer()
         return made
 
+    def concluded(self, verdict: Any) -> None:
+        """The program has analyzed its run: its end does not do it again."""
+        if self._handle is not None and self.going:
+            self._handle.verdict = verdict
+
 
 class Unkept:
     """Makes records that are not journaled."""

@@ -32,6 +32,7 @@ def start_run(
     trackers: Iterable[Any] | str = (),
     close_timeout_s: float | None = None,
     capture: bool | None = None,
+    analyze: bool | None = None,
 ) -> TrainingSession:
     """Start a run and return its session; use it as a context manager.
 
@@ -48,6 +49,7 @@ def start_run(
         close_timeout_s: seconds that the end waits for sinks; QUARK_CLOSE_TIMEOUT or 10 if omitted.
         capture: whether the run records system metrics, the diff to its commit, packages, the script and printed
             lines without being asked; what the QUARK_CAPTURE_ variables say if omitted.
+        analyze: whether the run is analyzed when it ends, within a second at most; what QUARK_ANALYZE says if omitted.
 
     Raises:
         SchemaValidationError, WrongTypeError: an argument breaks a rule.
@@ -59,7 +61,7 @@ def start_run(
     return begin(
         project=project, config=config, tags=tags, parent_run_id=parent_run_id, storage_dir=storage_dir,
         strict_mode=strict_mode, name=name, run_id=run_id, trackers=trackers, close_timeout_s=close_timeout_s,
-        capture=capture,
+        capture=capture, analyze=analyze,
     )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class Ending(Recorder):
     stop_requested = False
     stop_step: int | None = None
     stop_reason = "stopped"
+    analyze_at_end: bool | None = None
     _reason: str | None = None
     _signal: str | None = None
     followers: "tuple[TrainingSession, ...]" = ()
@@ -211,6 +212,8 @@ class Ending(Recorder):
         self._try("trackers", lambda: self._trackers.on_stop(final, reason), interrupt)
         if timeout_s is None:  # the time is that of the sinks; a slow tracker has taken its own
             deadline += time.monotonic() - began
+            if self._origin.rank == 0 and reason != "interrupted":
+                self._try("analysis", lambda: interrupt.wait(lambda: self._analyze(deadline)), interrupt)
         self._write_end(reason)
         complete = interrupt.wait(lambda: self._delivery.close(final, reason, deadline))
         if interrupt.came:
@@ -228,6 +231,12 @@ class Ending(Recorder):
             if self._manifest.world_size > 1:
                 self.leftovers.other_ranks()
             self.leftovers.finish(deadline)
+        return True
+
+    def _analyze(self, deadline: float) -> bool:
+        from .closing import analyze_at_end
+
+        analyze_at_end(cast("TrainingSession", self), deadline)
         return True
 
     def _say_goodbye(self, stored: bool) -> None:

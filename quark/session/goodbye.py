@@ -1,4 +1,4 @@
-"""The last lines of a run in a terminal: how it ended, what was best, where it is and what to type next."""
+"""The last lines of a run in a terminal: how it ended, what is wrong, what was best, where it is and what to type."""
 
 import shlex
 import sys
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 READ_S = 2.0
 """How long the end of a run waits for its best values."""
 
+LONGEST = 500
+"""Characters of the verdict."""
+
 SHOWN = 3
 MOST_POINTS = 2_000_000
 """Metric points of a run up to which its best values are looked for."""
@@ -37,7 +40,7 @@ def say_goodbye(session: "TrainingSession", *, stored: bool) -> None:
         reading = threading.Thread(target=found.read, args=(session,), name="quark-goodbye", daemon=True)
         reading.start()
         reading.join(READ_S)
-    lines = [_how_it_ended(session), *found.lines(), _where_it_is(session, found.alone)]
+    lines = [_how_it_ended(session), *_what_is_wrong(session), *found.lines(), _where_it_is(session, found.alone)]
     try:
         sys.stderr.write("".join(f"quark: {line}\n" for line in lines))
         sys.stderr.flush()
@@ -100,7 +103,15 @@ def _how_it_ended(session: "TrainingSession") -> str:
         if count:
             done = {"alert": "", "value": " refused", "record": " dropped"}[what]
             parts.append(f"{count:,} {what}{'' if count == 1 else 's'}{done}")
+    if session.verdict is not None and session.verdict.status == "healthy":
+        parts.append("healthy")
     return ", ".join(parts)
+
+
+def _what_is_wrong(session: "TrainingSession") -> list[str]:
+    """The verdict on a line of its own, unless all is well or nothing was analyzed."""
+    verdict = session.verdict
+    return [] if verdict is None or verdict.status == "healthy" else [plain(verdict.text, LONGEST)]
 
 
 def _where_it_is(session: "TrainingSession", alone: bool) -> str:

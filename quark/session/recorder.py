@@ -24,6 +24,7 @@ from .home import Home
 from .unrecorded import UnrecordedCounts
 
 if TYPE_CHECKING:
+    from ..analysis.verdict import Verdict
     from .capture import Capture
 
 R = TypeVar("R", bound=Record)
@@ -34,6 +35,7 @@ class Recorder:
 
     disabled = False
     alerts = 0
+    verdict: "Verdict | None" = None
     flush_timeout_s = 10.0
     _producers_ended = False
     capture: "Capture | None" = None

@@ -65,7 +65,7 @@ def begin(
     parent_run_id: str | None = None, storage_dir: str | Path | None = None, strict_mode: bool = False,
     name: str | None = None, run_id: str | None = None, trackers: Iterable[Any] | str = (),
     close_timeout_s: float | None = None, declared: Mapping[str, Any] | None = None, root: str | None = None,
-    capture: bool | None = None,
+    capture: bool | None = None, analyze: bool | None = None,
 ) -> TrainingSession:  # fmt: skip
     """Start a run; see ``quark.start_run``.
 
@@ -109,6 +109,7 @@ def begin(
     if declared is not None:
         session.declare(**declared)
     opened_by(cell, session)
+    session.analyze_at_end = analyze
     start_capture(session, capture)
     return _with_trackers(session, observers)
 
