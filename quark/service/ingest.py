@@ -1,6 +1,6 @@
 """Takes the lines of a writer's journal: all of a batch or nothing, each exactly once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -145,11 +145,7 @@ def checked_lines(batch: RecordBatch) -> list[Line]:
     """
     try:
         lines = decode_lines(batch.data)
-        least = batch.first
-        actions = 0
-        for line in lines:
-            least = _check(line, batch, least)
-            actions += line.kind == "run"
+        _, actions = _check_lines(lines, batch, batch.first)
     except _FAULTS:
         raise _fault_of(batch) from None
     if actions > MOST_ACTIONS:
@@ -164,7 +160,7 @@ def _fault_of(batch: RecordBatch) -> ProblemError:
     for index, (start, end) in enumerate(line_bounds(batch.data)):
         try:
             raw = checked_line(batch.data, start, end)
-            least = _check(decode_line(raw), batch, least) if raw.strip() else least
+            least, _ = _check_lines([decode_line(raw)] if raw.strip() else [], batch, least)
         except _FAULTS as error:
             return ProblemError(422, f"line {index}: {error}", index=index)
     return ProblemError(422, "the body is not one JSON object a line")
@@ -175,22 +171,36 @@ def _numbered(data: bytes) -> Iterator[tuple[int, bytes]]:
     return ((index, raw) for index, raw in lines if raw.strip())
 
 
-def _check(line: Line, batch: RecordBatch, least: int) -> int:
-    """Hold a line against the rules of its kind; returns the least number that the next one may have."""
-    if not least <= line.sequence < batch.stop:
-        raise SchemaValidationError(f"sequence {line.sequence} is not within [{least}, {batch.stop})")
-    if not 0 <= line.time < _LIMIT:
-        raise SchemaValidationError(f"time must be nanoseconds since 1970, got {line.time}")
-    step, epoch = line.step, line.epoch
-    if (step is not None and not 0 <= step < _LIMIT) or (epoch is not None and not 0 <= epoch < _LIMIT):
-        raise SchemaValidationError(f"step and epoch must be between 0 and 2**63, got {step} and {epoch}")
-    if line.kind == "metric":
-        if line.metric_key is None or line.value is None:
-            raise SchemaValidationError("a metric line has metric_key and value")
-        _check_metric_key(line.metric_key)
-        if line.metadata is not None or line.description is not None:
-            check_annotations(line.description, line.metadata)
-    elif line.kind == WIDE:
+def _check_lines(lines: Sequence[Line], batch: RecordBatch, least: int) -> tuple[int, int]:
+    """Hold lines against the rules of their kinds, of which metrics are the most by far.
+
+    Returns:
+        The least number that the next line may have, and how many lines are of the kind run.
+    """
+    stop, limit, actions = batch.stop, _LIMIT, 0
+    for line in lines:
+        sequence, step, epoch = line.sequence, line.step, line.epoch
+        if not least <= sequence < stop:
+            raise SchemaValidationError(f"sequence {sequence} is not within [{least}, {stop})")
+        if not 0 <= line.time < limit:
+            raise SchemaValidationError(f"time must be nanoseconds since 1970, got {line.time}")
+        if (step is not None and not 0 <= step < limit) or (epoch is not None and not 0 <= epoch < limit):
+            raise SchemaValidationError(f"step and epoch must be between 0 and 2**63, got {step} and {epoch}")
+        if line.kind == "metric":
+            if (key := line.metric_key) is None or line.value is None:
+                raise SchemaValidationError("a metric line has metric_key and value")
+            _check_metric_key(key)
+            if line.metadata is not None or line.description is not None:
+                check_annotations(line.description, line.metadata)
+        else:
+            _check_other(line, batch)
+            actions += line.kind == "run"
+        least = sequence + 1
+    return least, actions
+
+
+def _check_other(line: Line, batch: RecordBatch) -> None:
+    if line.kind == WIDE:
         if not line.values:
             raise SchemaValidationError("a wide line has values by metric key")
         for key in line.values:
@@ -198,7 +208,6 @@ def _check(line: Line, batch: RecordBatch, least: int) -> int:
     elif line.kind != "run":
         for record in records_of(line, batch.origin):  # kinds of later releases give none, and are kept as they are
             validate_record(record)
-    return line.sequence + 1
 
 
 @lru_cache(maxsize=16_384)
