@@ -8,7 +8,7 @@ import { linesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
 import { ranked } from "../../../quark/dashboard/src/lib/rank.js";
 import { nearest } from "../../../quark/dashboard/src/lib/search.js";
 import { ChartSource, byRuns } from "../../../quark/dashboard/src/lib/source.js";
-import { distinct, verdict, worst } from "../../../quark/dashboard/src/lib/verdict.js";
+import { distinct, leading, verdict } from "../../../quark/dashboard/src/lib/verdict.js";
 import { START, decodeView, encodeView } from "../../../quark/dashboard/src/lib/view-code.js";
 
 test("numbers are short and say what they are", () => {
@@ -48,13 +48,18 @@ const run = { id: "0123456789abcdef", status: "completed", reason: null };
 test("an alert that grew worse counts once, with its number in the list of all", () => {
   const held = distinct([alert("warning", 5), alert("info", 9, "other"), alert("critical", 5)]);
   assert.deepEqual(held.map(({ n, alert: { severity } }) => [n, severity]), [[2, "info"], [3, "critical"]]);
-  assert.equal(worst(held)?.n, 3);
+  assert.equal(leading(held)?.n, 3);
+  const slow = alert("critical", 1, "slow_step", { category: "runtime" });
+  assert.equal(leading(distinct([slow, alert("warning", 5, "loss_spike"), alert("warning", 6, "lr_too_high")]))?.n, 3);
 });
 
 test("the verdict: the worst alert with the number and what to do; failure; not diagnosed; healthy", () => {
   const said = verdict(run, distinct([alert("warning", 1000)]), [], 1);
-  assert.deepEqual([said.what, said.why, said.next, said.level], ["r since step 1,000.", "It rose.", "Try: Stop.", "warning"]);
+  assert.deepEqual([said.what, said.why, said.next, said.level], ["r, since step 1,000.", "It rose.", "Try: Stop.", "warning"]);
   assert.equal(verdict({ ...run, status: "failed", reason: "lost" }, [], [], 0).what, "The run failed (lost).");
+  const left = { text: "Overfitting, since step 9: the loss rose by 3.2. Try: Stop early", severity: "warning", rule: "r", step: 9 };
+  assert.deepEqual(verdict(run, distinct([alert("warning", 9)]), [], 1, left), { level: "warning", what: "Overfitting, since step 9.", why: "The loss rose by 3.2.", next: "Try: Stop early", n: 1 });
+  assert.equal(verdict(run, [], [], 1, { text: "No fault was found: it fell to 0.1.", status: "healthy" }).what, "No fault was found: it fell to 0.1.");
   assert.match(verdict(run, [], [], 0).what, /Not diagnosed/);
   assert.equal(verdict(run, [], [], 2).level, "healthy");
 });

@@ -19,11 +19,19 @@ export function distinct(alerts) {
   return [...held.values()].sort((a, b) => a.n - b.n);
 }
 
-/** The alert that matters most: the most severe one, of those the latest. @param {{alert: Alert, n: number}[]} alerts */
-export function worst(alerts) {
+// Rules that see what comes of something which another rule may name.
+const EFFECTS = new Set(["loss_spike", "no_learning", "plateau", "train_eval_mismatch"]);
+
+/** The alert that matters most: what harms the result before what costs time, the most severe, causes before effects; of
+ * those the first. Null if none is at least a warning. @param {{alert: Alert, n: number}[]} alerts */
+export function leading(alerts) {
+  const rank = ({ alert }) => [Number(alert.category === "runtime"), -severity(alert.severity), Number(EFFECTS.has(alert.rule_id))];
   let found = null;
   for (const one of alerts) {
-    if (!found || severity(one.alert.severity) >= severity(found.alert.severity)) found = one;
+    if (one.alert.severity === "info") continue;
+    const [mine, held] = [rank(one), found && rank(found)];
+    const at = held ? mine.findIndex((value, i) => value !== held[i]) : 0;
+    if (!held || (at >= 0 && mine[at] < held[at])) found = one;
   }
   return found;
 }
@@ -34,25 +42,40 @@ function sentence(text) {
   return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
-/** What to say of a run at its head: how it stands, why, and what to do.
+/** @typedef {{level: string, what: string, why: string, next: string, n: number | null}} Said
+ * What to say of a run at its head: what the last analysis said, else what its alerts say, else how it ended.
  * @param {Run} run @param {{alert: Alert, n: number}[]} alerts @param {Phase[]} phases @param {number} analysed
- * @returns {{level: string, what: string, why: string, next: string, n: number | null}} */
-export function verdict(run, alerts, phases, analysed) {
-  const top = worst(alerts.filter((one) => one.alert.severity !== "info"));
+ * @param {any} [recorded] the verdict that an analysis left @returns {Said} */
+export function verdict(run, alerts, phases, analysed, recorded = null) {
+  const top = leading(alerts);
+  if (recorded && typeof recorded.text === "string") return ofRecord(recorded, alerts);
   if (top) {
     const { alert, n } = top;
-    const since = alert.step_start === null ? "" : ` since step ${alert.step_start.toLocaleString("en-US")}`;
+    const since = alert.step_start === null ? "" : `, ${alert.step_start === alert.step_end ? "at" : "since"} step ${alert.step_start.toLocaleString("en-US")}`;
     const next = alert.actions.length ? `Try: ${sentence(alert.actions[0])}` : "";
     return { level: alert.severity, what: `${alert.title}${since}.`, why: alert.fact ? sentence(alert.fact) : "", next, n };
   }
   if (run.status === "failed" || run.status === "interrupted") {
     const reason = run.reason && run.reason !== "error" ? ` (${run.reason.replaceAll("_", " ")})` : "";
-    return { level: run.status === "failed" ? "error" : "warning", what: `The run ${run.status === "failed" ? "failed" : "was interrupted"}${reason}.`, why: "", next: "See Logs.", n: null };
+    const failed = run.status === "failed";
+    return { level: failed ? "error" : "warning", what: `The run ${failed ? "failed" : "was interrupted"}${reason}.`, why: "", next: "See Logs.", n: null };
   }
   if (!analysed) {
     return { level: "none", what: "Not diagnosed:", why: "no analysis was recorded with this run.", next: `quark analyze ${run.id.slice(0, 13)}`, n: null };
   }
   const phase = phases.at(-1);
-  const now = phase ? ` ${phase.display_name} since step ${phase.step_start.toLocaleString("en-US")}.` : "";
-  return { level: "healthy", what: "No alert stands.", why: now.trim(), next: "", n: null };
+  const now = phase ? `${phase.display_name} since step ${phase.step_start.toLocaleString("en-US")}.` : "";
+  return { level: "healthy", what: run.status === "running" ? "No fault found so far." : "No fault was found.", why: now, next: "", n: null };
+}
+
+/** The verdict of an analysis in its parts. @param {any} recorded @param {{alert: Alert, n: number}[]} alerts @returns {Said} */
+function ofRecord({ text, severity: level, status, rule, step }, alerts) {
+  const [said, action] = text.split(/[.!?]? Try: /);
+  const colon = action === undefined ? -1 : said.indexOf(": ");
+  const [what, why] = colon < 0 ? [said, ""] : [said.slice(0, colon), said.slice(colon + 2)];
+  const about = alerts.findLast(({ alert }) => alert.rule_id === rule && (step === undefined || step === null || alert.step_start === step));
+  return {
+    level: level ?? (status === "healthy" ? "healthy" : status === "unknown" ? "none" : "warning"),
+    what: sentence(what), why: why && sentence(why[0].toUpperCase() + why.slice(1)), next: action === undefined ? "" : `Try: ${action}`, n: about?.n ?? null,
+  };
 }

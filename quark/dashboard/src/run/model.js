@@ -1,9 +1,12 @@
 // A run as its page knows it, and how it stays up to date.
 import { computed, signal } from "@preact/signals";
 import { json, ofRun, records } from "../lib/api.js";
+import { mainKey } from "../lib/keys.js";
 import { follow } from "../lib/live.js";
 import { ChartSource } from "../lib/source.js";
 import { distinct, verdict } from "../lib/verdict.js";
+
+const ANALYZED = "run_analyzed";
 
 export class RunModel {
   /** @param {string} id */
@@ -15,16 +18,21 @@ export class RunModel {
     this.overview = signal(/** @type {Overview | null} */ (null));
     this.alerts = signal(/** @type {Alert[]} */ ([]));
     this.phases = signal(/** @type {Phase[]} */ ([]));
+    this.analysis = signal(/** @type {any} */ (null));
     this.health = signal(/** @type {Health[]} */ ([]));
     this.control = signal(/** @type {{stop_requested_at: string | null, stale: boolean} | null} */ (null));
     this.whole = signal(/** @type {[number, number] | null} */ (null));
     this.failure = signal("");
     this.distinct = computed(() => distinct(this.alerts.value));
-    this.verdict = computed(() => this.run.value && verdict(this.run.value, this.distinct.value, this.phases.value, this.phases.value.length + this.health.value.length));
+    this.verdict = computed(() => this.run.value && verdict(this.run.value, this.distinct.value, this.phases.value, this.phases.value.length + this.health.value.length, this.analysis.value?.verdict));
     this.marks = computed(() => this.distinct.value.filter(({ alert }) => alert.step_start !== null).map(({ alert, n }) => ({
       x: /** @type {number} */ (alert.step_start), severity: alert.severity, title: alert.title, n,
     })));
     this.keys = computed(() => this.overview.value?.keys ?? []);
+    this.main = computed(() => {
+      const loss = this.analysis.value?.roles?.loss;
+      return this.keys.value.includes(loss) ? loss : mainKey(this.keys.value);
+    });
     this.seen = "";
   }
 
@@ -50,7 +58,11 @@ export class RunModel {
   /** @param {Record<string, number>} counts */
   async loadRest(counts) {
     const read = (kind, fields, most) => (counts[kind] ? records(this.id, kind, fields, most) : []);
-    const [alerts, phases, health] = await Promise.all([read("alert", {}, 2000), read("phase", { sort: "step" }, 500), read("health", { sort: "-arrival" }, 50)]);
+    const [alerts, phases, health, analyses] = await Promise.all([
+      read("alert", {}, 2000), read("phase", { sort: "step" }, 500), read("health", { sort: "-arrival" }, 50),
+      read("event", { where: JSON.stringify({ event_type: ANALYZED }), sort: "-arrival" }, 1),
+    ]);
+    this.analysis.value = analyses[0]?.payload ?? null;
     this.alerts.value = alerts;
     this.phases.value = phases;
     const latest = new Map();

@@ -5,7 +5,6 @@ import { drawBand, drawLine, pixel, scaleOf } from "../charts/draw.js";
 import { extent, spanOf, stretches } from "../charts/shape.js";
 import { css } from "../lib/colors.js";
 import { position } from "../lib/format.js";
-import { mainKey } from "../lib/keys.js";
 import { isDark, show, view } from "../lib/state.js";
 
 const HEIGHT = 48;
@@ -20,7 +19,7 @@ export function Strip({ model }) {
   const width = useSignal(0);
   const chart = useSignal(/** @type {Chart | null} */ (null));
   const drag = useRef(/** @type {null | {from: number, shift: [number, number] | null}} */ (null));
-  const key = mainKey(model.keys.value);
+  const key = model.main.value;
 
   useEffect(() => {
     const element = /** @type {HTMLCanvasElement} */ (canvas.current);
@@ -30,7 +29,7 @@ export function Strip({ model }) {
   }, []);
   useSignalEffect(() => {
     model.generation.value;
-    const wanted = mainKey(model.keys.value);
+    const wanted = model.main.value;
     if (!wanted) return;
     model.source.get(model.id, wanted, { buckets: 600, axis: "step", min: null, max: null }).then((held) => {
       chart.value = held;
