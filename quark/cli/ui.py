@@ -1,9 +1,11 @@
 """`quark ui`: the runs of a storage directory in the browser."""
 
 import os
+import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -53,8 +55,12 @@ def ui(
     from ..service.embedded import create_page_app, serve_page
     from ..service.sessions import Tokens
 
-    listening = _listening(port)
     opened = open_embedded(wanted)
+    try:
+        listening = _listening(port)
+    except BaseException:
+        opened.close()
+        raise
     address = f"http://{HOST}:{listening.getsockname()[1]}/"
     out = console()
 
@@ -77,8 +83,16 @@ def ui(
             _open_browser(link())
 
     tokens = Tokens(after_use)
-    with TemporaryDirectory(prefix="quark-ui-") as private, listening:
+    _end_in_order()
+    with TemporaryDirectory(prefix="quark-ui-") as private, listening, suppress(KeyboardInterrupt):
         serve_page(create_page_app(opened, Path(private), tokens), listening, announce)
+
+
+def _end_in_order() -> None:
+    """Have SIGTERM and a terminal that goes away remove the private directory too, as Ctrl+C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control has it ignored
 
 
 def _listening(port: int) -> socket.socket:

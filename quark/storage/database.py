@@ -122,9 +122,9 @@ class Frozen:
         """No transaction.
 
         Raises:
-            SessionStoreError: always, with the code ``read_only``.
+            SessionStoreError: always, with the code ``read_only`` and 403, for it will be no other later.
         """
-        raise SessionStoreError(self._why, code="read_only")
+        raise SessionStoreError(self._why, status=403, code="read_only")
 
 
 def open_database(
