@@ -4,8 +4,10 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
+from anyio import CancelScope
 from litestar import Request, get, put
 from litestar.response import Stream
 
@@ -62,20 +64,45 @@ async def upload(request: Request[Any, Any, Any], run_id: RunId, digest: Digest)
     first, stop, total = _part(request)
     if max(total or 0, _declared(request)) > limit:
         raise ProblemError(413, f"an artifact may have {limit} bytes, this one is larger", limit=limit)
-    before = files.held(digest)
-    if before.complete:
-        return before
-    with files.arriving(digest) as file:
-        before = files.held(digest)
-        if before.complete:
-            return before
-        if first not in (0, before.size):
-            raise ProblemError(409, f"the part begins at {first}, and {before.size} bytes are held", held=before.size)
+    file = await run_in(request, FILES, _begun, files, digest, first)
+    if isinstance(file, Held):
+        return file
+    async with _closing(request, file):
         size = await _receive(request, file, first, limit if stop is None else stop)
         if total is not None and size < total:
             return Held(size, False)
         await run_in(request, FILES, files.complete, digest, file)
     return Held(size, True)
+
+
+def _begun(files: BlobFiles, digest: str, first: int) -> BinaryIO | Held:
+    """The file that an upload is written to from ``first`` on; or what is held, if that is all of it."""
+    before = files.held(digest)
+    if before.complete:
+        return before
+    file = files.arriving(digest)
+    try:
+        before = files.held(digest)  # another one may have ended meanwhile
+        if not before.complete and first not in (0, before.size):
+            raise ProblemError(409, f"the part begins at {first}, and {before.size} bytes are held", held=before.size)
+        if not before.complete:
+            _cut(file, first)
+            return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return before
+
+
+@asynccontextmanager
+async def _closing(request: Request[Any, Any, Any], file: BinaryIO) -> AsyncIterator[None]:
+    """Close a file in the end, in the lane of files: a disk may be slow."""
+    try:
+        yield
+    finally:
+        with CancelScope(shield=True):
+            await run_in(request, FILES, file.close)
 
 
 def _declared(request: Request[Any, Any, Any]) -> int:
@@ -100,11 +127,10 @@ async def _receive(request: Request[Any, Any, Any], file: BinaryIO, first: int, 
     idle_s = request.app.state.config.body_timeout_s
     start = time.monotonic()
     setattr(request.state, ENDLESS, True)
-    await run_in(request, FILES, _cut, file, first)
     async for piece in request.stream():
         size += len(piece)
         if size > most:
-            _cut(file, first)
+            await run_in(request, FILES, _cut, file, first)
             raise ProblemError(413, f"the part was to end at {most} bytes; it is larger", limit=most)
         if time.monotonic() - start > idle_s + (size - first) / SLOWEST:
             raise ProblemError(408, f"less than {SLOWEST} bytes arrived a second; {size - len(piece)} bytes are held")
@@ -141,7 +167,8 @@ def download(request: Request[Any, Any, Any], run_id: RunId, artifact_id: Record
     try:
         first, last, part = _wanted(request, size)
         request.app.state.room.take(request.scope, IN_FLIGHT)
-    except ProblemError:
+        file.seek(first)
+    except BaseException:
         file.close()
         raise
     headers = {
@@ -175,8 +202,7 @@ def _wanted(request: Request[Any, Any, Any], size: int) -> tuple[int, int, bool]
 
 
 async def _pieces(request: Request[Any, Any, Any], file: BinaryIO, first: int, last: int) -> AsyncIterator[bytes]:
-    with file:
-        file.seek(first)
+    async with _closing(request, file):
         left = last - first + 1
         while left > 0 and (piece := await run_in(request, FILES, file.read, min(PIECE, left))):
             left -= len(piece)

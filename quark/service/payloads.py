@@ -11,8 +11,6 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -89,9 +87,8 @@ class BlobFiles:
         except FileNotFoundError:
             return Held(0, False)
 
-    @contextmanager
-    def arriving(self, digest: str) -> Iterator[BinaryIO]:
-        """The file of a payload while it arrives, which nobody else writes meanwhile, in whatever process.
+    def arriving(self, digest: str) -> BinaryIO:
+        """The file of a payload while it arrives, which nobody else writes until it is closed, in whatever process.
 
         Raises:
             ProblemError: 503, somebody else is sending the same payload.
@@ -99,18 +96,13 @@ class BlobFiles:
         path = self.partial(digest)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(number, "r+b", buffering=0) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                ours = os.path.samestat(os.fstat(number), os.stat(path, follow_symlinks=False))
-            except (BlockingIOError, FileNotFoundError):
-                ours = False
-            if not ours:
-                raise ProblemError(
-                    503, "somebody else is sending this payload; ask again how much is held", code="busy",
-                    headers={"Retry-After": "1"},
-                )  # fmt: skip
-            yield file
+        file = os.fdopen(number, "r+b", buffering=0)
+        try:
+            _lock(file, path)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def complete(self, digest: str, file: BinaryIO) -> None:
         """Check the digest of what has arrived, and put it in its place.
@@ -143,6 +135,19 @@ class BlobFiles:
         if not self.owned(digest):
             raise FileNotFoundError(digest)
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    except (BlockingIOError, FileNotFoundError):
+        ours = False
+    if not ours:
+        raise ProblemError(
+            503, "somebody else is sending this payload; ask again how much is held", code="busy",
+            headers={"Retry-After": "1"},
+        )  # fmt: skip
 
 
 def drop_partials(directory: Path, older_than_s: float) -> int:

@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -229,6 +231,50 @@ def test_a_service_that_is_killed_in_the_middle(tmp_path: Path) -> None:
         again.stop()
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{again.url}/healthz")
+
+
+LOOP = """
+import asyncio, fcntl, os, sys
+from pathlib import Path
+from litestar.testing import TestClient
+from quark.service import ServiceConfig, create_app
+from tests.service.test_artifacts import BLOB, DATA, ORIGIN, PAYLOAD, artifact, part
+from quark.testing import make_batch, start_line
+
+seen, data = set(), sys.argv[1]
+
+def hold(cls, *names):
+    for name in names:
+        before = getattr(cls, name)
+        def called(*args, before=before, name=name, **named):
+            if asyncio._get_running_loop() is not None:
+                seen.add(name)
+            return before(*args, **named)
+        setattr(cls, name, called)
+
+hold(os, "stat", "lstat", "open", "fstat", "fdopen")
+hold(Path, "mkdir", "exists", "is_symlink", "lstat", "unlink")
+hold(fcntl, "flock")
+with TestClient(create_app(ServiceConfig.of(f"sqlite:///{data}/quark.db"))) as client:
+    client.headers["X-Quark-API-Key"] = client.app.state.key_store.create("x", ["admin"])[0]
+    batch = make_batch(ORIGIN, [start_line(ORIGIN), artifact()])
+    query = {"first": 0, "stop": batch.stop}
+    client.post("/api/v1/runs/run-1/writers/w/records", params=query, content=batch.data).raise_for_status()
+    seen.clear()
+    said = [
+        client.get(PAYLOAD), client.put(BLOB, **part(0, 100)), client.put(BLOB, **part(7, 100)), client.get(BLOB),
+        client.put(BLOB, content=DATA), client.put(BLOB, content=DATA), client.get(PAYLOAD), client.head(PAYLOAD),
+        client.get(PAYLOAD, headers={"Range": "bytes=9-"}),
+    ]
+print([one.status_code for one in said], sorted(seen))
+"""
+
+
+def test_transfers_never_hold_up_the_event_loop(tmp_path: Path) -> None:
+    """Whatever an upload or a download asks of the disk, it asks in a thread of the lane of files."""
+    command = [sys.executable, "-c", LOOP, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "[404, 200, 409, 200, 200, 200, 200, 200, 206] []"
 
 
 def test_uploads_that_broke_off_expire(held: Served) -> None:
