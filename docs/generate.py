@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import quark
 from quark.reading import RunView, Store
 from quark.records.describe import fields_of
-from quark.records.line import KINDS
+from quark.records.kinds import KINDS
 from quark.settings import SETTINGS
 
 DOCS = Path(__file__).parent

@@ -79,6 +79,8 @@ from .records.configs import LayerFilterConfig as LayerFilterConfig
 from .records.configs import MetricTargetSpec as MetricTargetSpec
 from .records.event import EventRecord as EventRecord
 from .records.jsonable import jsonable as jsonable
+from .records.kinds import RECORD_KINDS as RECORD_KINDS
+from .records.kinds import record_kind as record_kind
 from .records.layer import LayerSummaryRecord as LayerSummaryRecord
 from .records.literals import STATUSES as STATUSES
 from .records.literals import LogIdentifier as LogIdentifier

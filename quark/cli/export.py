@@ -20,19 +20,19 @@ class Format(StrEnum):
     json = "json"
 
 
-class Kind(StrEnum):
-    """The kinds of records."""
+def _all_kinds() -> list[str]:
+    from ..records.kinds import KINDS
 
-    metric = "metric"
-    event = "event"
-    telemetry = "telemetry"
-    layer = "layer"
-    parameter = "parameter"
-    batch = "batch"
-    artifact = "artifact"
-    alert = "alert"
-    health = "health"
-    phase = "phase"
+    return list(KINDS)
+
+
+def _known_kinds(kinds: list[str] | None) -> list[str]:
+    from ..records.kinds import KINDS
+
+    for kind in kinds or []:
+        if kind not in KINDS:
+            raise typer.BadParameter(f"{kind!r} is not a kind of records; use one of {', '.join(KINDS)}")
+    return kinds or []
 
 
 def export(
@@ -44,8 +44,15 @@ def export(
         Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it; - is standard output.")
     ] = Path("-"),
     kind: Annotated[
-        list[Kind] | None,
-        typer.Option("--kind", "-k", help="Which records; all for jsonl and json, metric for csv and parquet."),
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            "-k",
+            metavar="KIND",
+            callback=_known_kinds,
+            autocompletion=_all_kinds,
+            help="Which records, such as metric or event; all for jsonl and json, metric for csv and parquet.",
+        ),
     ] = None,
     to: Annotated[
         str | None,
@@ -76,7 +83,7 @@ def export(
         return
     if since is not None or sink_options:
         raise typer.BadParameter("--since and --set belong to --to SINK; name the sink, or leave them out")
-    kinds = [one.value for one in kind or []]
+    kinds = kind or []
     if as_format is Format.csv and len(kinds) > 1:
         raise typer.BadParameter(f"csv holds one kind of records, got {', '.join(kinds)}; export them one by one")
     if as_format is Format.parquet and kinds not in ([], ["metric"]):

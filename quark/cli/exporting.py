@@ -12,23 +12,13 @@ import orjson
 
 from ..reading import RunView
 from ..reading.replay import lines_of
-from ..reading.view import KIND_NAMES
-from ..records.base import CURRENT_SCHEMA_VERSION, KINDS, Origin, field_names
+from ..records.base import CURRENT_SCHEMA_VERSION, Origin, field_names, plural_of
+from ..records.kinds import KINDS
 from ..records.line import Line, encode
 from .files import appearing
 
-NAMED_KINDS = ("metric", "artifact", "event")
-"""The kinds of records whose key or type may stand for another name."""
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula when it comes first."""
-
-
-PLURALS = {
-    "metric": "metrics", "event": "events", "telemetry": "telemetry", "layer": "layers", "parameter": "parameters",
-    "batch": "batches", "artifact": "artifacts", "alert": "alerts", "health": "health_scores", "phase": "phases",
-}  # fmt: skip
-"""What a kind of records is called in a document: as the methods of a RunView."""
 
 
 def write_file(view: RunView, as_format: str, kinds: Sequence[str], path: Path) -> int:
@@ -45,8 +35,8 @@ def write(view: RunView, as_format: str, kinds: Sequence[str], file: IO[bytes]) 
     if as_format == "csv":
         return _write_csv(view, kinds[0] if kinds else "metric", file)
     if as_format == "json":
-        return _write_document(view, kinds or KIND_NAMES, file)
-    return _write_lines(view, kinds or KIND_NAMES, file)
+        return _write_document(view, kinds or tuple(KINDS), file)
+    return _write_lines(view, kinds or tuple(KINDS), file)
 
 
 def _write_lines(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int:
@@ -83,7 +73,7 @@ def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int
     names = orjson.dumps(view.reader.names(view.id))
     file.write(b'{"run":' + orjson.dumps(view.record.to_dict()) + b',\n"names":' + names)
     for kind in kinds:
-        file.write(b',\n"%s":[' % PLURALS[kind].encode())
+        file.write(b',\n"%s":[' % plural_of(KINDS[kind]).encode())
         comma = b"\n"
         for record in view.records(kind):
             file.write(comma + orjson.dumps(record.to_dict()))
@@ -96,7 +86,7 @@ def _write_document(view: RunView, kinds: Sequence[str], file: IO[bytes]) -> int
 
 def _write_csv(view: RunView, kind: str, file: IO[bytes]) -> int:
     """One row a record, with its name if it has one. Text that a spreadsheet would run gets an apostrophe before it."""
-    label = KINDS[kind].label_field if kind in NAMED_KINDS else None
+    label = KINDS[kind].label_field if KINDS[kind].named else None
     names = view.recorded_names(kind) if label else {}
     fields = field_names(KINDS[kind])
     columns = [*fields, "attempt", "rank", *(["name"] if label else [])]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..reading.happening import Happening
 from ..reading.told import PRINTED
 from ..records.base import format_timestamp
-from ..sinks.wording import number
+from ..sinks.wording import number, plain
 from .output import text
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def line_of(happening: Happening) -> "Text":
     shown = [f"{key} {number(value)}" for key, value in list(happening.metrics.items())[:SHOWN_METRICS]]
     if len(happening.metrics) > SHOWN_METRICS:
         shown.append(f"+{len(happening.metrics) - SHOWN_METRICS} more")
+    if happening.record is not None:
+        shown = [plain(f"{happening.record.kind}: {happening.record.headline()}")]
     clock = format_timestamp(happening.time_ns)[11:19]
     parts = [text(clock, "dim"), text(" ".join(places), "bold"), *(text(word) for word in shown)]
     return Text("  ").join(part for part in parts if part)

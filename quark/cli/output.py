@@ -52,15 +52,13 @@ def status_text(status: str, reason: str | None = None) -> "Text":
     return text(status + more, STYLES.get(status, ""))
 
 
-NOUNS = {
-    "metric": "metric points", "telemetry": "telemetry records", "layer": "layer summaries",
-    "batch": "batch diagnostics", "health": "health scores",
-}  # fmt: skip
-
-
 def counted(counts: Mapping[str, int]) -> str:
     """Records by kind in words: ``1,739 metric points, 2 artifacts``."""
-    return ", ".join(f"{count:,} {NOUNS.get(kind, f'{kind}s')}" for kind, count in counts.items() if count) or "nothing"
+    from ..records.base import noun_of
+    from ..records.kinds import KINDS
+
+    nouns = {kind: noun_of(KINDS[kind]) if kind in KINDS else f"{kind}s" for kind in counts}
+    return ", ".join(f"{count:,} {nouns[kind]}" for kind, count in counts.items() if count) or "nothing"
 
 
 def cut(value: object, style: str = "", limit: int = 300) -> "Text":

@@ -21,7 +21,8 @@ from ..core.reader import SERIES_COLUMNS, Chart, Page, RecordFilter, Series
 from ..errors import SchemaValidationError
 from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.grammar import check_index
-from ..records.line import KINDS, Line, build, encode
+from ..records.kinds import KINDS
+from ..records.line import Line, build, encode
 from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
 from .connection import Connection, Several

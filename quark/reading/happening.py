@@ -1,4 +1,4 @@
-"""What happened in a run, in the order of time: events, and the metrics of each step together."""
+"""What happened in a run, in the order of time: events and others that are tailed, and the metrics of each step."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..core.reader import RecordFilter
-from ..records.base import format_timestamp
+from ..records.base import Record, format_timestamp
 from ..records.event import EventRecord
+from ..records.kinds import KINDS
 from .told import PRINTED, lines_of
 
 if TYPE_CHECKING:
@@ -19,18 +20,20 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class Happening:
-    """An event, or the metrics that were recorded at one step of one process."""
+    """An event, a record of another kind that is tailed, or the metrics that one process recorded at one step."""
 
     time_ns: int
     step: int | None = None
     epoch: int | None = None
     event: EventRecord | None = None
+    record: Record | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """It as JSON values: an event's own fields, or time, step, epoch and metrics."""
-        if self.event is not None:
-            return {"kind": "event", **self.event.to_dict()}
+        """It as JSON values: a record's own fields, or time, step, epoch and metrics."""
+        record = self.event or self.record
+        if record is not None:
+            return {"kind": record.kind, **record.to_dict()}
         at = format_timestamp(self.time_ns)
         return {"kind": "metrics", "timestamp": at, "step": self.step, "epoch": self.epoch, "metrics": self.metrics}
 
@@ -38,7 +41,8 @@ class Happening:
 def latest(view: "RunView", count: int, *, system: bool = False) -> list[Happening]:
     """The last ``count`` happenings of a run; the machine's own metrics only with ``system``."""
     events = [Happening(event.time_ns, event.step, event.epoch, event) for event in latest_events(view, count)]
-    found = [*events, *_latest_metrics(view, count, system)]
+    others = [_other(record) for kind in _other_kinds() for record in deque(view.records(kind), maxlen=count)]
+    found = [*events, *others, *_latest_metrics(view, count, system)]
     return sorted(found, key=attrgetter("time_ns"))[-count:] if count else []
 
 
@@ -47,6 +51,15 @@ def latest_events(view: "RunView", count: int) -> "list[EventRecord]":
     left_out = ("run_unrecorded", "run_analyzed", "log_line")
     happened = (event for event in view.records("event") if event.event_type not in left_out)  # type: ignore[attr-defined]
     return list(deque(happened, maxlen=count))  # type: ignore[arg-type]
+
+
+def _other_kinds() -> list[str]:
+    """The kinds of other packages that are tailed."""
+    return [name for name, cls in KINDS.items() if cls.tailed and cls is not EventRecord]
+
+
+def _other(record: Record) -> Happening:
+    return Happening(record.time_ns, getattr(record, "step", None), getattr(record, "epoch", None), record=record)
 
 
 def printed(view: "RunView", count: int) -> list[Happening]:
@@ -79,6 +92,27 @@ def wanted(keys: Sequence[str], system: bool) -> list[str]:
     return [key for key in keys if system or not key.startswith("system/")]
 
 
+class NewRecords:
+    """The records of a kind that were added since the last call."""
+
+    def __init__(self, view: "RunView", kind: str) -> None:
+        self._view = view
+        self._kind = kind
+        self._cursor: int | None = None  # behind the last full page
+        self._behind = 0  # of the page after it so many are known already
+
+    def read(self) -> list[Record]:
+        """Those that are new."""
+        found: list[Record] = []
+        while True:
+            page, cursor = self._view.records_page(self._kind, RecordFilter(after=self._cursor), PAGE)
+            found += page[self._behind :]
+            self._behind = len(page)
+            if cursor is None:
+                return found
+            self._cursor, self._behind = cursor, 0
+
+
 class Watch:
     """Tells again and again what is new in a run since it was made; of a metric the latest value.
 
@@ -92,29 +126,23 @@ class Watch:
         self._view = view
         self._system = system
         self._output = output
-        self._cursor: int | None = None
-        self._behind = 0
+        self._events = NewRecords(view, EventRecord.kind)
+        self._others = [NewRecords(view, kind) for kind in _other_kinds()]
         self._values = view.latest()
-        self._new_events()
+        for records in (self._events, *self._others):
+            records.read()
 
     def news(self) -> list[Happening]:
         """What has happened since the last call, in the order of time."""
-        found = [event for event in self._new_events() if (event.event_type == PRINTED) is self._output]
+        new: Any = self._events.read()
+        found: list[EventRecord] = [event for event in new if (event.event_type == PRINTED) is self._output]
         if self._output:
             found = [line for event in found for line in lines_of(event)]
         events = [Happening(event.time_ns, event.step, event.epoch, event) for event in found]
-        return events if self._output else sorted([*events, *self._new_metrics()], key=attrgetter("time_ns"))
-
-    def _new_events(self) -> list[EventRecord]:
-        """The cursor stands behind the last full page; of the page after it ``_behind`` events are known already."""
-        found: list[EventRecord] = []
-        while True:
-            page, cursor = self._view.records_page("event", RecordFilter(after=self._cursor), PAGE)
-            found += page[self._behind :]  # type: ignore[arg-type]
-            self._behind = len(page)
-            if cursor is None:
-                return found
-            self._cursor, self._behind = cursor, 0
+        if self._output:
+            return events
+        others = [_other(record) for records in self._others for record in records.read()]
+        return sorted([*events, *others, *self._new_metrics()], key=attrgetter("time_ns"))
 
     def _new_metrics(self) -> list[Happening]:
         import time

@@ -10,7 +10,8 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..records.base import Origin, Record
-from ..records.line import KINDS, WIDE, Line, encode, line_of
+from ..records.kinds import KINDS
+from ..records.line import WIDE, Line, encode, line_of
 from ..records.metric import MetricRecord
 from ..records.run import ProjectRecord
 from .view import RunView

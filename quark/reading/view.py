@@ -18,8 +18,8 @@ from ..records.base import Origin, Record
 from ..records.batch import BatchDiagnosticRecord
 from ..records.event import EventRecord
 from ..records.grammar import one_of
+from ..records.kinds import KINDS
 from ..records.layer import LayerSummaryRecord
-from ..records.line import KINDS
 from ..records.literals import ANALYZED
 from ..records.metric import MetricRecord
 from ..records.naming import by_keys
@@ -34,7 +34,6 @@ from .source import Payloads
 from .told import Told
 
 R = TypeVar("R", bound=Record)
-KIND_NAMES = tuple(KINDS)
 
 
 class RunView(Measured, Told, Loading, Editing):
@@ -217,13 +216,13 @@ class RunView(Measured, Told, Loading, Editing):
             kind: the kind's name, such as metric, event, telemetry or layer.
             where: bounds and fields that restrict them.
         """
-        return self._reader.records(self.id, one_of(kind, KIND_NAMES, "kind"), _keyed(where))
+        return self._reader.records(self.id, one_of(kind, KINDS, "kind"), _keyed(where))
 
     def records_page(
         self, kind: str, where: RecordFilter | None = None, limit: int = 1000
     ) -> tuple[tuple[Record, ...], int | None]:
         """Up to ``limit`` records of a kind, and the ``RecordFilter.after`` for those behind them; None at the end."""
-        found, cursor = self._reader.records_page(self.id, one_of(kind, KIND_NAMES, "kind"), _keyed(where), limit)
+        found, cursor = self._reader.records_page(self.id, one_of(kind, KINDS, "kind"), _keyed(where), limit)
         return tuple(found), cursor
 
     def _all(self, cls: type[R], where: Mapping[str, Any], bounds: Mapping[str, Any]) -> tuple[R, ...]:

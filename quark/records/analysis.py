@@ -59,6 +59,7 @@ class HealthScoreRecord(Record):
 
     kind: ClassVar[str] = "health"
     label_field: ClassVar[str | None] = "score_key"
+    plural: ClassVar[str] = "health_scores"
     free_text: ClassVar[tuple[str, ...]] = ("evidence",)
 
     score_key: Annotated[ScoreKey, says("overall, or the category that is scored")]

@@ -23,6 +23,7 @@ class ArtifactRecord(Record):
 
     kind: ClassVar[str] = "artifact"
     label_field: ClassVar[str | None] = "artifact_key"
+    named: ClassVar[bool] = True
 
     artifact_type: Annotated[Text, says("what it holds, such as histogram or checkpoint_metadata")]
     namespace: Annotated[str | None, says("the part of the key before its last slash; null for a bare name")] = None

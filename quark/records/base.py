@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
 from msgspec import Meta
 
@@ -109,6 +109,21 @@ class Record(_Lazy):
     free_text: ClassVar[tuple[str, ...]] = ("metadata",)
     """The fields that hold what users write, from which secrets are taken out when a record is made."""
 
+    plural: ClassVar[str] = ""
+    """What several are called in a document and as a table of a dashboard; empty: the kind with an ``s``."""
+
+    noun: ClassVar[str] = ""
+    """What several are called in a sentence; empty: the plural with spaces."""
+
+    named: ClassVar[bool] = False
+    """Whether the label may be a key that stands for another name (see ``RunView.recorded_names``)."""
+
+    tailed: ClassVar[bool] = False
+    """Whether ``quark tail`` shows each record."""
+
+    members: ClassVar[Mapping[str, str]] = {}
+    """Filters by a member of a list: the name of the filter, and the field that holds the list."""
+
     id: Annotated[str, Meta(min_length=1, description="identity of the record, unique over all runs")]
     run_id: Annotated[str, Meta(min_length=1, description="the run that it belongs to")]
     sequence: Annotated[int, Meta(ge=0, description="its number in the journal of its writer, from 0")]
@@ -124,6 +139,11 @@ class Record(_Lazy):
     def pending(self) -> bool:
         """Whether its value is still on a device; the record itself follows when the value has arrived."""
         return self.sequence == PENDING
+
+    def headline(self) -> str:
+        """The record on one line for people: its fields with a value."""
+        shown = {name: getattr(self, name) for name in body_names(type(self))}
+        return " ".join(f"{name}={value}" for name, value in shown.items() if value not in (None, {}, ()))
 
     @property
     def time_ns(self) -> int:
@@ -166,14 +186,43 @@ def unrecorded(cls: type[R], origin: Origin, state: int, fields: Mapping[str, An
     return cls(id="", run_id=origin.run_id, sequence=state, timestamp=format_timestamp(time.time_ns()), **fields)
 
 
-KINDS: dict[str, type[Record]] = {}
-"""Every kind of record by its name on the wire."""
+REGISTERED: dict[str, type[Record]] = {}
+"""The record classes that are imported so far; read ``kinds.KINDS``, which knows all of them."""
 
 
 def kind(cls: type[R]) -> type[R]:
-    """Enter a record class into the registry of kinds."""
-    KINDS[cls.kind] = cls
+    """Enter a record class of Quark's own into the registry of kinds."""
+    REGISTERED[cls.kind] = cls
     return cls
+
+
+def plural_of(cls: type[Record]) -> str:
+    """What several records of a kind are called in a document, such as ``batches``."""
+    return cls.plural or f"{cls.kind}s"
+
+
+def noun_of(cls: type[Record]) -> str:
+    """What several records of a kind are called in a sentence, such as ``layer summaries``."""
+    return cls.noun or plural_of(cls).replace("_", " ")
+
+
+def object_fields(cls: type[Record]) -> tuple[str, ...]:
+    """The fields that hold a JSON object and have no default: an absent one is empty."""
+    names = _OBJECTS.get(cls)
+    if names is None:
+        names = _OBJECTS[cls] = tuple(
+            field.name for field in dataclasses.fields(cls)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            and get_origin(_bare(field.type)) in (dict, Mapping)
+        )  # fmt: skip
+    return names
+
+
+_OBJECTS: dict[type, tuple[str, ...]] = {}
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 COMMON_FIELDS = frozenset(field_names(Record))

@@ -1,5 +1,6 @@
 """What one batch of training data was and how it did, without its samples."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from .base import Record, frozen, kind
@@ -13,6 +14,9 @@ class BatchDiagnosticRecord(Record):
 
     kind: ClassVar[str] = "batch"
     label_field: ClassVar[str | None] = None
+    plural: ClassVar[str] = "batches"
+    noun: ClassVar[str] = "batch diagnostics"
+    members: ClassVar[Mapping[str, str]] = {"sample_id": "sample_ids"}
 
     step: Step | None = None
     epoch: Epoch | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from .line import KINDS  # from there, because it imports every kind
+from .kinds import KINDS
 
 _BOUNDS = {
     "ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}",

@@ -14,6 +14,8 @@ class EventRecord(Record):
 
     kind: ClassVar[str] = "event"
     label_field: ClassVar[str | None] = "event_type"
+    named: ClassVar[bool] = True
+    tailed: ClassVar[bool] = True
     free_text: ClassVar[tuple[str, ...]] = ("payload", "status")
 
     event_type: Annotated[Text, says("what happened, such as checkpoint_saved; lower case, may hold . _ / -")]

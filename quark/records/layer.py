@@ -19,6 +19,7 @@ class LayerSummaryRecord(Record):
 
     kind: ClassVar[str] = "layer"
     label_field: ClassVar[str | None] = "module_name"
+    noun: ClassVar[str] = "layer summaries"
 
     module_name: Annotated[Text, says("name of the module in model.named_modules()")]
     module_type: Annotated[Text, says("class name of the module")]

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from ..errors import SchemaValidationError
-from . import analysis, artifact, batch, event, layer, parameter, telemetry  # noqa: F401  importing a kind enters it into KINDS
-from .base import COMMON_FIELDS, KINDS, Origin, Record, body_names
+from .base import COMMON_FIELDS, Origin, Record, body_names, object_fields
+from .kinds import KINDS
 from .metric import MetricRecord
 
 
@@ -145,8 +145,8 @@ def build(cls: type[Record], origin: Origin, sequence: int, time: int, fields: d
     """
     own = dict(fields)
     own.update(id=f"{origin.writer_id}-{sequence}", run_id=origin.run_id, sequence=sequence, timestamp="")
-    for name in ("metadata", "payload", "class_counts"):
-        if name in cls.__slots__ and own.get(name) is None:
+    for name in object_fields(cls):
+        if own.get(name) is None:
             own[name] = {}
     try:
         record = msgspec.convert(own, type=cls)

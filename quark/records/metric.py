@@ -13,6 +13,8 @@ class MetricRecord(Record):
 
     kind: ClassVar[str] = "metric"
     label_field: ClassVar[str | None] = "metric_key"
+    noun: ClassVar[str] = "metric points"
+    named: ClassVar[bool] = True
     free_text: ClassVar[tuple[str, ...]] = ("description", "metadata")
 
     metric_key: Annotated[Text, says("full name: namespace, a slash, metric name; or the metric name alone")]

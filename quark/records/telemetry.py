@@ -14,6 +14,8 @@ class SystemTelemetryRecord(Record):
 
     kind: ClassVar[str] = "telemetry"
     label_field: ClassVar[str | None] = "boundary"
+    plural: ClassVar[str] = "telemetry"
+    noun: ClassVar[str] = "telemetry records"
 
     boundary: Annotated[TelemetryBoundary, says("step: measured over a training step; time: a moment outside steps")]
     step: Step | None = None

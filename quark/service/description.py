@@ -8,7 +8,7 @@ from litestar import Litestar, Request, Response, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from ..records.base import KINDS
+from ..records.kinds import KINDS
 from ..records.line import Line
 from .access import OPEN
 from .columns import MEDIA

@@ -3,12 +3,13 @@
 Patterns end with ``\\Z``: ``$`` would let a line break pass behind the last character.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from ..records.identifiers import ID_PATTERN
+from ..records.kinds import KINDS
 
 _LARGEST = 2**63 - 1
 POINTS = 1_000_000
@@ -19,10 +20,11 @@ WriterId = Annotated[str, PathParameter(pattern=ID_PATTERN, description="identit
 RecordId = Annotated[str, PathParameter(max_length=300, description="identity of the record")]
 KeyId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}\Z", description="the first part of a key")]
 Digest = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the payload")]
-Kind = Annotated[
-    Literal["metric", "event", "telemetry", "layer", "parameter", "batch", "artifact", "alert", "health", "phase"],
-    PathParameter(description="kind of record"),
-]
+if TYPE_CHECKING:
+    _KindName = str
+else:
+    _KindName = Literal[*KINDS]
+Kind = Annotated[_KindName, PathParameter(description="kind of record")]
 Number = Annotated[int, QueryParameter(ge=0, le=_LARGEST)]
 Small = Annotated[int, QueryParameter(ge=0, lt=2**31)]
 """Ranks and attempts: whole numbers of 32 bits in every database."""

@@ -8,8 +8,6 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState, StopReason
 from ..core.sink import Sink
 from ..errors import ConfigurationError
-from ..records import analysis, artifact, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
-from ..records import batch as batch_records  # noqa: F401  as above
 from ..records.base import Record
 from ..records.line import Line
 

@@ -10,7 +10,8 @@ import msgspec
 from ..core.batch import RecordBatch
 from ..core.lifecycle import STOP_REASONS
 from ..errors import SchemaValidationError
-from ..records.base import KINDS, Origin, parse_timestamp
+from ..records.base import Origin, parse_timestamp
+from ..records.kinds import KINDS
 from ..records.limits import MAX_LABEL, MAX_NAME, MAX_RECORD_BYTES, MAX_TAGS, check_size
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES

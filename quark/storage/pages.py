@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from ..core.reader import Body, RecordFilter
 from ..errors import SchemaValidationError
-from ..records.base import KINDS, Record
+from ..records.base import Record
+from ..records.kinds import KINDS
 from .arrays import run_number
 from .budget import PageBudget
 from .database import Database

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from ..core.reader import RecordFilter
 from ..errors import SchemaValidationError
-from ..records import analysis, artifact, batch, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
-from ..records.base import KINDS, Origin, Record, body_names
+from ..records.base import Origin, Record, body_names
 from ..records.grammar import shown
+from ..records.kinds import KINDS
 from ..records.line import encode, record_of_body
 from .bodies import BODIES
 from .budget import PageBudget, bytes_of, groups
@@ -84,8 +84,8 @@ def _bounded(query: Any, wanted: RecordFilter) -> Any:
 
 def _condition(bodies: Any, kind: str, name: str, value: Any) -> Any:
     cls = KINDS[kind]
-    if kind == "batch" and name == "sample_id":
-        return _among(value, lambda one: bodies.field_holds("sample_ids", one))
+    if name in cls.members:
+        return _among(value, lambda one: bodies.field_holds(cls.members[name], one))
     if name == "id":
         return _among(value, lambda one: has_id(one) if isinstance(one, str) else sa.false())
     if name in ENVELOPE:

@@ -9,7 +9,6 @@ import msgspec
 from ..core.reader import Chart, Page, RecordFilter, Series
 from ..errors import RunNotFoundError, SchemaValidationError
 from ..records.base import Origin, Record, parse_timestamp
-from ..records.batch import BatchDiagnosticRecord
 from ..records.foreign import must_propagate
 from ..records.grammar import check_key, to_float
 from ..records.line import WIDE, Line, body_of, build, decode_line, encode, records_of
@@ -297,7 +296,8 @@ def in_order(records: Iterable[Record], sort: str) -> list[Record]:
 
 
 def _agrees(record: Record, name: str, wanted: Any) -> bool:
-    if name == "sample_id" and isinstance(record, BatchDiagnosticRecord):
-        return any(one in record.sample_ids for one in (wanted if isinstance(wanted, tuple) else (wanted,)))
+    if name in record.members:
+        held = getattr(record, record.members[name])
+        return any(one in held for one in (wanted if isinstance(wanted, tuple) else (wanted,)))
     value = getattr(record, name)
     return value in wanted if isinstance(wanted, tuple) else value == wanted

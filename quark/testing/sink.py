@@ -10,8 +10,6 @@ import pytest
 
 from ..core.batch import RecordBatch
 from ..core.sink import Sink
-from ..records import analysis, artifact, event, layer, telemetry  # noqa: F401  they enter the registry of kinds
-from ..records import batch as batch_records  # noqa: F401  as above
 from ..records.base import Origin, Record
 from ..records.line import WIDE, Line
 from .batches import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line, start_line, wide_lines

@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from quark.cli.export import Kind
 from quark.reading import RunView
-from quark.records.line import KINDS, decode_line
+from quark.records.base import plural_of
+from quark.records.kinds import KINDS
+from quark.records.line import decode_line
 
 from .conftest import Command
 
@@ -101,4 +102,4 @@ def test_a_document_names_every_kind_in_plain_english(command: Command, storage:
         "health_scores", "phases",
     }  # fmt: skip
     assert all(hasattr(RunView, name) for name in set(document) - {"run"})
-    assert {kind.value for kind in Kind} == set(KINDS)
+    assert set(document) - {"run", "names"} == {plural_of(cls) for cls in KINDS.values()}

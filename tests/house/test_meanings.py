@@ -5,8 +5,9 @@ import inspect
 import re
 
 import quark
-from quark.records.base import KINDS, Document
+from quark.records.base import Document
 from quark.records.describe import fields_of, json_schema
+from quark.records.kinds import KINDS
 from quark.settings import SETTINGS
 
 from .tree import modules

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from quark.records.base import KINDS, Origin
+from quark.records.base import Origin
+from quark.records.kinds import KINDS
 from quark.records.line import Line
 from quark.testing import alert_line, event_line, make_batch, make_manifest, metric_lines, run_line
 from quark_integrations.sinks.clearml import ClearMLSink

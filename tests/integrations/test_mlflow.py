@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 import quark
-from quark.records.base import KINDS, Origin
+from quark.records.base import Origin
+from quark.records.kinds import KINDS
 from quark.records.line import Line
 from quark.testing import SinkContract, alert_line, event_line, make_batch, make_manifest, metric_lines, run_line
 

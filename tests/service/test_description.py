@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from quark.records.base import KINDS
+from quark.records.kinds import KINDS
 from quark.service.app import ROUTES
 from quark.service.description import document
 from quark.service.runs import QUERY

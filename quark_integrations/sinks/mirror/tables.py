@@ -1,12 +1,14 @@
 """Records that are read as rows: alerts, events, health, phases, telemetry, batches and layers as tables."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from quark import Record
+from quark import RECORD_KINDS, Record
 
 _EVERY = ("step", "epoch", "timestamp", "rank")
+_BESIDE = {*_EVERY, "id", "run_id", "sequence", "schema_version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Table:
     columns: tuple[str, ...]
 
 
-TABLES: dict[str, Table] = {
+_OWN = {
     table.kind: table
     for table in (
         Table("alerts", "alert", (
@@ -44,6 +46,17 @@ TABLES: dict[str, Table] = {
         )),
     )
 }  # fmt: skip
+
+
+def _announced(cls: type[Record]) -> Table:
+    """The table of a kind that another package has added: its fields."""
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # every record is a dataclass
+    return Table(cls.plural or f"{cls.kind}s", cls.kind, (*_EVERY, *(name for name in names if name not in _BESIDE)))
+
+
+TABLES: dict[str, Table] = _OWN | {
+    kind: _announced(cls) for kind, cls in RECORD_KINDS.items() if kind not in {*_OWN, "metric", "artifact"}
+}
 """The table of each kind that has one; metrics are series, artifacts are files."""
 
 
