@@ -5,6 +5,9 @@ of the latter, and of points only where few are left. So it costs about the same
 and for ten million.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+
 import numpy as np
 import sqlalchemy as sa
 
@@ -14,12 +17,13 @@ from ..records.grammar import check_index
 from .arrays import of_latest_attempt, series_number
 from .columns import BLOCK, BLOCK_DTYPE, DETAIL, summarise
 from .schema import chunk_data, chunk_details
-from .spans import OPENED_AT_ONCE, Span, open_spans, overlapping, spans_of, unpacked_by_series, use_epochs
+from .spans import LARGEST, OPENED_AT_ONCE, Span, on_epochs, open_spans, overlapping, spans_of, unpacked_by_series
+
+FEW_POINTS = 1 << 16
+"""Opened points that are drawn as they are; more of them are summarised first where that is fine enough."""
 
 FINENESS = 2
 """Summaries a bucket must have on average; with fewer, finer ones are used, so that buckets are even."""
-
-LARGEST = 2**63 - 1
 
 
 def read_chart(
@@ -41,58 +45,93 @@ def read_chart(
     spans: list[Span] = []
     if number is not None:
         unpacked = unpacked_by_series(connection, run_pk, [number])
-        spans = spans_of(connection, [number], unpacked)[number]
-        if spans and all(span.low < 0 for span in spans):
-            use_epochs(connection, spans, unpacked[number])
+        spans = spans_of(connection, [number], unpacked, low, high)[number]
+        on_epochs(connection, number, spans, unpacked[number])
     return _drawn(key, summaries(connection, spans, low, high, buckets), buckets)
 
 
-def summaries(connection: sa.Connection, spans: list[Span], low: int, high: int, buckets: int) -> np.ndarray:
-    """The points of spans with steps in [low, high] as an array of BLOCK_DTYPE in the order of steps.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Summaries of stretches of points in the order of steps, as arrays of one length; see BLOCK_DTYPE."""
 
-    Each element is a summary of so few points that ``buckets`` buckets of them are even.
-    """
+    count: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+    total: np.ndarray
+    last: np.ndarray
+    step_first: np.ndarray
+    step_last: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+
+Points = tuple[np.ndarray, np.ndarray]
+"""Steps and values, in order."""
+
+
+def summaries(connection: sa.Connection, spans: list[Span], low: int, high: int, buckets: int) -> Parts:
+    """The points of spans with steps in [low, high], summarised as far as ``buckets`` buckets of them are even."""
     wanted = [span for span in spans if span.low >= 0 and span.high >= low and span.low <= high]
     groups = list(overlapping(sorted(wanted, key=lambda span: (span.low, span.attempt, span.writer, span.place))))
-    whole = [
-        len(group) == 1 and group[0].blocks is not None and group[0].low >= low and group[0].high <= high
-        for group in groups
-    ]
-    points = _opened(connection, groups, whole, low, high)
+    whole = {
+        place: group[0]
+        for place, group in enumerate(groups)
+        if len(group) == 1 and group[0].blocks is not None and group[0].low >= low and group[0].high <= high
+    }
+    points = {
+        place: _points(group, low, high)
+        for place, group in _opened(connection, groups, whole)
+    }  # fmt: skip
+    size = _size(points, whole, buckets)
+    if size == DETAIL:
+        _use_details(connection, list(whole.values()))
+        whole = {place: span for place, span in whole.items() if span.blocks is not None}
+    elif size == 1:
+        whole = {}
+    rest = _opened(connection, groups, {**whole, **points})
+    points.update({place: _points(group, low, high) for place, group in rest})
     held = sum(len(steps) for steps, _ in points.values())
-    counts = [group[0].count for group, is_whole in zip(groups, whole, strict=True) if is_whole]
-    size = next(
-        (
-            size for size in (BLOCK, DETAIL)
-            if held // size + sum(-(-count // size) for count in counts) >= FINENESS * buckets
-        ), 1,
-    )  # fmt: skip
-    if size != BLOCK:
-        if size == DETAIL:
-            _use_details(connection, [group[0] for group, is_whole in zip(groups, whole, strict=True) if is_whole])
-        whole = [
-            size != 1 and is_whole and group[0].blocks is not None
-            for group, is_whole in zip(groups, whole, strict=True)
-        ]
-        points.update(_opened(connection, groups, [w or place in points for place, w in enumerate(whole)], low, high))
-    parts, run = [], []
-    for place, group in enumerate(groups):
-        if whole[place]:
-            run.append(group[0].blocks)
-        else:
-            parts += [np.frombuffer(b"".join(run), BLOCK_DTYPE), summarise(*points[place], size)]
-            run = []
-    return np.concatenate([*parts, np.frombuffer(b"".join(run), BLOCK_DTYPE)])
+    if held <= FEW_POINTS:
+        size = 1  # they are at hand, and make buckets even
+    if not whole and size == 1:
+        return _single([points[place] for place in range(len(groups))])
+    return _joined([
+        span.blocks if (span := whole.get(place)) else summarise(*points[place], size) for place in range(len(groups))
+    ])  # fmt: skip
+
+
+def _size(points: dict[int, Points], whole: dict[int, Span], buckets: int) -> int:
+    """How many points a summary may stand for: the most with which buckets are even."""
+    held = sum(len(steps) for steps, _ in points.values())
+    for size in (BLOCK, DETAIL):
+        if held // size + sum(-(-span.count // size) for span in whole.values()) >= FINENESS * buckets:
+            return size
+    return 1
+
+
+def _single(points: list[Points]) -> Parts:
+    """Every point as a summary of its own."""
+    steps = np.concatenate([np.empty(0, np.int64), *(steps for steps, _ in points)])
+    values = np.concatenate([np.empty(0), *(values for _, values in points)])
+    return Parts(np.ones(len(steps), np.int64), values, values, values, values, steps, steps)
+
+
+def _joined(parts: list[bytes | np.ndarray | None]) -> Parts:
+    """Arrays of BLOCK_DTYPE and their bytes, one behind the other."""
+    made = np.frombuffer(b"".join(part for part in parts if part is not None), BLOCK_DTYPE)
+    return Parts(*(made[field.name] for field in fields(Parts)))
 
 
 def _opened(
-    connection: sa.Connection, groups: list[list[Span]], left_closed: list[bool], low: int, high: int
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Steps and values of the groups that are not left closed, by their places."""
-    wanted = {place: group for place, group in enumerate(groups) if not left_closed[place]}
-    closed = [span for group in wanted.values() for span in group if span.steps is None]
-    open_spans(connection, closed, chunk_data.c.step_data)
-    return {place: _points(group, low, high) for place, group in wanted.items()}
+    connection: sa.Connection, groups: list[list[Span]], closed: Collection[int]
+) -> list[tuple[int, list[Span]]]:
+    """The groups that are not left closed, with their places, opened."""
+    wanted = [(place, group) for place, group in enumerate(groups) if place not in closed]
+    open_spans(
+        connection, [span for _, group in wanted for span in group if span.steps is None], chunk_data.c.step_data
+    )
+    return wanted
 
 
 def _use_details(connection: sa.Connection, spans: list[Span]) -> None:
@@ -108,7 +147,7 @@ def _use_details(connection: sa.Connection, spans: list[Span]) -> None:
             by_chunk[chunk].blocks = data
 
 
-def _points(group: list[Span], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+def _points(group: list[Span], low: int, high: int) -> Points:
     """Steps and values of spans that share steps, in order, of the latest attempt of every step."""
     group = sorted(group, key=lambda span: (span.attempt, span.writer, span.place))
     opened = [(span.steps, span.values) for span in group if span.steps is not None and span.values is not None]
@@ -125,33 +164,33 @@ def _points(group: list[Span], low: int, high: int) -> tuple[np.ndarray, np.ndar
     return steps, values
 
 
-def places(parts: np.ndarray, buckets: int) -> np.ndarray:
+def places(parts: Parts, buckets: int) -> np.ndarray:
     """Where each bucket of about equal width in steps starts, as a union of whole summaries in order."""
     if len(parts) <= buckets:
         return np.arange(len(parts))
-    first = parts["step_first"]
-    width = (float(parts["step_last"].max()) - float(first[0]) + 1.0) / buckets
+    first = parts.step_first
+    width = (float(parts.step_last.max()) - float(first[0]) + 1.0) / buckets
     place = np.minimum(((first - first[0]) / width).astype(np.int64), buckets - 1)  # large steps round up
     return np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
 
 
-def _drawn(key: str, parts: np.ndarray, buckets: int) -> Chart:
+def _drawn(key: str, parts: Parts, buckets: int) -> Chart:
     if not len(parts):
         whole, real = np.empty(0, np.int64), np.empty(0, np.float64)
         return Chart(key, whole, whole, whole, real, real, real, real)
     starts = places(parts, buckets)
     ends = np.append(starts[1:], len(parts)) - 1
-    count = np.add.reduceat(parts["count"], starts)
-    minimum = np.minimum.reduceat(parts["minimum"], starts)
-    maximum = np.maximum.reduceat(parts["maximum"], starts)
-    mean = np.add.reduceat(parts["total"], starts) / count
+    count = np.add.reduceat(parts.count, starts)
+    minimum = np.minimum.reduceat(parts.minimum, starts)
+    maximum = np.maximum.reduceat(parts.maximum, starts)
+    mean = np.add.reduceat(parts.total, starts) / count
     return Chart(
         key,
-        parts["step_first"][starts],
-        np.maximum.reduceat(parts["step_last"], starts),
+        parts.step_first[starts],
+        np.maximum.reduceat(parts.step_last, starts),
         count,
         minimum,
         maximum,
         np.clip(mean, minimum, maximum),  # a sum is rounded: the mean of equal values would not be their value
-        parts["last"][ends],
+        parts.last[ends],
     )

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from ..errors import SchemaValidationError
 from ..records.naming import metric_key
 from .arrays import of_latest_attempt
-from .chart import LARGEST, summaries
+from .chart import summaries
 from .columns import unpack_integers, unpack_optional, unpack_values
 from .marks import Marks
 from .schema import chunk_data, chunks, runs, series, writers
-from .spans import Span, Unpacked, spans_of, unpacked_by_series, use_epochs
+from .spans import LARGEST, Span, Unpacked, on_epochs, ranges_of, spans_of, unpacked_by_series
 
 STEP, EPOCH, WALL, RELATIVE = "step", "epoch", "wall", "relative"
 
@@ -90,40 +90,50 @@ def read_curves(
     query = sa.select(series.c.key, series.c.pk).where(series.c.run_pk == run_pk, series.c.key.in_(keys))
     numbers = {key: pk for key, pk in connection.execute(query)}
     unpacked = unpacked_by_series(connection, run_pk, numbers.values())
+    ranges = ranges_of(connection, run_pk, numbers.values(), unpacked)
     if window.axis == STEP:
-        spans = spans_of(connection, numbers.values(), unpacked)
+        spans = spans_of(connection, numbers.values(), unpacked, *window.steps)
         return {
-            key: _by_step(connection, key, spans[number], unpacked[number], window, marks.get(key, Marks()))
+            key: _by_step(
+                connection,
+                key,
+                number,
+                spans[number],
+                unpacked[number],
+                window,
+                ranges[number],
+                marks.get(key, Marks()),
+            )
             for key, number in numbers.items()
         }
     axis = _Axis(connection, run_pk, window)
-    return {key: axis.curve(key, number, unpacked[number], marks.get(key, Marks())) for key, number in numbers.items()}
+    return {
+        key: axis.curve(key, number, unpacked[number], ranges[number], marks.get(key, Marks()))
+        for key, number in numbers.items()
+    }
+
+
+Ranges = dict[int, tuple[int, int]]
+"""The first and the last step of every attempt of a run that has several."""
 
 
 def _by_step(
-    connection: sa.Connection, key: str, spans: list[Span], unpacked: Unpacked, window: Window, marks: Marks
-) -> Curve:
-    axis = STEP
-    if spans and all(span.low < 0 for span in spans):
-        use_epochs(connection, spans, unpacked)
-        axis = EPOCH
-    spans = [span for span in spans if span.low >= 0]
-    ranges: dict[int, tuple[int, int]] = {}
-    for span in spans:
-        low, high = ranges.get(span.attempt, (span.low, span.high))
-        ranges[span.attempt] = min(low, span.low), max(high, span.high)
+    connection: sa.Connection, key: str, number: int, spans: list[Span], unpacked: Unpacked, window: Window,
+    ranges: Ranges, marks: Marks,
+) -> Curve:  # fmt: skip
+    axis = EPOCH if on_epochs(connection, number, spans, unpacked) else STEP
     parts = summaries(connection, spans, *window.steps, window.buckets)
     places = np.array(marks.steps if axis == STEP else marks.epochs, np.int64)
     x = np.where(places < 0, np.nan, places.astype(np.float64))
     restarts = [float(ranges[attempt][0]) for attempt in sorted(ranges)[1:]]
-    last = float(parts["step_last"].max()) if len(parts) else 0.0
+    last = float(parts.step_last.max()) if len(parts) else 0.0
     return Curve(
-        key, axis, parts["step_first"].astype(np.float64), parts["count"], parts["minimum"], parts["maximum"],
-        parts["total"], last, restarts, marks, x, _not_replaced(places, marks.attempts, ranges),
+        key, axis, parts.step_first.astype(np.float64), parts.count, parts.minimum, parts.maximum,
+        parts.total, last, restarts, marks, x, _not_replaced(places, marks.attempts, ranges),
     )  # fmt: skip
 
 
-def _not_replaced(places: np.ndarray, attempts: list[int], ranges: dict[int, tuple[int, int]]) -> np.ndarray:
+def _not_replaced(places: np.ndarray, attempts: list[int], ranges: Ranges) -> np.ndarray:
     """Which marks no later attempt has gone over again."""
     keep = np.ones(len(places), bool)
     made = np.array(attempts, np.int64)
@@ -159,17 +169,12 @@ class _Axis:
         steps, places = np.unique(steps, return_index=True)
         return steps, values[places]
 
-    def curve(self, key: str, number: int, unpacked: Unpacked, marks: Marks) -> Curve:
+    def curve(self, key: str, number: int, unpacked: Unpacked, ranges: Ranges, marks: Marks) -> Curve:
         """A metric on this axis; points that have no place on it are left out."""
-        steps, axis, values, attempts = _points(self._connection, number, unpacked, self._column)
+        axis, values, attempts = _points(self._connection, number, unpacked, self._column)[1:]
         x = self._places(axis)
-        ranges = {
-            int(attempt): (int(steps[attempts == attempt].min()), int(steps[attempts == attempt].max()))
-            for attempt in np.unique(attempts)
-        }
-        begins = [
-            float(np.nanmin(found)) for attempt in sorted(ranges)[1:] if len(found := _real(x[attempts == attempt]))
-        ]
+        begins = [_real(x[attempts == attempt]) for attempt in sorted(ranges)[1:]]
+        restarts = [float(found.min()) for found in begins if len(found)]
         keep = self._window.holds(x)
         x, values = x[keep], values[keep]
         if len(x) and not (x[1:] >= x[:-1]).all():
@@ -178,7 +183,7 @@ class _Axis:
         held = {"epoch": marks.epochs, "time": marks.times, "step": marks.steps}[self._column]
         return Curve(
             key, self._window.axis, x, np.ones(len(x), np.int64), values, values, values,
-            float(x[-1]) if len(x) else 0.0, begins, marks, self._places(np.array(held, np.int64)),
+            float(x[-1]) if len(x) else 0.0, restarts, marks, self._places(np.array(held, np.int64)),
             _not_replaced(np.array(marks.steps, np.int64), marks.attempts, ranges),
         )  # fmt: skip
 

@@ -12,6 +12,9 @@ from .columns import unpack_optional, unpack_values
 from .points import ranked
 from .schema import chunk_data, chunks, writers
 
+LARGEST = 2**63 - 1
+"""The largest step."""
+
 OPENED_AT_ONCE = 200
 """Chunks whose data one query fetches."""
 
@@ -55,9 +58,19 @@ def unpacked_by_series(connection: sa.Connection, run_pk: int, numbers: Collecti
 
 
 def spans_of(
-    connection: sa.Connection, numbers: Collection[int], unpacked: dict[int, Unpacked]
+    connection: sa.Connection,
+    numbers: Collection[int],
+    unpacked: dict[int, Unpacked],
+    low: int = 0,
+    high: int = LARGEST,
 ) -> dict[int, list[Span]]:
-    """The spans of series by their numbers; ``unpacked`` is what ``unpacked_by_series`` gave."""
+    """The spans of series, by their numbers, that have steps in [low, high] or points without a step.
+
+    A series that was recorded by epoch alone is put on the axis of epochs, for which ``on_epochs`` tells.
+
+    Args:
+        unpacked: what ``unpacked_by_series`` gave.
+    """
     made: dict[int, list[Span]] = {number: [] for number in numbers}
     query = (
         sa.select(
@@ -67,8 +80,11 @@ def spans_of(
         .join(writers, writers.c.pk == chunks.c.writer_pk)
         .where(chunks.c.series_pk.in_(numbers))
     )  # fmt: skip
-    for number, low, high, *rest in connection.execute(query):
-        made[number].append(Span(-1 if low is None else low, -1 if high is None else high, *rest))
+    if (low, high) != (0, LARGEST):
+        within = sa.and_(chunks.c.step_min <= high, chunks.c.step_max >= low)
+        query = query.where(sa.or_(within, chunks.c.step_min.is_(None)))
+    for number, first, last, *rest in connection.execute(query).all():
+        made[number].append(Span(-1 if first is None else first, -1 if last is None else last, *rest))
     for number, parts in unpacked.items():
         for attempt, writer, points in parts:
             if len(points):
@@ -76,6 +92,42 @@ def spans_of(
                     span_of(attempt, writer, int(points["sequence"][0]), points["step"], points["value"])
                 )
     return made
+
+
+def ranges_of(
+    connection: sa.Connection, run_pk: int, numbers: Collection[int], unpacked: dict[int, Unpacked]
+) -> dict[int, dict[int, tuple[int, int]]]:
+    """The first and the last step of every attempt, by series; none of them where the run has a single attempt."""
+    made: dict[int, dict[int, tuple[int, int]]] = {number: {} for number in numbers}
+    query = sa.select(sa.func.count(writers.c.attempt.distinct())).where(writers.c.run_pk == run_pk)
+    if connection.execute(query).scalar_one() < 2:
+        return made
+    query = (
+        sa.select(chunks.c.series_pk, writers.c.attempt, sa.func.min(chunks.c.step_min), sa.func.max(chunks.c.step_max))
+        .join(writers, writers.c.pk == chunks.c.writer_pk)
+        .where(chunks.c.series_pk.in_(numbers), chunks.c.step_min.is_not(None))
+        .group_by(chunks.c.series_pk, writers.c.attempt)
+    )
+    for number, attempt, low, high in connection.execute(query):
+        made[number][attempt] = low, high
+    for number, parts in unpacked.items():
+        for attempt, _, points in parts:
+            steps = points["step"][points["step"] >= 0]
+            if len(steps):
+                low, high = made[number].get(attempt, (LARGEST, -1))
+                made[number][attempt] = min(low, int(steps.min())), max(high, int(steps.max()))
+    return made
+
+
+def on_epochs(connection: sa.Connection, number: int, spans: list[Span], unpacked: Unpacked) -> bool:
+    """Whether a series was recorded by epoch alone; its spans are on the axis of epochs then."""
+    if not spans or any(span.low >= 0 for span in spans):
+        return False
+    has_steps = sa.select(sa.exists().where(chunks.c.series_pk == number, chunks.c.step_min.is_not(None)))
+    if connection.execute(has_steps).scalar():
+        return False
+    _use_epochs(connection, spans, unpacked)
+    return True
 
 
 def span_of(attempt: int, writer: int, place: int, steps: np.ndarray, values: np.ndarray) -> Span:
@@ -89,8 +141,7 @@ def span_of(attempt: int, writer: int, place: int, steps: np.ndarray, values: np
     )
 
 
-def use_epochs(connection: sa.Connection, spans: list[Span], unpacked: Unpacked) -> None:
-    """Put a series that was recorded by epoch alone on the axis of epochs."""
+def _use_epochs(connection: sa.Connection, spans: list[Span], unpacked: Unpacked) -> None:
     open_spans(connection, spans, chunk_data.c.epoch_data)
     open_points = {writer: points for _, writer, points in unpacked}
     for index, span in enumerate(spans):

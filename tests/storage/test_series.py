@@ -65,9 +65,11 @@ def test_any_history(tmp_path_factory, monkeypatch, history, buckets, low, width
         (chunk, "BLOCK", 4),
         (columns, "BLOCK", 4),
         (chart_reading, "BLOCK", 4),
+        (chunk, "DETAIL", 2),
+        (chart_reading, "DETAIL", 2),
     ):
         monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(chunk, "summarise", lambda steps, values: columns.summarise(steps, values, 4))
+    monkeypatch.setattr(chunk, "summarise", lambda steps, values, size=4: columns.summarise(steps, values, size))
     expected: dict[tuple[int, int], list[tuple[int, float]]] = {}
     with SqlStore(tmp_path_factory.mktemp("store") / "quark.db") as store:
         for number, (attempt, rank, steps) in enumerate(history):
@@ -113,7 +115,7 @@ def test_a_long_series_is_drawn_from_its_summaries(store: SqlStore, monkeypatch)
     check(store.chart(RUN, "x", buckets=1000, step_min=1234, step_max=260_001), series, 1000, 1234, 260_001)
     check(store.chart(RUN, "x", buckets=100, step_min=5), series, 100, 5)
     opened = []
-    monkeypatch.setattr("quark.storage.chart._open", lambda connection, spans, axis: opened.extend(spans))
+    monkeypatch.setattr("quark.storage.chart.open_spans", lambda connection, spans, axis: opened.extend(spans))
     check(store.chart(RUN, "x", buckets=100), series, 100)
     assert opened == []
 
@@ -156,10 +158,10 @@ def test_a_resumed_run_opens_only_where_attempts_meet(store: SqlStore, monkeypat
     series = store.series(RUN, "x")
     assert len(series) == 190_000
     opened: list[object] = []
-    original = chart_reading._open
+    original = chart_reading.open_spans
     monkeypatch.setattr(
         chart_reading,
-        "_open",
+        "open_spans",
         lambda connection, spans, axis: (opened.extend(spans), original(connection, spans, axis)),
     )
     check(store.chart(RUN, "x", buckets=100), series, 100)
