@@ -33,7 +33,7 @@ COMMAND_WORDS: Mapping[str, str] = {
     "login": "the variable QUARK_USER_KEY", "logs": "quark tail", "offline": "nothing: runs are recorded locally",
     "projects": "quark runs", "ps": "quark runs --status running", "pull": "quark export", "push": "quark sync",
     "remove": "quark delete", "rm": "quark delete", "server": "quark serve", "undelete": "quark restore",
-    "upload": "quark sync", "view": "quark show", "watch": "quark tail -f",
+    "upload": "quark sync", "view": "quark show",
 }  # fmt: skip
 """Commands that people try."""
 

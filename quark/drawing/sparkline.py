@@ -23,12 +23,12 @@ def blocks(values: Sequence[float]) -> str:
     A value that is NaN or infinite is a cross.
     """
     finite = [value for value in values if math.isfinite(value)]
-    heights = _heights(min(finite, default=0.0), max(finite, default=0.0))
+    heights = heights_between(min(finite, default=0.0), max(finite, default=0.0))
     top = len(BLOCKS) - 1
     return "".join(BLOCKS[round(heights(value) * top)] if math.isfinite(value) else NONFINITE for value in values)
 
 
-def _heights(low: float, high: float) -> Callable[[float], float]:
+def heights_between(low: float, high: float) -> Callable[[float], float]:
     """Where a value lies between two others, from 0 to 1; in the middle if they are as good as equal."""
     if high - low <= FLAT * max(abs(low), abs(high)):
         return lambda value: MIDDLE
@@ -46,7 +46,7 @@ def svg(chart: Chart, marks: Sequence[int] = ()) -> str:
     if not count:
         return ""
     low, high = float(min(chart.minimum)), float(max(chart.maximum))
-    heights = _heights(low, high)
+    heights = heights_between(low, high)
 
     def across(index: int) -> float:
         return WIDTH * (index / (count - 1) if count > 1 else 0.5)

@@ -46,10 +46,11 @@ class Answers:
 
         with self._opened() as store:
             view = store.run(run)
+            verdict = view.verdict()
             names = Pattern(metrics).among(in_order(view.latest()))
             document = {
                 "run": {**head_of(view), "tags": list(view.tags), "commit": view.version},
-                "verdict": verdict_of(view),
+                "verdict": None if verdict is None else verdict.to_dict(),
                 "metrics": {one.key: one.to_dict() for one in summarise(view, names[:MOST_METRICS], width=1)},
                 "metric_count": len(names),
                 "summary": view.summary(),
@@ -100,6 +101,7 @@ class Answers:
     def diagnose(self, run: str) -> dict[str, Any]:
         """An analysis made now: the health, what is wrong, why, and what to do."""
         from ..analysis.engine import AnalyzerEngine
+        from ..analysis.verdict import by_consequence
 
         with self._opened() as store:
             view = store.run(run)
@@ -107,8 +109,10 @@ class Answers:
             result = AnalyzerEngine(view).analyze()
         document = {
             "run": head_of(view),
+            "verdict": result.verdict.to_dict(),
             "health": {one.score_key: {"score": one.score, "status": one.status} for one in result.health_scores},
-            "alerts": [alert_of(alert) for alert in result.alerts],
+            "alerts": [alert_of(alert) for alert in by_consequence(result.alerts)],
+            "unknown": dict(result.unknown),
             "not_judged": dict(result.abstentions),
         }
         return bounded(document, "not_judged", "alerts", hint="ask `alerts` with a severity")
@@ -173,14 +177,6 @@ def head_of(view: "RunView") -> dict[str, Any]:
         "id": view.id, "name": view.name, "project": view.project, "status": view.status, "reason": view.reason,
         "started_at": view.started_at, "ended_at": view.ended_at,
     }  # fmt: skip
-
-
-def verdict_of(view: "RunView") -> dict[str, Any] | None:
-    """The overall health that is kept with a run; None if nobody analyzed it."""
-    overall = view.health_scores(score_key="overall")
-    if not overall:
-        return None
-    return {"status": overall[-1].status, "score": overall[-1].score, "alerts": len(view.alerts())}
 
 
 ALERT_FIELDS = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.engine import AnalyzerEngine
 from ..analysis.rules.base import SEVERITIES
+from ..analysis.verdict import NOT_ANALYZED
 from ..records.analysis import AlertRecord
 from ..records.base import Document
 from ..records.grammar import one_of
@@ -43,8 +44,10 @@ class Finding(Document):
 
 def known_alerts(view: "RunView") -> Sequence[AlertRecord]:
     """The alerts that are kept with a run; where no analysis was kept, those that an analysis finds now."""
-    kept = view.alerts()
-    return kept if kept or view.health_scores(score_key="overall") else AnalyzerEngine(view).analyze().alerts
+    kept, verdict = view.alerts(), view.verdict()
+    if kept or (verdict is not None and verdict.status != NOT_ANALYZED):
+        return kept
+    return AnalyzerEngine(view).analyze().alerts
 
 
 def at_least(alerts: Sequence[AlertRecord], severity: str) -> list[AlertRecord]:
