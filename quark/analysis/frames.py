@@ -73,6 +73,7 @@ class Telemetry(msgspec.Struct, gc=False):
     step_time_ms: float | None = None
     data_time_ms: float | None = None
     compute_time_ms: float | None = None
+    cpu_usage_percent: float | None = None
     ram_usage_percent: float | None = None
     ram_used_bytes: float | None = None
     process_rss_bytes: float | None = None

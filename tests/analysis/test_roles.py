@@ -146,3 +146,11 @@ def test_a_name_that_the_user_gave_comes_before_all() -> None:
     assert roles.of("train/loss") == LOSS
     assert roles.of("objective/train_ce") == LOSS
     assert roles.of("train/loss") is None
+
+
+@pytest.mark.parametrize("key", ["loss_step", "cross_entropy", "train/rmse", "perplexity", "Verlust", "wibble"])
+def test_a_healthy_run_is_healthy_however_its_loss_is_called(key: str) -> None:
+    """No false alarm comes of the names that are known, nor of a metric that is taken for the loss."""
+    for seed in range(5):
+        result = analyzed(made(lambda run, seed=seed: series(run, **{key: falling(200, seed=seed)})))
+        assert (result.verdict.status, result.verdict.severity) == ("healthy", None), result.verdict

@@ -24,6 +24,10 @@ class OverfittingOnset(Rule):
     is that of a run that has converged. With a validation accuracy that does not fall it is overconfidence, a warning
     at most. A gap alone is no overfitting. Where you have set a gap, the gap alone counts.
 
+    Data that are memorised are a warning too: the training loss is below 5 % of its beginning and a tenth of the
+    validation loss, which is above 10 % of where training began and in three evaluations has not come 2 % below its
+    best; unless nine of ten answers on the validation data are right and no fewer than before.
+
     Source: Prechelt, Early stopping: but when?, 1998.
     """
 
@@ -48,6 +52,9 @@ class OverfittingOnset(Rule):
         self._last = self._first = 0.0
         self._best = math.inf
         self._best_at: int | None = None
+        self._best_when = self._gained_when = "the start"
+        self._gained = math.inf
+        self._since_gain = 0
         self._train_then = math.inf
         self._since_best = 0
         self._changes: deque[float] = deque(maxlen=31)
@@ -74,6 +81,7 @@ class OverfittingOnset(Rule):
             self._literal(frame, seen, gap)
         if not self.absolute and seen.validation > 0:
             self._relative(frame, seen, gap)
+            self._memorised(frame, seen)
 
     def passes(self, losses: Losses, seen: Seen) -> int:
         """All, once there is a mean of the training loss: without a validation loss nothing is compared."""
@@ -98,6 +106,7 @@ class OverfittingOnset(Rule):
         lowest = min(self._mean, value)
         if lowest < self._best:
             self._best, self._best_at, self._train_then, self._since_best = lowest, frame.step, train, 0
+            self._best_when = _when(frame)
             self.clear()
             return
         self._since_best += 1
@@ -117,13 +126,44 @@ class OverfittingOnset(Rule):
             frame, severity, since=self._best_at, subject=seen.key("validation_loss"),
             title="The network overfits: validation got worse while training got better"
             if not confident else "The network grows overconfident: validation loss rises, accuracy holds",
-            fact=f"The validation loss is {rise:.0%} above its best at step {self._best_at}; the training loss fell "
+            fact=f"The validation loss is {rise:.0%} above its best at {self._best_when}; the training loss fell "
             f"from {number(self._train_then)} to {number(train)} since. The relative gap is {gap:.2f}.",
             inference="It learns what is special about the training data.",
             evidence=[evidence("metric", seen.key("validation_loss"),
                                "relative: rise above its best", rise, needed, self._best_at, frame.step),
                       evidence("metric", seen.key("validation_loss"),
                                "relative gap of validation to training", gap, limit, self._best_at, frame.step)],
+        )  # fmt: skip
+
+    def _memorised(self, frame: Frame, seen: Seen) -> None:
+        """The training data are known by heart, and the others are not."""
+        course = seen.course
+        if self._mean < 0.98 * self._gained:
+            self._gained, self._gained_when, self._since_gain = self._mean, _when(frame), 0
+            self.clear(MEMORISED)
+            return
+        self._since_gain += 1
+        if self._since_gain < 3 or self._count < self._least or not (course.known and course.positive) or self.up():
+            return
+        began = course.loss_at(max(course.first, course.start))
+        train = min(self._train or 0.0, course.loss_at(course.mean))
+        accuracy = self._accuracy
+        if accuracy is not None:
+            able = (accuracy / 100.0 if accuracy > 1.0 else accuracy) >= 0.9
+            if able and accuracy >= 0.99 * self._best_accuracy:
+                return
+        if train > 0.05 * began or self._mean < 0.1 * began or train > 0.1 * self._mean:
+            return
+        gap = _gap(self._mean, train)
+        self.alert(
+            frame, "warning", topic=MEMORISED, since=self._best_at, subject=seen.key("validation_loss"),
+            title="The training data are memorised",
+            fact=f"The training loss has come to {number(train)} from {number(began)}; the validation loss stands at "
+            f"{number(self._mean)} and has not improved since {self._gained_when}.",
+            inference="What is learned of the training data does not carry over to others.",
+            consequence="Further training teaches nothing that helps on other data.",
+            evidence=[evidence("metric", seen.key("validation_loss"),
+                               "relative gap of validation to training", gap, 0.9, self._best_at, frame.step)],
         )  # fmt: skip
 
     def _literal(self, frame: Frame, seen: Seen, gap: float) -> None:
@@ -139,6 +179,15 @@ class OverfittingOnset(Rule):
                 evidence=[evidence("metric", seen.key("validation_loss"),
                                    "absolute: relative gap", gap, limit, frame.step, frame.step)],
             )  # fmt: skip
+
+
+MEMORISED = "memorised"
+
+
+def _when(frame: Frame) -> str:
+    if frame.step is not None:
+        return f"step {frame.step}"
+    return "its lowest value" if frame.epoch is None else f"epoch {frame.epoch}"
 
 
 def _gap(validation: float, train: float) -> float:

@@ -131,13 +131,15 @@ class NoLearning(Rule):
     Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is within 1 % of
     ln C, which is what guessing among C classes costs, for C up to 12), and since the first 15 % of the
     run, in which the last layer learns how frequent the classes are, it has no significant downward slope (t > -3 of
-    a line through the block means of its logarithm) and fell by less than 3 %, in 3 looks ten losses apart. Silent
-    when an accuracy says that the network can do the task already, and when another rule knows the cause.
+    a line through the block means of its logarithm, or a fall of less than half a percent) and fell by less than
+    3 %, in 3 looks ten losses apart. Of fewer losses, one or a few an epoch, it speaks from ten epochs on, only where
+    the loss is that of guessing. Silent when an accuracy says that the network can do the task already, and when
+    another rule knows the cause.
     """
 
     name = "no_learning"
     topics = frozenset((LOSS,))
-    needs = "a positive training loss of at least 100 points"
+    needs = "a positive training loss of at least 100 points, or of ten epochs at the level of guessing"
     consequence = "The run ends where it began."
     actions = (
         "Check that inputs and targets belong together: a shuffle of one of them is the classic.",
@@ -146,6 +148,7 @@ class NoLearning(Rule):
     )  # fmt: skip
     clears = "A mean loss below 0.8 of its beginning, or a significant fall."
     AFTER = 100
+    FEW = 10
     CAUSES = frozenset((
         "lr_too_high", "lr_too_low", "vanishing_gradients", "exploding_gradients", "nonfinite_values",
         "parameters_not_optimized", "activation_collapse",
@@ -153,7 +156,7 @@ class NoLearning(Rule):
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
-        self._due = self.AFTER
+        self._due = self.FEW
         self._flat = 0
         self._epochs: set[int] = set()
         self._accuracy = 0.0
@@ -161,16 +164,19 @@ class NoLearning(Rule):
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
         course = seen.course
-        if len(self._epochs) < 3 and frame.epoch is not None:
+        if len(self._epochs) < self.FEW and frame.epoch is not None:
             self._epochs.add(frame.epoch)
         for accuracy in (seen.accuracy, seen.validation_accuracy):
             if accuracy is not None:
                 self._accuracy = accuracy / 100.0 if accuracy > 1.0 else accuracy
         if seen.loss is None or course.seen < self._due or not course.positive:
             return
-        self._due = course.seen + max(10, course.seen // 10)
-        self.judged = True
+        few = course.seen < self.AFTER
+        self._due = course.seen + (2 if few else max(10, course.seen // 10))
         chance = _chance(course.value, course.mean) if course.fallen > 0.6 else None
+        if few and (len(self._epochs) < self.FEW or chance is None):
+            return
+        self.judged = True
         if course.fallen < 0.8 and chance is None:
             self.clear()
             return
@@ -181,7 +187,7 @@ class NoLearning(Rule):
         _, t = line_through(later)
         third = len(later) // 3
         fell = (math.fsum(later[:third]) - math.fsum(later[-third:])) / max(third, 1)
-        if t < -3.0 or fell > 0.03:
+        if (t < -3.0 and fell > 0.005) or fell > 0.03:
             self._flat = 0
             self.clear()
             return
@@ -208,10 +214,10 @@ class NoLearning(Rule):
 
     def pass_over(self, losses: Losses, seen: Seen) -> None:
         """Their epochs and accuracies are known."""
-        if len(self._epochs) < 3:
+        if len(self._epochs) < self.FEW:
             epochs = dict.fromkeys(epoch for epoch in losses.stretch.epochs.tolist() if epoch >= 0)
             for epoch in epochs:
-                if len(self._epochs) < 3:
+                if len(self._epochs) < self.FEW:
                     self._epochs.add(epoch)
         if losses.accuracies is not None:
             accuracy = losses.accuracies[-1]

@@ -32,7 +32,7 @@ class LearningRateTooHigh(Rule):
         "Lengthen the warm-up.",
         "Clip the gradient norm.",
     )  # fmt: skip
-    clears = "A mean loss below 0.9 of its beginning."
+    clears = "A mean loss below 0.9 of its beginning, and ten looks at the updates without a hit."
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
@@ -52,7 +52,7 @@ class LearningRateTooHigh(Rule):
         self.judged = True
         far = course.far
         high = self._high.see(far, frame.step)
-        if course.learning and not far:
+        if course.learning and not far and not self._held:
             self.clear()
         if high >= 20:
             times = math.exp(min(course.mean - course.best, 700.0))
@@ -76,8 +76,13 @@ class LearningRateTooHigh(Rule):
             return
         self.judged = True
         self._high.repeat(seen.course.far, len(losses), int(losses.stretch.steps[0]))
-        if losses.learned and not seen.course.far:
+        if losses.learned and not seen.course.far and not self._held:
             self.clear()
+
+    @property
+    def _held(self) -> bool:
+        """Whether what was seen of the steps still stands: then the alert does, or it would come at every look anew."""
+        return self._fast.raised or self._swollen.raised
 
     def _updates(self, frame: Frame, seen: Seen) -> None:
         whole = motion(frame)

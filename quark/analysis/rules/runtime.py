@@ -1,13 +1,14 @@
 """Rules that look at the time of steps: what they wait for, and whether they were faster before."""
 
+import math
 from itertools import pairwise
 from statistics import median
 
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..latch import Streak
-from ..robust import ratio
-from .base import TIMING, Levels, Rule, Seen, evidence
+from ..robust import eased, ratio
+from .base import TELEMETRY, TIMING, Levels, Rule, Seen, evidence
 
 WINDOW = 50
 SKIPPED = 20
@@ -18,6 +19,18 @@ MATERIAL_MS = 1000.0
 
 LEAST_MS = 5.0
 """Nor is less than this a step."""
+
+BUSY_PERCENT = 85.0
+"""From this use of its processors on a machine is busy, and times say more of it than of the training."""
+
+COSTLY = 0.2
+"""The share of the time that irregular steps must cost for more than information."""
+
+
+SHARED = (
+    "The processors of the machine are in full use: it is shared with other programs, or has too few of them. That is "
+    "no fault of the training."
+)
 
 
 class Windows:
@@ -52,11 +65,14 @@ class Windows:
         total = sum(min(step, most) for step in self.steps)
         return ratio(sum(min(data, most) for data in self.data), total) if total > 0 else None
 
+    def rest(self) -> list[float]:
+        """The part of each step that is not data, the shortest first."""
+        data = self.data or [0.0] * len(self.steps)
+        return sorted(max(step - waited, 0.0) for step, waited in zip(self.steps, data, strict=False))
+
     def jitter(self) -> float:
         """(p90 - p50) / p50 of the part of the steps that is not data."""
-        rest = sorted(
-            max(step - data, 0.0) for step, data in zip(self.steps, self.data or [0.0] * len(self.steps), strict=False)
-        )
+        rest = self.rest()
         middle = rest[len(rest) // 2]
         return ratio(rest[int(len(rest) * 0.9)] - middle, middle) if middle > 0 else 0.0
 
@@ -65,14 +81,23 @@ class WindowRule(Rule):
     """A rule that judges windows of 50 steps."""
 
     category = "runtime"
-    topics = frozenset((TIMING,))
+    topics = frozenset((TIMING, TELEMETRY))
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
         self._windows = Windows()
+        self._processors: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the processors of the machine are in full use."""
+        return self._processors is not None and self._processors >= BUSY_PERCENT
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
+        for one in frame.telemetry:
+            if one.cpu_usage_percent is not None:
+                self._processors = eased(self._processors, one.cpu_usage_percent, 0.2)
         if seen.step_time is not None and self._windows.add(seen.step_time, seen.data_time):
             self.judge(frame, self._windows)
 
@@ -87,10 +112,12 @@ class RuntimeBottleneckRisk(WindowRule):
     Sees: times of steps, of their data and compute part.
 
     Decides: per window of 50 steps, the first 20 left out, in 3 windows in a row: the share of the step spent on data
-    is at least .4, .6 or .75; or (p90 - p50) / p50 of the rest is at least .25, .5 or .75 and grows no shorter; with
-    at least a second lost in a window and 5 ms a step. Standard deviation over mean is not used: one checkpoint would
-    be an alarm. The documented step times count where you have set them. A limit that you have set, and every limit in
-    absolute mode, is judged window by window.
+    is at least .4, .6 or .75; or (p90 - p50) / p50 of the rest is at least .25; with at least a second lost in a window
+    and 5 ms a step. Irregular steps are a warning where they cost a fifth of the time, compared with the fastest
+    window of the run, and information otherwise; while the processors of the machine are in full use (85 %), by
+    whatever program, they are information only. Standard deviation over mean is not used: one checkpoint would be an
+    alarm. The documented step times count where you have set them. A limit that you have set, and every limit in
+    absolute mode, is judged window by window, and says how severe it is.
     """
 
     name = "runtime_bottleneck_risk"
@@ -109,6 +136,8 @@ class RuntimeBottleneckRisk(WindowRule):
         self._share = Levels(self.limits, "runtime_{}_data_fraction")
         self._jitter = Levels(self.limits, "runtime_{}_jitter_ratio")
         self._runs = {"data": Streak(), "jitter": Streak(), "time": Streak()}
+        self._best = math.inf
+        self._lost = 0.0
 
     def judge(self, frame: Frame, windows: Windows) -> None:
         """See the class."""
@@ -119,6 +148,9 @@ class RuntimeBottleneckRisk(WindowRule):
         if share is not None:
             material = waited >= MATERIAL_MS and waited >= LEAST_MS * WINDOW
             self._see(frame, "data", share, self._share, literal or self._share.literal or material)
+        rest = windows.rest()
+        self._best = min(self._best, rest[len(rest) // 2])
+        self._lost = max(0.0, 1.0 - ratio(self._best * len(rest), sum(rest)))
         material = slack >= MATERIAL_MS and middle >= LEAST_MS
         self._see(frame, "jitter", jitter, self._jitter, literal or self._jitter.literal or material)
         self._see(frame, "time", middle, self._time, literal or self._time.literal)
@@ -133,14 +165,21 @@ class RuntimeBottleneckRisk(WindowRule):
         literal = self.absolute or levels.literal
         if run < 3 and not literal:
             return
+        if what == "jitter" and not literal:
+            severity = "warning" if self._lost >= COSTLY and not self.busy else "info"
         words = {
             "data": ("The steps wait for data", f"{value:.0%} of the time of a step is spent on data."),
-            "jitter": ("Step times vary a lot", f"One step in ten takes {1 + value:.1f} times the median or longer."),
+            "jitter": (
+                "Step times vary a lot",
+                f"One step in ten takes {1 + value:.1f} times the median or longer; {self._lost:.0%} of "
+                "the time is lost against the fastest steps of the run.",
+            ),
             "time": ("Steps take long", f"The median step takes {value:.0f} ms."),
         }[what]
         self.alert(
             frame, severity, topic=what, subject=what, title=words[0], fact=words[1],
-            inference={"data": "The loader is the bottleneck.", "jitter": "Something irregular stops the steps.",
+            inference={"data": "The loader is the bottleneck.", "jitter": SHARED if self.busy else
+                       "Something irregular stops the steps.",
                        "time": "The step is above the limit that was set."}[what],
             evidence=[evidence("telemetry", f"{what} of the steps",
                                ("absolute" if literal else "relative") + f": {what}", value, limit, None,
@@ -174,7 +213,7 @@ class DataloaderStarvation(WindowRule):
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
-        if seen.data_time is not None:
+        if seen.data_time is not None or frame.telemetry:
             super().look(frame, seen)
 
     def judge(self, frame: Frame, windows: Windows) -> None:
@@ -251,11 +290,12 @@ class ThroughputRegression(WindowRule):
             self.clear()
         elif run >= 3:
             times = ratio(middle, base)
+            severe = times > 3 and not self.busy
             self.alert(
-                frame, "error" if times > 3 else "warning", since=self._run.since, subject="step time",
+                frame, "error" if severe else "warning", since=self._run.since, subject="step time",
                 title=f"Steps take {times:.1f} times as long as before",
                 fact=f"The median step takes {middle:.0f} ms; in the run's first windows it took {base:.0f} ms.",
-                inference="Something slows the training down.",
+                inference=SHARED if self.busy else "Something slows the training down.",
                 evidence=[evidence("telemetry", "step time", "relative: median step time by that of the beginning",
                                    times, 1.5, self._run.since, frame.step)],
             )  # fmt: skip
