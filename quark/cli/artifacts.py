@@ -30,19 +30,20 @@ def list_artifacts(
         names = view.recorded_names("artifact")
         named = address(store, view)
     if as_json:
-        print_json({"run_id": view.id, "artifacts": [artifact.to_dict() for artifact in artifacts]})
+        made = [artifact.to_dict() for artifact in artifacts]
+        print_json({"run_id": view.id, "artifacts": made, "names": dict(names)})
     elif not artifacts:
         console().print(text(f"{view.name or view.id} has no artifacts"))
     else:
-        made = table("artifact", "type", "step", "bytes", "id", right=("step", "bytes"), flexible=("artifact",))
+        rows = table("artifact", "type", "step", "bytes", "id", right=("step", "bytes"), flexible=("artifact",))
         for artifact in artifacts:
-            made.add_row(
+            rows.add_row(
                 cut(names.get(artifact.artifact_key, artifact.artifact_key)),
                 text(names.get(artifact.artifact_type, artifact.artifact_type)),
                 text("" if artifact.step is None else artifact.step), text(f"{artifact.size_bytes:,}"),
                 text(artifact.id, "dim"),
             )  # fmt: skip
-        console().print(made)
+        console().print(rows)
         console().print(text(f"copy one to a file with: quark artifacts get {named} ARTIFACT", "dim"), soft_wrap=True)
 
 

@@ -55,12 +55,14 @@ class Listing:
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
-        return {"runs": [self._run(at, view) for at, view in enumerate(self.views)], "next": self.next}
+        runs = [self._run(at, view) for at, view in enumerate(self.views)]
+        return {"runs": runs, "next": self.next, "remarks": self.remarks}
 
     def _run(self, at: int, view: "RunView") -> dict[str, Any]:
         made = {**view.record.to_dict(), "unrecorded": self.unrecorded.get(view.id, 0)}
         if self.cells:
             made["columns"] = {name: column[at].value for name, column in self.cells.items()}
+            made["column_steps"] = {name: column[at].step for name, column in self.cells.items()}
         return made
 
     def print(self, out: "Console") -> None:

@@ -78,8 +78,8 @@ def runs(
 ) -> None:
     """List runs, the newest first; `quark ls`, `quark list` and `quark status` do the same.
 
-    With --json: {"runs": [...], "next": null}; a `next` that is not null goes on with --after.
-    With --columns each run has "columns": {name: value}.
+    With --json: {"runs": [...], "next": null, "remarks": []}; a `next` that is not null goes on with --after.
+    With --columns each run has "columns": {name: value}, and "column_steps" with the step of each.
     """
     from .choosing import config_filter, moment, opened
     from .listing import deleted_runs, listed

@@ -76,6 +76,7 @@ def _document(view: "RunView", events: int) -> dict[str, Any]:
         "events": [event.to_dict() for event in latest_events(view, events)],
         "alerts": [alert.to_dict() for alert in view.alerts()],
         "artifacts": [artifact.to_dict() for artifact in view.artifacts()],
+        "names": view.reader.names(view.id),
     }
 
 
