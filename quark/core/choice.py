@@ -44,6 +44,9 @@ TEXTS = ("ids", "project", "status", "tag", "name", "name_ilike")
 TIMES = ("started_after", "started_before")
 MOST_TEXTS = 1000
 LONGEST_PATTERN = 1000
+MOST_OF_PATTERNS = 10_000
+"""Characters of all patterns of a filter together: each of them is compared with each name."""
+
 SORT_FIELDS = ("started_at", "updated_at", "name", "project", "status", "id")
 """What runs can be sorted by; a minus sign before it turns the order round."""
 
@@ -70,8 +73,7 @@ def checked_choice(filters: Mapping[str, Any]) -> dict[str, Any]:
             made[name] = _texts(made[name], name)
     for status in made.get("status", ()):
         one_of(status, RUN_STATUSES, "status")
-    for pattern in made.get("name_ilike", ()):
-        _check_pattern(pattern)
+    _check_patterns(made.get("name_ilike", ()))
     for name in TIMES:
         if name in made:
             made[name] = check_moment(made[name], name)
@@ -112,11 +114,18 @@ def _texts(value: Any, name: str) -> list[str]:
     return sorted(set(texts)) if isinstance(value, (set, frozenset)) else list(dict.fromkeys(texts))
 
 
-def _check_pattern(pattern: str) -> None:
-    if len(pattern) > LONGEST_PATTERN:
-        raise SchemaValidationError(f"name_ilike takes {LONGEST_PATTERN} characters at most, got {len(pattern)}")
-    if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
-        raise SchemaValidationError(f"name_ilike cannot end in a single backslash, got {shown(pattern)}; double it")
+def _check_patterns(patterns: Collection[str]) -> None:
+    for pattern in patterns:
+        if len(pattern) > LONGEST_PATTERN:
+            raise SchemaValidationError(f"name_ilike takes {LONGEST_PATTERN} characters at most, got {len(pattern)}")
+        if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+            raise SchemaValidationError(f"name_ilike cannot end in a single backslash, got {shown(pattern)}; double it")
+    total = sum(map(len, patterns))
+    if total > MOST_OF_PATTERNS:
+        raise SchemaValidationError(
+            f"the patterns of name_ilike have {total} characters together, at most {MOST_OF_PATTERNS} are allowed; "
+            "ask several times"
+        )
 
 
 def check_fields(select: Any) -> tuple[str, ...] | None:

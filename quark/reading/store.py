@@ -87,8 +87,8 @@ class Store:
 
         Args:
             ids, project, status, tag, name: equal to this, or to one of a list.
-            name_ilike: the name matches this pattern, or one of a list, without regard to the case of ASCII letters:
-                ``%`` stands for any text, ``_`` for one character, and a backslash takes a meaning away.
+            name_ilike: the name matches this pattern, or one of a list, whatever the case of its letters: ``%``
+                stands for any text, ``_`` for one character, and a backslash takes a meaning away.
             config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
             started_after, started_before: inclusive bounds of the start, a datetime or RFC 3339 text.
             sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.

@@ -135,7 +135,7 @@ async def list_runs(
         )  # fmt: skip
         return RunPage(list(found.items), None if found.next is None else cursors.seal_text(found.next, "runs"))
 
-    return await run_in(request, SCANS if values or where else PAGES, page)
+    return await run_in(request, SCANS if values or where or name_ilike else PAGES, page)
 
 
 @get(["/api/v1/runs/{run_id:str}", QUERY], opt={"scope": "read"})

@@ -1,6 +1,7 @@
 """Lists the runs that match, in an order, page after page."""
 
 import base64
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .budget import PageBudget, bytes_of, groups
 from .conditions import any_of, has_run_id
 from .ids import no_run
 from .lifecycle import UNKNOWN
+from .patterns import like
 from .runs import columns_of, deleted_runs, pay, records_of, shown_runs, tag_bytes, values_of
 from .schema import projects, run_tags, runs
 from .search import conditions
@@ -29,6 +31,9 @@ _SORTS: dict[str, Any] = {
     "id": runs.c.id,
 }
 _PAGE = 200
+_LONG = 200
+"""Characters of a name that a cursor holds as they are."""
+
 _LIMIT = 2**63
 _MISSING = object()
 
@@ -51,14 +56,13 @@ def read_runs(
     base = sa.select().where(shown_runs)
     if projects_only is not None:
         base = base.where(projects.c.name.in_(projects_only), projects.c.id != UNKNOWN)
-    place = None if after is None else _place(after, field, descending)
+    place = None if after is None else _place(connection, after, field, descending)
     if id_after is not None:
         if place is not None:
             raise SchemaValidationError("after and id_after both say where the list goes on; give one of the two")
         place = _place_of(connection, base, id_after, field)
-    fields, config = check_fields(select), dict(chosen.get("config", {}))
     base = base.where(*conditions(chosen.get("where", ()), connection.dialect.name))
-    page = _Page(connection, _matching(base, chosen), field, descending, config, fields, budget)
+    page = _Page(connection, _matching(base, chosen), field, descending, chosen, check_fields(select), budget)
     return page.read(limit, place, check_index(offset, "offset") or 0)
 
 
@@ -70,18 +74,16 @@ def read_deleted(connection: sa.Connection, limit: int | None, after: str | None
     """
     check_index(limit, "limit")
     page = _Page(connection, sa.select().where(deleted_runs), "started_at", True, {}, None, budget)
-    return page.read(limit, None if after is None else _place(after, "started_at", True), 0)
+    return page.read(limit, None if after is None else _place(connection, after, "started_at", True), 0)
 
 
 def _matching(query: Any, chosen: Mapping[str, Any]) -> Any:
-    """The query restricted by every filter but the configuration."""
+    """The query restricted by every filter but those that ``_Page`` compares in Python."""
     for column, name in (
         (projects.c.name, "project"), (runs.c.status, "status"), (runs.c.name, "name"),
     ):  # fmt: skip
         if name in chosen:
             query = query.where(column.in_(chosen[name]))
-    if "name_ilike" in chosen:
-        query = query.where(any_of(runs.c.name.ilike(one, escape="\\") for one in chosen["name_ilike"]))
     if "ids" in chosen:  # a run whose id another project used first is stored under more than its id
         query = query.where(any_of(map(has_run_id, chosen["ids"])))
     if "tag" in chosen:
@@ -103,17 +105,19 @@ def _place_of(connection: sa.Connection, query: Any, run_id: str, field: str) ->
 
 
 class _Page:
-    """Reads runs in an order, until so many also match ``config``, whose values only Python can compare."""
+    """Reads runs in an order, until so many also match ``config`` and ``name_ilike``, which only Python can compare."""
 
     def __init__(
-        self, connection: sa.Connection, query: Any, field: str, descending: bool, config: dict[str, Any],
+        self, connection: sa.Connection, query: Any, field: str, descending: bool, chosen: Mapping[str, Any],
         select: tuple[str, ...] | None, budget: PageBudget | None,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._query = query
         self._field = field
         self._descending = descending
-        self._config = config
+        self._config = config = dict(chosen.get("config", {}))
+        self._has_name = like(chosen["name_ilike"]) if "name_ilike" in chosen else None
+        self._compares = bool(config) or self._has_name is not None
         self._select = select
         self._columns = columns_of(select if select is None or not config else {*select, "config"})
         self._budget = budget
@@ -123,9 +127,9 @@ class _Page:
         found: list[Any] = []
         cursor, last = None, None
         left = 0 if self._budget is None else self._budget.size
-        skipped = offset if self._config else 0
-        batch = _PAGE if self._config or limit is None else min(_PAGE, limit + 1)
-        for key, row in self._rows(batch, place, 0 if self._config else offset):
+        skipped = offset if self._compares else 0
+        batch = _PAGE if self._compares or limit is None else min(_PAGE, limit + 1)
+        for key, row in self._rows(batch, place, 0 if self._compares else offset):
             if skipped:
                 skipped -= 1
                 continue
@@ -145,7 +149,8 @@ class _Page:
         while True:
             keys = self._keys(batch, place, offset)
             offset = 0
-            for group in groups(keys, None if self._budget is None else self._budget.size):
+            named = keys if self._has_name is None else [key for key in keys if self._has_name(key.name)]
+            for group in groups(named, None if self._budget is None else self._budget.size):
                 query = self._query.with_only_columns(*self._columns).where(runs.c.pk.in_([key.pk for key in group]))
                 rows = {row.pk: row for row in self._connection.execute(query)}
                 for key in group:
@@ -168,7 +173,10 @@ class _Page:
         if self._budget is not None:
             texts = [one for one in self._columns if isinstance(one.type, sa.Text)]
             size = sum((sa.func.coalesce(bytes_of(self._connection, text), 0) for text in texts), tag_bytes)
-        query = self._query.with_only_columns(runs.c.pk, column.label("sort_value"), size.label("size"))
+        name: Any = sa.null() if self._has_name is None else runs.c.name
+        query = self._query.with_only_columns(
+            runs.c.pk, column.label("sort_value"), size.label("size"), name.label("name")
+        )
         if place is not None:
             pair = sa.tuple_(column, runs.c.pk)
             bound = sa.tuple_(sa.literal(place[0], column.type), sa.literal(place[1], sa.BigInteger))
@@ -179,13 +187,21 @@ class _Page:
 
 
 def _cursor(field: str, descending: bool, value: Any, pk: int) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([field, descending, value, pk])).decode()
+    """The cursor behind a run; of a long name it holds a digest, so that it fits into a request."""
+    known = ""
+    if field == "name" and len(value) > _LONG:
+        value, known = "", _digest(value)
+    return base64.urlsafe_b64encode(msgspec.json.encode([field, descending, value, pk, known])).decode()
 
 
-def _place(cursor: str, field: str, descending: bool) -> tuple[Any, int]:
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _place(connection: sa.Connection, cursor: str, field: str, descending: bool) -> tuple[Any, int]:
     """What a cursor points behind: the value sorted by and the run's number."""
     try:
-        known, direction, value, pk = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_Cursor)
+        known, direction, value, pk, long = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_Cursor)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise SchemaValidationError(
             f"after {cursor[:80]!r} is no cursor; pass the `next` of the page before"
@@ -195,10 +211,16 @@ def _place(cursor: str, field: str, descending: bool) -> tuple[Any, int]:
     kind = str if isinstance(_SORTS[field].type, sa.Text) else int
     if not isinstance(value, kind) or not all(-_LIMIT <= n < _LIMIT for n in (value, pk) if isinstance(n, int)):
         raise SchemaValidationError("after is no cursor of this list; pass the `next` of the page before")
+    if long:
+        value = connection.execute(sa.select(runs.c.name).where(runs.c.pk == pk)).scalar() or ""
+        if _digest(value) != long:
+            raise SchemaValidationError(
+                "after points behind a run that was renamed or purged; read the list from its start again"
+            )
     return value, pk
 
 
-_Cursor = tuple[str, bool, int | str, int]
+_Cursor = tuple[str, bool, int | str, int, str]
 
 
 def _matches(text: str, wanted: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from .batches import event_line, make_batch, metric_lines, start_line
 from .opened import RUN, OpenedStore, WritableStore, batch_of
 
 SECOND = 1_000_000_000
+NAMES = ("base-1", "BASE-2", "other-2", "100%", "1000", "a_\\", "ab\\", "ÜBER", "été", "οδος")
 
 
 def event_at(name: str, step: int | None = None, epoch: int | None = None, seconds: int = 1) -> Line:
@@ -29,15 +30,31 @@ class ListContract(OpenedStore):
         [("base%", ["base-1", "BASE-2"]), ("%-2", ["BASE-2", "other-2"]), ("%as%", ["base-1", "BASE-2"]),
          ("Base-1", ["base-1"]), ("base__", ["base-1", "BASE-2"]), ("base", []), ([], []),
          (["base-1", "o%"], ["base-1", "other-2"]),
-         ("100\\%", ["100%"]), ("100%", ["100%", "1000"]), ("a\\_\\\\", ["a_\\"])],
+         ("100\\%", ["100%"]), ("100%", ["100%", "1000"]), ("a\\_\\\\", ["a_\\"]),
+         ("übe_", ["ÜBER"]), ("ÉT%", ["été"]), ("%ΟΔΟΣ", ["οδος"]), ("%a%1", ["base-1"]),
+         ("%se%base%", [])],
     )  # fmt: skip
     def test_runs_by_patterns_of_their_names(self, store: WritableStore, patterns: Any, found: list[str]) -> None:
         """``%`` stands for any text and ``_`` for one character, whatever the case; a backslash makes them plain."""
-        for number, name in enumerate(("base-1", "BASE-2", "other-2", "100%", "1000", "a_\\", "ab\\")):
+        for number, name in enumerate(NAMES):
             origin = Origin(f"run-{number}", "w")
             store.append(make_batch(origin, [start_line(origin, name=name)]))
         page = store.runs(name_ilike=patterns, sort="id")
         assert [run.name for run in page.items] == found
+
+    @pytest.mark.parametrize("sort", ["name", "-name"])
+    def test_pages_by_names_of_any_length(self, store: WritableStore, sort: str) -> None:
+        """A list in the order of names goes on behind names of thousands of letters, however many are the same."""
+        for number, name in enumerate(("é" * 4096, "é" * 4096, "é" * 4095, "a", "a" * 201, "é" * 4095 + "f")):
+            origin = Origin(f"run-{number}", "w")
+            store.append(make_batch(origin, [start_line(origin, name=name)]))
+        whole = [run.id for run in store.runs(sort=sort).items]
+        found, page = [], store.runs(sort=sort, limit=1)
+        while page.next is not None:
+            assert len(page.next) < 1000
+            found += [run.id for run in page.items]
+            page = store.runs(sort=sort, limit=1, after=page.next)
+        assert [*found, *(run.id for run in page.items)] == whole
 
     @pytest.mark.parametrize("sort", ["id", "-id", "name", "-name"])
     @pytest.mark.parametrize("config", [None, {"lr": 0.1}])

@@ -8,7 +8,7 @@ import pytest
 
 from quark.records.base import Origin
 from quark.service.cursors import SECRET, Cursors, cursors_of
-from quark.testing import event_line, make_batch, metric_lines, start_line
+from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 from .conftest import Served
 from .test_ingestion import ORIGIN, batch_of, send
@@ -54,6 +54,25 @@ def test_runs_that_began_at_one_moment(served: Served, limit: int, sort: str) ->
         send(served, make_batch(origin, [start_line(origin, name="same")]))
     found = paged(served, "/api/v1/runs", "runs", limit=limit, sort=sort)
     assert sorted(run["id"] for run in found) == [f"run-{number}" for number in range(5)]
+
+
+def test_names_of_any_length_have_a_cursor(served: Served) -> None:
+    """A list by names goes on behind a name of any length; a run that was purged meanwhile is told as a 4xx."""
+    for number in range(3):
+        origin = Origin(f"run-{number}", "w")
+        end = run_line("end", {"status": "completed", "reason": "completed"})
+        lines = [start_line(origin, name="é" * (4094 + number)), end]
+        send(served, make_batch(origin, lines)).raise_for_status()
+    first = served.ask("GET", "/api/v1/runs", params={"sort": "-name", "limit": 1}).json()
+    assert [run["id"] for run in first["runs"]] == ["run-2"]
+    rest = {"sort": "-name", "after": first["next"]}
+    page = served.ask("GET", "/api/v1/runs", params=rest)
+    assert [run["id"] for run in page.json()["runs"]] == ["run-1", "run-0"]
+    served.ask("DELETE", "/api/v1/runs/run-2").raise_for_status()
+    assert served.ask("GET", "/api/v1/runs", params=rest).json() == page.json()
+    served.ask("POST", "/api/v1/purge", json={"older_than_s": 0}).raise_for_status()
+    gone = served.ask("GET", "/api/v1/runs", params=rest)
+    assert (gone.status_code, "from its start" in gone.text) == (422, True)
 
 
 def test_runs_that_a_key_may_see(served: Served) -> None:
