@@ -4,6 +4,8 @@ import { matcher, sections } from "../lib/keys.js";
 import { show, view } from "../lib/state.js";
 import { Panel } from "./panel.jsx";
 
+const EAGER = 6; // charts that are drawn without waiting for whether they are in view
+
 /** @param {{keys: string[], runs: import("./panel.jsx").Drawn[], source: any, generation: any, whole?: any, marks?: any[], windows?: any[], compact?: boolean, grouped?: boolean}} props */
 export function ChartGrid({ keys, compact = false, grouped = false, ...rest }) {
   const { f, p, n } = view.value;
@@ -16,10 +18,10 @@ export function ChartGrid({ keys, compact = false, grouped = false, ...rest }) {
     <div class={`charts columns-${n || "auto"}`}>
       <ChartTools />
       <Legend alerts={!compact} grouped={grouped} />
-      {groups.map(([name, held]) => (
+      {groups.map(([name, held], section) => (
         <section key={name} id={`section-${name}`} aria-label={name}>
           <h2><bdi>{name}</bdi> <span class="count">{held.length}</span></h2>
-          <div class="grid">{held.map((key) => <Panel key={key} name={key} {...rest} />)}</div>
+          <div class="grid">{held.map((key, i) => <Panel key={key} name={key} eager={section === 0 && i < EAGER} {...rest} />)}</div>
         </section>
       ))}
       {!shown.length && <p class="note">{keys.length ? <>No chart's name matches <code>{f}</code>. <button class="link" onClick={() => show({ f: "" })}>Clear the filter</button></> : "No metric yet."}</p>}

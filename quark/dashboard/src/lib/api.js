@@ -1,6 +1,7 @@
 // Requests to the service that serves this page.
 import { signal } from "@preact/signals";
 import { COLUMNS, chartOfJson, chartsOfColumns } from "./columns.js";
+import { answerOf, report } from "./report.js";
 
 const MOST_A_PAGE = 1000;
 
@@ -44,6 +45,7 @@ async function reason(answer) {
 
 /** @param {string} path @param {Parameters<typeof request>[1]} [options] @returns {Promise<any>} */
 export async function json(path, options) {
+  if (report) return answerOf(report, path, options?.body) ?? Promise.reject(new ApiError(404, "The report does not hold this."));
   const answer = await request(path, options);
   return answer.status === 204 ? null : answer.json();
 }
@@ -83,6 +85,7 @@ export function groupCharts(groups) {
 
 /** @param {string} path @param {unknown} body */
 async function drawn(path, body) {
+  if (report) return answerOf(report, path, body) ?? [];
   const answer = await request(path, { method: "POST", body, accept: `${COLUMNS}, application/json;q=0.5` });
   if (answer.headers.get("content-type")?.startsWith(COLUMNS)) return chartsOfColumns(await answer.arrayBuffer());
   return (await answer.json()).charts.map(chartOfJson);

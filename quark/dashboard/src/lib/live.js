@@ -1,11 +1,14 @@
 // Follows runs while they go on: hints of the server, else a question every five seconds; nothing while the page is hidden.
 
+import { report } from "./report.js";
+
 const POLL_MS = 5000;
 const QUIET_MS = 2000;
 
 /** Call ``refresh`` when there may be something new. @param {() => Promise<unknown>} refresh @param {(hint: any) => boolean} concerns
  * @returns {() => void} ends it */
 export function follow(refresh, concerns) {
+  if (report) return () => {};
   let stopped = false;
   let due = false;
   let busy = false;

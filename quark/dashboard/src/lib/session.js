@@ -1,5 +1,6 @@
 // Signing in: by the one-time token that `quark ui` puts into the fragment, or with a key of the service.
 import { request, signedOut } from "./api.js";
+import { report } from "./report.js";
 import { view } from "./state.js";
 import { decodeView } from "./view-code.js";
 
@@ -7,7 +8,7 @@ const TOKEN = "#token=";
 
 /** Exchange the token of the address for a cookie, and take it out of the address and the history. */
 export async function exchangeToken() {
-  if (!location.hash.startsWith(TOKEN)) return;
+  if (report || !location.hash.startsWith(TOKEN)) return;
   const token = decodeURIComponent(location.hash.slice(TOKEN.length));
   history.replaceState(null, "", location.pathname + location.search);
   view.value = decodeView("");

@@ -1,9 +1,11 @@
 // What the whole page shares: the address, the view in its fragment, the theme, the cursor's announcement.
 import { computed, effect, signal } from "@preact/signals";
+import { report } from "./report.js";
 import { START, decodeView, encodeView } from "./view-code.js";
 
-export const path = signal(location.pathname);
-export const search = signal(location.search);
+const start = new URL(report ? `http://report${report.path}` : location.href);
+export const path = signal(start.pathname);
+export const search = signal(start.search);
 /** @type {import("@preact/signals").Signal<View>} */
 export const view = signal(decodeView(location.hash));
 export const columns = computed(() => view.value.n);
@@ -15,21 +17,25 @@ export function show(change, { replace = false } = {}) {
   const hash = encodeView(next);
   if (hash !== location.hash) {
     const url = location.pathname + location.search + hash;
-    history[replace ? "replaceState" : "pushState"](null, "", url);
+    history[replace ? "replaceState" : "pushState"](null, "", report ? hash || "#" : url);
   }
   view.value = next;
 }
 
 /** @param {string} url */
 export function go(url) {
-  history.pushState(null, "", url);
-  follow();
+  if (report) {
+    const next = new URL(url, "http://report");
+    [path.value, search.value] = [next.pathname, next.search]; // a file has one address: its pages have none of their own
+  } else {
+    history.pushState(null, "", url);
+    follow();
+  }
   scrollTo(0, 0);
 }
 
 function follow() {
-  path.value = location.pathname;
-  search.value = location.search;
+  if (!report) [path.value, search.value] = [location.pathname, location.search];
   view.value = decodeView(location.hash);
 }
 
@@ -37,6 +43,12 @@ addEventListener("popstate", follow);
 addEventListener("hashchange", follow);
 addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
+  if (report && link && !link.hasAttribute("download") && !link.target) {
+    event.preventDefault();
+    const href = link.getAttribute("href") ?? "";
+    if (/^\/[rc]\b/.test(href)) go(href);
+    return;
+  }
   if (!link || link.origin !== location.origin || link.target || link.hasAttribute("download")) return;
   if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   if (link.pathname.startsWith("/api/") || link.pathname.startsWith("/schema")) return;

@@ -1,5 +1,6 @@
 // What lies over the page: the command palette and the help; and the keys that work everywhere.
 import { useEffect, useRef } from "preact/hooks";
+import { report } from "../lib/report.js";
 import { overlay, show, view } from "../lib/state.js";
 import { Palette } from "./palette.jsx";
 
@@ -19,7 +20,7 @@ export function useShortcuts() {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+  if (event.key.toLowerCase() === "k" && !report && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     overlay.value = overlay.value === "palette" ? "" : "palette";
     return;

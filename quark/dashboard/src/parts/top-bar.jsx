@@ -1,4 +1,5 @@
 // The bar at the top: where one is, the palette, the theme.
+import { report } from "../lib/report.js";
 import { overlay, path, search, theme } from "../lib/state.js";
 import { crumb } from "../lib/crumb.js";
 
@@ -13,11 +14,12 @@ export function TopBar() {
     <header class="top">
       <a class="brand" href="/"><Mark /> Quark</a>
       <nav class="crumbs" aria-label="Breadcrumb">
-        {project && <><span aria-hidden="true">/</span><a href={`/p/${encodeURIComponent(project)}`}><bdi>{project}</bdi></a></>}
+        {project && <><span aria-hidden="true">/</span>{report ? <bdi>{project}</bdi> : <a href={`/p/${encodeURIComponent(project)}`}><bdi>{project}</bdi></a>}</>}
         {kind === "c" && <><span aria-hidden="true">/</span><span>Compare</span></>}
       </nav>
       <span class="space" />
-      <button class="search" onClick={() => (overlay.value = "palette")}>Search <kbd>Ctrl K</kbd></button>
+      {report ? <span class="dim">Report</span> : null}
+      <button class="search" hidden={Boolean(report)} onClick={() => (overlay.value = "palette")}>Search <kbd>Ctrl K</kbd></button>
       <button class="icon" aria-label={`Theme: ${theme.value}`} title={`Theme: ${theme.value}`} onClick={() => (theme.value = THEMES[theme.value] ?? "system")}>{ICONS[theme.value] ?? "◐"}</button>
       <button class="icon" aria-label="Help" title="Help (?)" onClick={() => (overlay.value = "help")}>?</button>
     </header>

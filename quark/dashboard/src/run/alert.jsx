@@ -57,7 +57,7 @@ function Charts({ model, alert, from, to }) {
       <h3>Evidence <button onClick={() => show({ z: [Math.max(0, from - reach), to + reach] })}>Zoom to it</button></h3>
       <div class="grid evidence">
         {sources.map((key) => <Panel key={key} name={key} runs={drawnOf(model)} source={model.source} generation={model.generation} whole={model.whole}
-          marks={[{ x: from, severity: alert.severity }]} windows={[[from, to]]} threshold={limits.get(key) ?? null} height={220} />)}
+          marks={[{ x: from, severity: alert.severity }]} windows={[[from, to]]} eager threshold={limits.get(key) ?? null} height={220} />)}
       </div>
     </section>
   );

@@ -7,7 +7,7 @@ export function Head({ model }) {
   const run = /** @type {Run} */ (model.run.value);
   const steps = Object.values(model.overview.value?.latest ?? {}).reduce((most, [step]) => Math.max(most, step ?? -1), -1);
   return (
-    <header class="head">
+    <div class="head">
       <div class="head-line">
         <Status status={run.status} />
         <h1><bdi>{runName(run)}</bdi></h1>
@@ -23,7 +23,7 @@ export function Head({ model }) {
       </div>
       <Verdict model={model} />
       {model.failure.value && <p class="banner" role="status">{model.failure.value} Trying again.</p>}
-    </header>
+    </div>
   );
 }
 

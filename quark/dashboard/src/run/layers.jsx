@@ -40,7 +40,7 @@ export function Layers({ model }) {
         : !heat.value.rows.length ? <p class="note">No layer was recorded here. <code>run.watch(model, optimizer)</code> records layers and parameters.</p>
         : <HeatMap heat={heat.value} log={log.value && mayLog} outlined={outlined} chosen={chosen} title={STATISTICS[stat.value].title} />}
       {chosen.value && heat.value && <Panel key={chosen.value + stat.value} name={`${chosen.value} · ${STATISTICS[stat.value].title}`} source={model.source} generation={model.generation}
-        whole={model.whole} height={180} marks={model.marks.value} runs={drawnOf(model).map((run) => ({ ...run, load: () => Promise.resolve(seriesOf(heat.value, chosen.value, run.id)) }))} />}
+        whole={model.whole} eager height={180} marks={model.marks.value} runs={drawnOf(model).map((run) => ({ ...run, load: () => Promise.resolve(seriesOf(heat.value, chosen.value, run.id)) }))} />}
     </div>
   );
 }

@@ -42,7 +42,7 @@ export function RunPage({ id, tab, rest }) {
   if (!run) return model.failure.value ? <Message title="This run cannot be shown" text={model.failure.value} /> : <p class="note loading" role="status">Loading…</p>;
   return (
     <div class="page run">
-      <div class="sticky">
+      <section class="sticky" aria-label="Run">
         <Head model={model} />
         <Strip model={model} />
         <nav class="tabs" aria-label="Parts of the run">
@@ -52,7 +52,7 @@ export function RunPage({ id, tab, rest }) {
             </a>
           ))}
         </nav>
-      </div>
+      </section>
       <main id="main">{tabBody(model, tab, rest)}</main>
     </div>
   );

@@ -30,6 +30,7 @@ export function ComparePage({ ids }) {
   const keys = [...new Set(models.flatMap((model) => model.keys.value))];
   return (
     <main id="main" class="compare">
+      <h1 class="hidden">Comparison of {runs.length} runs</h1>
       <Settings runs={runs} drawn={drawn} />
       <Metrics drawn={drawn} keys={keys.filter((key) => !key.startsWith("system/")).slice(0, MOST_KEYS)} generation={models.reduce((sum, model) => sum + model.generation.value, 0)} />
       <Lanes models={models} drawn={drawn} />
@@ -84,7 +85,7 @@ function Metrics({ drawn, keys, generation }) {
   return (
     <section>
       <h2>Metrics <select aria-label="Which value" value={how.value} onChange={(event) => (how.value = event.currentTarget.value)}>{["last", "min", "max"].map((name) => <option key={name}>{name}</option>)}</select></h2>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Metrics">
+      <div class="scroll" tabIndex={0} role="region" aria-label="Values of metrics">
         <table>
           <thead><tr><th scope="col">metric</th><Names drawn={drawn} num /></tr></thead>
           <tbody>

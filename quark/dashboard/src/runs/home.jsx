@@ -32,6 +32,7 @@ export function Home() {
   if (!projects.length) return <Empty />;
   return (
     <main id="main" class="home">
+      <h1 class="hidden">Projects and runs</h1>
       {failure.value && <p class="banner" role="status">{failure.value} Trying again.</p>}
       <section>
         <h2>Projects <span class="count">{projects.length}</span></h2>

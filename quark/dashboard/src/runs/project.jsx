@@ -37,10 +37,13 @@ export function ProjectPage({ project }) {
   const side = view.value.m;
   return (
     <div class={`page project side-${side}`}>
-      <QueryBar model={model} />
-      <nav class="tabs" aria-label="Beside the table">
-        {SIDES.map(([name, title]) => <button key={name} class="tab" aria-pressed={side === name} onClick={() => show({ m: name })}>{title}</button>)}
-      </nav>
+      <section aria-label="Which runs">
+        <h1 class="hidden">Runs of {project}</h1>
+        <QueryBar model={model} />
+        <div class="tabs" role="group" aria-label="Beside the table">
+          {SIDES.map(([name, title]) => <button key={name} class="tab" aria-pressed={side === name} onClick={() => show({ m: name })}>{title}</button>)}
+        </div>
+      </section>
       <main id="main" class="split">
         <RunTable model={model} />
         {side !== "table" && <div class="side">{side === "scatter" ? <Scatter model={model} /> : side === "parallel" ? <Parallel model={model} /> : <Charts model={model} />}</div>}
