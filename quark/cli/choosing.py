@@ -21,7 +21,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def opened(storage_dir: Path | None, url: str | None = None) -> Store:
     """The runs of a service where one is named or configured, else those of a directory, leftovers delivered."""
-    from ..client import service_is_configured
+    from ..client.connection import service_is_configured
 
     if url is not None or service_is_configured():
         return connect(url, storage_dir=storage_dir)

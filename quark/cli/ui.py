@@ -43,7 +43,7 @@ def ui(
     Shows the runs that `quark runs` lists. Only this machine can reach the page, and only with the link that is
     printed, which signs in one browser. From another machine: ssh -L PORT:127.0.0.1:PORT HOST. Ctrl+C ends it.
     """
-    from ..client import service_is_configured
+    from ..client.connection import service_is_configured
 
     if place is not None and storage_dir is not None and place != storage_dir:
         raise typer.BadParameter(f"PLACE and --storage-dir name two directories, {place} and {storage_dir}; name one")

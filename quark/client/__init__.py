@@ -1,6 +1,1 @@
-"""The client of a Quark service: how it is reached, what it answers, and the documented facade over it."""
-
-from .connection import Connection, namespace_of, service_is_configured
-from .remote import RemoteStore
-
-__all__ = ["Connection", "RemoteStore", "namespace_of", "service_is_configured"]
+"""The client of a Quark service: how it is reached, what it answers, and its runs as every store answers them."""

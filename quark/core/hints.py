@@ -1,6 +1,5 @@
 """What other trackers call things, and what they are called here, for the error about a name that is not there."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 MODULE_WORDS: Mapping[str, str] = {
@@ -42,5 +41,7 @@ def hint(name: str, words: Mapping[str, str], known: Iterable[str]) -> str:
     """``; use run.log``, or names that are spelled nearly so; empty where nothing is near."""
     if name in words:
         return f"; use {words[name]}"
+    import difflib
+
     near = difflib.get_close_matches(name, [one for one in known if not one.startswith("_")], n=3, cutoff=0.7)
     return f"; did you mean {', '.join(near)}?" if near else ""

@@ -6,15 +6,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest, StepState
 from ..core.sink import Sink
 from ..records.foreign import suppress_foreign
 from ..settings import setting
-from .frames import Answer, Call, Fault, Made, receive, send
 from .place import WriterPlace, writer_places
+
+if TYPE_CHECKING:
+    from .frames import Answer, Fault
 
 _left: "list[subprocess.Popen[bytes]]" = []
 """Processes that were left at the end of their time; they are looked after when another one is started."""
@@ -53,6 +55,8 @@ class Apart(Sink):
     """
 
     def __init__(self, sink: Sink, place: WriterPlace) -> None:
+        from .frames import Made  # here and below: few runs have such a sink
+
         vars(self).update(name=sink.name, isolates=sink.isolates, per_writer=sink.per_writer)
         cls = type(sink)
         self._made = Made(cls.__module__, cls.__name__, sink.secret_spec() or {})
@@ -139,6 +143,8 @@ class Apart(Sink):
         process = self._running(method)
         if process is None:
             return getattr(self._sink, method)(*arguments)
+        from .frames import Call
+
         try:
             answer = self._asked(process, Call(method, list(arguments)))
         except (OSError, EOFError) as error:
@@ -152,7 +158,9 @@ class Apart(Sink):
             raise _raised(answer.fault)
         return answer.result
 
-    def _asked(self, process: "subprocess.Popen[bytes]", message: Any) -> Answer:
+    def _asked(self, process: "subprocess.Popen[bytes]", message: Any) -> "Answer":
+        from .frames import Answer, receive, send
+
         inbound, outbound = process.stdin, process.stdout
         if inbound is None or outbound is None:
             raise EOFError("the process has no pipes")
@@ -236,7 +244,7 @@ class Apart(Sink):
                 process.wait()
 
 
-def _raised(fault: Fault) -> Exception:
+def _raised(fault: "Fault") -> Exception:
     """The same error here: its type's name, whether it was an OSError, and the pause that it asks for."""
     base = OSError if fault.os_error else Exception
     told: Any = type(fault.name, (base,), {"__module__": "quark", "retry_after_s": fault.retry_after_s})

@@ -5,7 +5,6 @@ is in C code for too long (a collective that hangs), and a small process when no
 (C code that holds the interpreter). See ``guard.py``.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -148,6 +147,8 @@ def _end(number: int) -> None:
 
 def _default_action(number: int) -> None:
     """``signal.signal`` works in the main thread only, which is busy."""
+    import ctypes  # 4 ms of a start, for what hardly any run needs
+
     libc_signal = ctypes.CDLL(None).signal
     libc_signal.restype, libc_signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
     libc_signal(number, None)

@@ -3,7 +3,8 @@
 import shlex
 from pathlib import Path
 
-from ..client import Connection, RemoteStore, namespace_of
+from ..client.connection import Connection, namespace_of
+from ..client.remote import RemoteStore
 from ..session.placement import Placement, resolve_storage_dir
 from .store import Store
 

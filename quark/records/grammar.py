@@ -5,7 +5,6 @@ import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from fractions import Fraction
 from numbers import Real
 from typing import Any
 
@@ -133,7 +132,7 @@ def to_float(value: Any, field: str = "value") -> float:
     """
     if type(value) is float:
         return value
-    if isinstance(value, (int, Decimal, Fraction, Real)):
+    if isinstance(value, (int, Decimal, Real)):
         return _converted(value, field)
     if hasattr(value, "item") and getattr(value, "shape", None) is not None:
         if not isinstance(value.shape, tuple) or math.prod(value.shape) != 1:
@@ -213,7 +212,7 @@ def _clean_scalar(value: Any, field: str) -> Any:
         return int(value) if -(2**63) <= value < 2**64 else _finite(value, field)
     if hasattr(value, "tolist") and hasattr(value, "shape"):
         return clean_json(value.tolist(), field, 1)
-    if isinstance(value, (float, Decimal, Fraction, Real)):
+    if isinstance(value, (float, Decimal, Real)):
         return _finite(value, field)
     raise WrongTypeError(f"{field} must be JSON-serializable, got {shown(value)}; convert it to text or numbers")
 

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
-from fractions import Fraction
 from itertools import count, islice
 from numbers import Real
 from types import SimpleNamespace
@@ -148,7 +147,7 @@ class _Converter:
             return self.value(value.tolist(), depth + 1)
         if isinstance(value, (Sequence, Set, deque)):
             return self._inside(value, self._sequence, _items(value), depth)
-        if isinstance(value, (Decimal, Fraction, Real)):
+        if isinstance(value, (Decimal, Real)):
             number = float(value)
             return number if math.isfinite(number) else str(value)
         return _name(value)

@@ -1,18 +1,18 @@
 """Secrets in command lines, and in lists that are made like them: options with values, and pairs of name and value."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from .extent import says_nothing
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 from .names import ALL, OPEN, TEXT, secrecy
 from .programs import SHORT_OPTIONS, WITH_USER, program_of
 from .text import redact_text
 
-_HEADER = re.compile(r"[\w.\-]{1,100}:[ \t]")
-_NAME = re.compile(r"[A-Za-z][\w.\-]{0,100}:?")
-_OPTION = re.compile(r"[-+]{1,2}[A-Za-z_]")
+_HEADER = lazy_pattern(r"[\w.\-]{1,100}:[ \t]")
+_NAME = lazy_pattern(r"[A-Za-z][\w.\-]{0,100}:?")
+_OPTION = lazy_pattern(r"[-+]{1,2}[A-Za-z_]")
 
 
 _SETTERS = frozenset(("set", "config", "configure", "setx", "export", "setenv"))

@@ -4,6 +4,7 @@ import re
 
 from .extent import Value, quoted_from, value_from
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 from .names import ALL, NEEDS_PARENT, OPEN, TEXT, last_segment, secrecy
 from .prose import without_spoken
 
@@ -16,27 +17,27 @@ MARKS = (
 """A text without any of these holds no secret name, unless it holds a name in another alphabet."""
 
 _PHRASES = (*MARKS, "--user ", "identified by", "curl ")
-_SIGN = re.compile(r"[=:>,\s]")
-_NAME = re.compile(
+_SIGN = lazy_pattern(r"[=:>,\s]")
+_NAME = lazy_pattern(
     r"""(?<![\w.\-])(?:
         (?P<name>[\w.\-]++)(?P<close>\\{0,4}["'`]?\]?)
             (?:[ \t]{0,8}(?P<sign>=>|:=|={1,3}|:(?![:/\\]))[ \t]{0,20} | (?P<tag>>) | (?P<list>,?[ \t]{0,8})(?=["']))
         |-{1,2}(?P<option>[A-Za-z][\w.\-]*+)[ \t]{1,8})""",
     re.VERBOSE,
 )
-_BEFORE = re.compile(r"(?:[A-Za-z][\w\-]{0,30} ){1,2}\Z")
-_PAIR = re.compile(
+_BEFORE = lazy_pattern(r"(?:[A-Za-z][\w\-]{0,30} ){1,2}\Z")
+_PAIR = lazy_pattern(
     r"""\b(?:name|key|header|variable|option)\\{0,4}["']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,4}["'](?P<name>[\w.\-]{1,100})
         \\{0,4}["'][ \t]{0,4},?[ \t]{0,4}\\{0,4}["']?(?:value|val)\\{0,4}["']?[ \t]{0,4}[:=][ \t]{0,4}
         \\{0,4}["'](?P<value>[^"'\\\n]++)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _WITHOUT_SIGN = (
-    ("login", re.compile(r"(\blogin[ \t]{1,8}\S{1,100}[ \t\n]{1,8}password[ \t]{1,8})\S++")),  # .netrc
-    ("pass:", re.compile(r"""(-pass(?:in|out|word)?[ =]["']?pass:)[^\s"']++""")),  # openssl
-    ("identified by", re.compile(r"""(\bidentified by ["'])[^"'\n]++""", re.IGNORECASE)),
-    ("--user", re.compile(r"""(--user[ =]["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
-    ("curl ", re.compile(r"""((?<=\s)-[uU] ?["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
+    ("login", lazy_pattern(r"(\blogin[ \t]{1,8}\S{1,100}[ \t\n]{1,8}password[ \t]{1,8})\S++")),  # .netrc
+    ("pass:", lazy_pattern(r"""(-pass(?:in|out|word)?[ =]["']?pass:)[^\s"']++""")),  # openssl
+    ("identified by", lazy_pattern(r"""(\bidentified by ["'])[^"'\n]++""", re.IGNORECASE)),
+    ("--user", lazy_pattern(r"""(--user[ =]["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
+    ("curl ", lazy_pattern(r"""((?<=\s)-[uU] ?["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
 )
 _QUERY_NAMES = frozenset(
     [

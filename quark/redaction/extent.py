@@ -4,14 +4,15 @@ import re
 from typing import NamedTuple
 
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 from .names import TEXT
 
-_QUOTE = re.compile(r"""[bfruBFRU]{0,2}(\\{0,4})(["'`])""")
-_WITHIN = {mark: re.compile(rf"(?:[^{mark}\\\n]|\\.)*+") for mark in "\"'`"}
-_SCHEME = re.compile(
+_QUOTE = lazy_pattern(r"""[bfruBFRU]{0,2}(\\{0,4})(["'`])""")
+_WITHIN = {mark: lazy_pattern(rf"(?:[^{mark}\\\n]|\\.)*+") for mark in "\"'`"}
+_SCHEME = lazy_pattern(
     r"(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)(?:[ \t]{1,8}|%20)(?=[^\s,;])", re.IGNORECASE
 )
-_BARE = re.compile(
+_BARE = lazy_pattern(
     r"""(?:[^\s,;&|"'`<>()\[\]{}\\]
         |[,|](?![\s"'`]|[\w.\-]{1,40}[=:]|\Z)
         |&(?![\w.\-%]{1,40}=)
@@ -20,17 +21,19 @@ _BARE = re.compile(
         |\\(?![nrt"'`\\]))++""",
     re.VERBOSE,
 )
-_IN_QUERY = re.compile(r"""[^\s&#"'`<>;\\]*+""")
-_NEXT_FIELD = re.compile(r";(?=[ \t]{0,4}(?:[A-Za-z][\w ]{0,40}=|[\"'`\n]|\Z))")
-_FIELD = re.compile(r"[^;\n\"'`=]{1,200}+")
-_SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[[A-Z]{2,12}\]")
-_NUMBER = re.compile(r"[+\-]?[\d_.]{1,24}(?:[eE][+\-]?\d{1,4})?[kKmMbBgG%]?[.:]?\Z")
-_NOTHING = re.compile(
+_IN_QUERY = lazy_pattern(r"""[^\s&#"'`<>;\\]*+""")
+_NEXT_FIELD = lazy_pattern(r";(?=[ \t]{0,4}(?:[A-Za-z][\w ]{0,40}=|[\"'`\n]|\Z))")
+_FIELD = lazy_pattern(r"[^;\n\"'`=]{1,200}+")
+_SPECIAL = lazy_pattern(r"<[^<>\s]{1,40}>|\[[A-Z]{2,12}\]")
+_NUMBER = lazy_pattern(r"[+\-]?[\d_.]{1,24}(?:[eE][+\-]?\d{1,4})?[kKmMbBgG%]?[.:]?\Z")
+_NOTHING = lazy_pattern(
     r"(?:none|null|nil|true|false|nan|[+\-]?inf(?:inity)?|str|bytes|int|float|bool|any|string|text|optional|\*{3,}|\.{3})(?:\[\w*\]?)?[?.:!]?\Z",
     re.IGNORECASE,
 )
-_EXPRESSION = re.compile(r"(?:self|cls|args|opts?|cfg|config|conf|settings|params|hparams|kwargs)(?:\.\w{1,60}){1,5}\Z")
-_BRACKETS = re.compile(r"[\[\](){}]")
+_EXPRESSION = lazy_pattern(
+    r"(?:self|cls|args|opts?|cfg|config|conf|settings|params|hparams|kwargs)(?:\.\w{1,60}){1,5}\Z"
+)
+_BRACKETS = lazy_pattern(r"[\[\](){}]")
 
 
 class Value(NamedTuple):

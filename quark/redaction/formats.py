@@ -6,62 +6,74 @@ as soon as its least length is reached or gives up after a bounded number of cha
 
 import re
 
+from .lazy import lazy_pattern
+
 HIDDEN = "[redacted]"
 
 SHORTEST = 9
 """No key or token that is known by its look is shorter."""
 
-_PREFIXED = re.compile(
-    r"""
-    (?<![A-Za-z0-9])(?=\S{9})(?:
-      s(?:k-(?!learn)(?:[A-Za-z0-9]{12,}+[\w\-]*+|(?:ant|proj|svcacct|admin|or|lf|live|test|None)-[\w\-]{8,}+)
-        |k_(?:live|test|prod)_\w{8,}+ | gp_\w{16,}+ | hp(?:at|ca|pa|ss)_\w{8,}+ | q0[ac](?:tp|sp)-[\w\-]{8,}+
-        |ntry[su]_[\w=+/]{8,}+ | bp_[a-f0-9]{20,}+ | m_[aps]at_\w{8,}+ | hippo_(?:live|test)_\w{8,}+
-        |ha256~[\w\-]{43} | ecret_[A-Za-z0-9]{40,}+)
-     |g(?:h[pousr]_\w{8,}+ | ithub_pat_\w{8,}+ | l(?:pat|ptt|dt|rt|cbt|soat|ft|imt|agent|oas|ffct)-[\w\-.]{8,}+
-        |lsa_\w{8,}+ | lc_[\w+/=]{16,}+ | sk_[A-Za-z0-9]{12,}+)
-     |x(?:ox[a-z](?:\.xox[a-z])?-[\w\-]{8,}+ | app-[\w\-]{8,}+ | ai-[A-Za-z0-9]{16,}+)
-     |h(?:f_(?!(?:transform|token|dataset|accelerat|diffus|pretrain|checkpoint|finetun|hub|model)[a-z]*+(?![A-Za-z0-9]))
-            [A-Za-z0-9]{8,}+ | v[bs]\.[\w\-]{16,}+)
-     |a(?:pi_org_\w{8,}+ | io_\w{20,}+)
-     |A(?:(?:KIA|SIA|BIA|CCA|3T[A-Z0-9])[A-Z0-9]{8,}+ | Iza[\w\-]{8,}+ | KCp[A-Za-z0-9]{20,}+ | GE-SECRET-KEY-1\w{8,}+
-        |(?:TATT|TCTT|TBB)[A-Za-z0-9][\w\-=]{16,}+ | BSK[\w+/=]{60,}+ | PI-[A-Z0-9]{26})
-     |G(?:OCSPX-[\w\-]{8,}+ | R1348941[\w\-]{8,}+) | ya29\.[\w\-]{8,}+ | 1//0[\w\-]{30,}+ | qk_[\w\-]{8,}+
-     |n(?:pm_[A-Za-z0-9]{16,}+ | vapi-[\w\-]{16,}+ | tn_\w{16,}+ | fp_\w{16,}+) | NR(?:A[KAL]|II)-[\w\-]{16,}+
-     |p(?:ypi-[\w\-]{16,}+ | ul-[a-f0-9]{20,}+ | plx-[A-Za-z0-9]{16,}+ | scale_(?:tkn|pw|oauth)_[\w\-.=]{8,}+
-        |n[ub]_[A-Za-z0-9]{16,}+ | csk_\w{16,}+ | at[A-Za-z0-9]{14}\.[\w.]{8,}+) | PMAK-[\w\-]{16,}+
-     |d(?:ckr_[po]at_[\w\-]{8,}+ | o[por]_v1_\w{16,}+ | api[a-f0-9]{32}(?:-\d)? | p\.[a-z]{2,7}\.\w{16,}+)
-     |r(?:8_[A-Za-z0-9]{16,}+ | k_(?:live|test|prod)_\w{8,}+ | ubygems_\w{16,}+ | dme_\w{16,}+ | pa_[A-Z0-9]{16,}+)
-     |l(?:in_api_\w{16,}+ | sv2_[a-z]{2}_\w{16,}+) | f(?:igd_[\w\-]{16,}+ | [om]\d[a-z]?_[\w\-+/=]{32,}+)
-     |t(?:skey-[\w\-]{8,}+ | gp_v1_[\w\-]{16,}+ | k-us-[\w\-]{16,}+) | jina_\w{16,}+
-     |w(?:andb_v\d_[\w\-]{8,}+ | hsec_[\w+/=]{8,}+) | cmVmd[A-Za-z0-9]{40,}+ | EAAA[\w\-]{40,}+ | HRKU-[\w\-]{16,}+
-     |KGAT_\w{16,}+ | k(?:ey-[0-9a-f]{32}(?!\w)) | v1\.0-[a-f0-9]{24}-[a-f0-9]{40,}+
-     |S(?:K[0-9a-f]{32}(?!\w) | G\.[\w\-]{16,64}\.[\w\-]{16,}+)
-     |[MNO][\w\-]{23,27}\.[\w\-]{6}\.[\w\-]{27,}+ | \d{8,10}:AA[\w\-]{32,}+
-    )""",
-    re.VERBOSE,
-)
+_FORMATS = (
+    ("sk-", r"(?!learn)(?:[A-Za-z0-9]{12,}+[\w\-]*+|(?:ant|proj|svcacct|admin|or|lf|live|test|None)-[\w\-]{8,}+)"),
+    ("hf_", r"(?!(?:transform|token|dataset|accelerat|diffus|pretrain|checkpoint|finetun|hub|model)[a-z]*+"
+            r"(?![A-Za-z0-9]))[A-Za-z0-9]{8,}+"),
+    ("sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_ shpat_ shpca_ shppa_ shpss_ sm_aat_ sm_pat_ sm_sat_"
+     " shippo_live_ shippo_test_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glsa_ api_org_ AGE-SECRET-KEY-1", r"\w{8,}+"),
+    ("sq0atp- sq0ctp- sq0asp- sq0csp- xapp- AIza GOCSPX- GR1348941 ya29. qk_ dckr_pat_ dckr_oat_ tskey-",
+     r"[\w\-]{8,}+"),
+    ("glpat- glptt- gldt- glrt- glcbt- glsoat- glft- glimt- glagent- gloas- glffct-", r"[\w\-.]{8,}+"),
+    ("sntrys_ sntryu_ whsec_", r"[\w=+/]{8,}+"),
+    ("pscale_tkn_ pscale_pw_ pscale_oauth_", r"[\w\-.=]{8,}+"),
+    ("AKIA ASIA ABIA ACCA", r"[A-Z0-9]{8,}+"), ("A3T", r"[A-Z0-9]{9,}+"),
+    ("xox", r"[a-z](?:\.xox[a-z])?-[\w\-]{8,}+"), ("wandb_v", r"\d_[\w\-]{8,}+"),
+    ("gsk_", r"[A-Za-z0-9]{12,}+"),
+    ("sgp_ ntn_ nfp_ pcsk_ dop_v1_ doo_v1_ dor_v1_ rubygems_ rdme_ lin_api_ jina_ KGAT_", r"\w{16,}+"),
+    ("xai- npm_ pplx- pnu_ pnb_ r8_", r"[A-Za-z0-9]{16,}+"),
+    ("hvb. hvs. nvapi- NRAA- NRAK- NRAL- NRII- pypi- PMAK- figd_ tgp_v1_ tk-us- HRKU-", r"[\w\-]{16,}+"),
+    ("glc_", r"[\w+/=]{16,}+"), ("rpa_", r"[A-Z0-9]{16,}+"), ("ATATT ATCTT ATBB", r"[A-Za-z0-9][\w\-=]{16,}+"),
+    ("lsv2_", r"[a-z]{2}_\w{16,}+"), ("dp.", r"[a-z]{2,7}\.\w{16,}+"), ("SG.", r"[\w\-]{16,64}\.[\w\-]{16,}+"),
+    ("aio_", r"\w{20,}+"), ("AKCp", r"[A-Za-z0-9]{20,}+"), ("sbp_ pul-", r"[a-f0-9]{20,}+"),
+    ("API-", r"[A-Z0-9]{26}"), ("1//0", r"[\w\-]{30,}+"), ("dapi", r"[a-f0-9]{32}(?:-\d)?"),
+    ("key-", r"[0-9a-f]{32}(?!\w)"), ("v1.0-", r"[a-f0-9]{24}-[a-f0-9]{40,}+"),
+    ("secret_ cmVmd", r"[A-Za-z0-9]{40,}+"), ("EAAA", r"[\w\-]{40,}+"), ("sha256~", r"[\w\-]{43}"),
+    ("ABSK", r"[\w+/=]{60,}+"),
+)  # fmt: skip
+"""How keys and tokens begin, and what follows."""
+
+_BEGINS = tuple(begin for begins, _ in _FORMATS for begin in begins.split())
 _MARKED = (
-    ("eyJ", re.compile(
+    ("eyJ", lazy_pattern(
         r"(?<![A-Za-z0-9])eyJ(?:[\w\-+/]{24,}+|[\w\-]{6,23}+(?=\.[\w\-]{4}))(?:\.[\w\-]++)*+={0,2}"
     )),
-    ("Q~", re.compile(r"(?<![\w~.])[\w~.]{3}\dQ~[\w~.\-]{31,34}")),
-    ("earer", re.compile(
+    ("Q~", lazy_pattern(r"(?<![\w~.])[\w~.]{3}\dQ~[\w~.\-]{31,34}")),
+    ("earer", lazy_pattern(
         r"[Bb]earer(?:\s|%20){1,8}(?!authenti|authoriz|credential|certific|tokens?\b)[\w\-+/=.~]{8,}+"
     )),
-    ("asic", re.compile(
+    ("asic", lazy_pattern(
         r"[Bb]asic(?:\s|%20){1,8}(?=[A-Za-z0-9+/]{0,80}(?:[0-9=]|[a-z][A-Z]))[A-Za-z0-9+/]{8,}+={0,2}"
     )),
-    ("BEARER", re.compile(r"BEARER\s{1,8}[\w\-+/=.~]{8,}+")),
-    ("/", re.compile(
-        r"""(?:discord(?:app)?\.com/api(?:/v\d\d?)?/webhooks/|api\.telegram\.org/(?:file/)?bot|hooks\.slack\.com/
-        |webhook\.office\.com/|hooks\.zapier\.com/hooks/|outlook\.office\.com/webhook/)[^\s"'<>`]++""", re.VERBOSE
+    ("BEARER", lazy_pattern(r"BEARER\s{1,8}[\w\-+/=.~]{8,}+")),
+    (".com/", lazy_pattern(
+        r"""(?:discord(?:app)?\.com/api(?:/v\d\d?)?/webhooks/|hooks\.slack\.com/|webhook\.office\.com/
+        |hooks\.zapier\.com/hooks/|outlook\.office\.com/webhook/)[^\s"'<>`]++""", re.VERBOSE
     )),
+    ("api.telegram.org/", lazy_pattern(r"""api\.telegram\.org/(?:file/)?bot[^\s"'<>`]++""")),
+    (":AA", lazy_pattern(r"(?<![A-Za-z0-9])\d{8,10}:AA[\w\-]{32,}+")),
+    ("pat", lazy_pattern(r"(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[\w.]{8,}+")),
+    ("SK", lazy_pattern(r"(?<![A-Za-z0-9])SK[0-9a-f]{32}(?!\w)")),
+    ("fo", lazy_pattern(r"(?<![A-Za-z0-9])fo\d[a-z]?_[\w\-+/=]{32,}+")),
+    ("fm", lazy_pattern(r"(?<![A-Za-z0-9])fm\d[a-z]?_[\w\-+/=]{32,}+")),
 )  # fmt: skip
 """Formats that do not begin with a fixed text; each is looked for only where its mark stands in the text."""
 
-KEY_BEGINS = re.compile(r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-\d")
-KEY_ENDS = re.compile(r"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: ?\w{1,200}")
+KEY_BEGINS = lazy_pattern(r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-\d")
+KEY_ENDS = lazy_pattern(r"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: ?\w{1,200}")
+
+
+_DISCORD = lazy_pattern(r"(?<![A-Za-z0-9])[MNO][\w\-]{23,27}\.[\w\-]{6}\.[\w\-]{27,}+")
+_SHORTEST_DISCORD = 59
+
+_prefixed: "re.Pattern[str] | None" = None
 
 
 def without_known_formats(text: str) -> str:
@@ -71,7 +83,25 @@ def without_known_formats(text: str) -> str:
     for mark, pattern in _MARKED:
         if mark in text:
             text = pattern.sub(HIDDEN, text)
-    return _PREFIXED.sub(HIDDEN, text)
+    if len(text) >= _SHORTEST_DISCORD and text.count(".") > 1:
+        text = _DISCORD.sub(HIDDEN, text)
+    if _prefixed is not None:
+        return _prefixed.sub(HIDDEN, text)
+    if any(begin in text for begin in _BEGINS):  # slower than the pattern, but for most runs it need not be compiled
+        return _compiled().sub(HIDDEN, text)
+    return text
+
+
+def _compiled() -> "re.Pattern[str]":
+    """One pattern of all formats, by their first letters: so a search is faster."""
+    global _prefixed
+    by_letter: dict[str, list[str]] = {}
+    for begins, rest in _FORMATS:
+        for begin in begins.split():
+            by_letter.setdefault(begin[0], []).append(re.escape(begin[1:]) + rest)
+    formats = "|".join(f"{letter}(?:{'|'.join(ends)})" for letter, ends in by_letter.items())
+    _prefixed = re.compile(rf"(?<![A-Za-z0-9])(?=\S{{9}})(?:{formats})")
+    return _prefixed
 
 
 def without_private_keys(text: str) -> str:

@@ -4,6 +4,7 @@ import functools
 import itertools
 import re
 
+from .lazy import lazy_pattern
 from .words import (
     ATTRIBUTES,
     COUNTS,
@@ -30,15 +31,15 @@ NEEDS_PARENT = frozenset(("key", "keys", "code", "codes", "phrase", "pin", "url"
 """Names that are secret below some others only: ``api.key``, ``{"webhook": {"url": ...}}``."""
 
 LONGEST = 200
-_SOUNDS = re.compile(
+_SOUNDS = lazy_pattern(
     r"pass|pw|secret|cred|token|key|auth|cookie|jwt|bearer|otp|csrf|xsrf|dsn|hook|code|phrase|pin|netrc|sign|wort|senha|pats?(?![a-z])|sas|conn|mnemonic|private"
     r"|contrasena|wachtwoord|motdepasse|[^\x00-\x7f]"
 )
 """What every secret name holds, in lower case; most names hold none of it, and need not be taken apart."""
 
-_PATH = re.compile(r"[./:\[\]\\]+")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
-_CODINGS = re.compile(r"base64|b64|sha256|md5", re.IGNORECASE)
+_PATH = lazy_pattern(r"[./:\[\]\\]+")
+_WORD = lazy_pattern(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+_CODINGS = lazy_pattern(r"base64|b64|sha256|md5", re.IGNORECASE)
 _GLUED = ("passwords", "password", "passwd", "passphrase", "passcode", "tokens", "token", "secrets", "secret",
           "credentials", "creds", "apikeys", "apikey", "privatekey", "secretkey", "accesskey")  # fmt: skip
 _KEY_PARTS = ("api", "access", "secret", "private", "encryption", "signing", "auth")

@@ -3,6 +3,7 @@
 import re
 
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 
 SHORT_OPTIONS = {
     name: option
@@ -24,7 +25,7 @@ WITH_USER = frozenset(("curl", "wget", "http", "https", "httpie"))
 
 def _pattern(option: str) -> re.Pattern[str]:
     names = "|".join(re.escape(name) for name, own in SHORT_OPTIONS.items() if own == option)
-    return re.compile(
+    return lazy_pattern(
         rf"""((?<![\w.\-])(?:{names})(?:\.exe)?[ \t](?:[^\n;|&]{{0,300}}?[ \t])??{option}[ \t]{{0,4}})
         (?!-)(?:"[^"\n]{{1,200}}"|'[^'\n]{{1,200}}'|[^\s;|&"']++)""",
         re.VERBOSE,

@@ -9,22 +9,23 @@ A word after ``password is`` may be the password or an ordinary word. It is take
 import re
 
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 
 _PASSWORDS = """password|passwd|passphrase|passcode|pwd|passwort|kennwort|contraseña|contrasena|senha|wachtwoord"""
 _OTHERS = """(?:api|access|secret|private|license|account)[ _-]?key|(?:access|auth|api|bearer|session)[ _-]?token|token
     |client[ _]secret|secret|credential"""
 _IS = "is|was|are|were|now|becomes?|ist|war|lautet|es|est|é|has[ ]been[ ]set[ ]to|(?:re)?set[ ]to|changed[ ]to"
-_PROSE = re.compile(
+_PROSE = lazy_pattern(
     rf"""(?<![\w.\-])(?:(?P<password>{_PASSWORDS})|(?P<other>{_OTHERS}))s?["'`]?[ \t]{{1,4}}
     (?P<verb>(?:{_IS})(?:[ ]now)?:?[ \t]{{1,4}})?
     (?P<quote>["'`]?)(?P<value>[^\s"'`]{{1,200}})(?P=quote)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_ONE_WORD = re.compile(r"[A-Za-z]+")
-_ENDS = re.compile(r"[\s.!?)\]]*(?:\Z|\n)")
+_ONE_WORD = lazy_pattern(r"[A-Za-z]+")
+_ENDS = lazy_pattern(r"[\s.!?)\]]*(?:\Z|\n)")
 _CLOSING = ".,;:!?)]}"
-_LOOKS_SECRET = re.compile(r"(?=.{5,})(?=.*[A-Za-z])(?=.*[\d@#$%^&*!~+])[^/\\()\[\]{}<>=]+\Z")
-_ORDINARY = re.compile(r"\w+(?:ed|ing|able|ible|less|ly|ary|ory|ional|ent|ant|ful|ive|ous)\Z", re.IGNORECASE)
+_LOOKS_SECRET = lazy_pattern(r"(?=.{5,})(?=.*[A-Za-z])(?=.*[\d@#$%^&*!~+])[^/\\()\[\]{}<>=]+\Z")
+_ORDINARY = lazy_pattern(r"\w+(?:ed|ing|able|ible|less|ly|ary|ory|ional|ent|ant|ful|ive|ous)\Z", re.IGNORECASE)
 _WORDS = frozenset(
     """required invalid wrong incorrect missing not too none null empty set unset here there now still also never always
     no yes only optional ok okay valid correct unknown safe unsafe weak strong short long shorter longer old new secret

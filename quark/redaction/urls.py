@@ -3,12 +3,13 @@
 import re
 
 from .formats import HIDDEN
+from .lazy import lazy_pattern
 
-_START = re.compile(r":(?:\\?/){1,2}")
-_AUTHORITY = re.compile(r"""[^\s/?#"'<>`\\,|]*+""")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
-_PORT = re.compile(r"\d*(?:[/?#\\]|\Z)")
-_BROKEN = re.compile(r"""[^\s"'<>`]*+""")
+_START = lazy_pattern(r":(?:\\?/){1,2}")
+_AUTHORITY = lazy_pattern(r"""[^\s/?#"'<>`\\,|]*+""")
+_SCHEME = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
+_PORT = lazy_pattern(r"\d*(?:[/?#\\]|\Z)")
+_BROKEN = lazy_pattern(r"""[^\s"'<>`]*+""")
 _WEB = ("http", "https", "ws", "wss", "ftp", "ftps", "grpc", "grpcs", "dav", "davs")
 _FAR = 300
 """A password that itself holds a slash or a comma is looked for this far."""

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..client import Connection, RemoteStore
+from ..client.connection import Connection
 from ..client.paths import path_of_run
+from ..client.remote import RemoteStore
 from ..client.writer import Draft, RemoteWriter
 from ..core.reader import RecordFilter
 from ..errors import SchemaValidationError, WrongTypeError

@@ -123,7 +123,7 @@ class ServiceHome:
 
     def open(self, project: str = "") -> StoreReader:
         """The service as a store."""
-        from ..client import RemoteStore
+        from ..client.remote import RemoteStore
 
         return RemoteStore(Connection(self.location, namespace=self._namespace, project=project))
 

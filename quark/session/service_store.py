@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from ..client import Connection, RemoteStore, namespace_of
+from ..client.connection import Connection, namespace_of
+from ..client.remote import RemoteStore
 from ..core.handle import RunHandle
 from ..errors import InvalidRunStateError, RunNotFoundError
 from ..producers.events import log_event, log_message

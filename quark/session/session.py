@@ -11,7 +11,6 @@ from ..delivery.worker import SinkWorker
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_message, refused_event
 from ..producers.wide import refuse_position
-from ..records.configs import HookEngineConfig, HookScheduleConfig
 from ..records.event import EventRecord
 from ..records.grammar import MAX_INT, check_index, check_step, shown
 from ..records.run import RunContext
@@ -21,6 +20,7 @@ from .familiar import Familiar
 
 if TYPE_CHECKING:
     from ..producers.hooks import HookEngine
+    from ..records.configs import HookEngineConfig
 
 
 HTML_WAIT_S = 1.0
@@ -285,7 +285,7 @@ class TrainingSession(Familiar):
         return self._context
 
     def watch(
-        self, model: Any, optimizer: Any = None, *, every: int = 25, config: HookEngineConfig | None = None,
+        self, model: Any, optimizer: Any = None, *, every: int = 25, config: "HookEngineConfig | None" = None,
         grad_scale: Any = None, name: str | None = None,
     ) -> "HookEngine":  # fmt: skip
         """See inside a torch model while it trains: its layers, and with an ``optimizer`` its parameters.
@@ -309,6 +309,7 @@ class TrainingSession(Familiar):
             MissingDependencyError: torch is not installed.
         """
         from ..producers.hooks import HookEngine, ParameterDiagnostics, ParameterDiagnosticsConfig
+        from ..records.configs import HookEngineConfig, HookScheduleConfig
 
         chosen = config or HookEngineConfig(schedule=HookScheduleConfig(every_n_steps=every))
         watchers: list[Any] = [HookEngine(self, model, optimizer, config=chosen, grad_scale=grad_scale, name=name)]

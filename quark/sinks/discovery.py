@@ -1,6 +1,5 @@
 """Sinks by name: Quark's own, and those that other packages announce under the entry point group ``quark.sinks``."""
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -64,6 +63,8 @@ def sink_class(name: str) -> type[Sink]:
         return getattr(import_module(module, __package__), attribute)
     entry = _announced().get(wanted)
     if entry is None:
+        import difflib
+
         known = known_sinks()
         near = difflib.get_close_matches(wanted.lower(), known, n=len(known), cutoff=0.5)
         ordered = [*near, *(other for other in known if other not in near)]

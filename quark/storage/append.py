@@ -3,11 +3,10 @@
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
 
 from ..core.batch import RecordBatch
 from ..errors import SchemaValidationError, SessionStoreError
@@ -19,12 +18,15 @@ from .belonging import Reach, admit
 from .database import Connection
 from .extremes import note_points
 from .ids import public_id
+from .incoming import FEW, PLAIN, Extras, are_sound, count_of, ends_of, extras_of, pack_points
 from .keys import SeriesNumbers
 from .lifecycle import apply, check_small, insert_placeholder, merge_config
-from .points import Extras, extras_of, pack_fragment, pack_points
 
-FRAGMENT_POINTS = 16_384
-"""Points of one row at most: reading and packing stay in steps of a few milliseconds."""
+PASS_POINTS = 262_144
+"""Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
+
+OPEN_ROWS = 1024
+"""Appends of a run after which its points are packed, however few they are."""
 
 RUN = "run"
 _METRIC_KINDS = frozenset(("metric", WIDE))
@@ -57,6 +59,16 @@ class OpenRun:
     points: int = 0
     rows: int = 0
     ended: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has points that will be packed; those of a run that ended with a few stay as they are."""
+        return self.rows > 0 and (self.points >= FEW or not self.ended)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is worth packing now."""
+        return self.points >= PASS_POINTS or self.rows >= OPEN_ROWS or (self.ended and self.waits)
 
 
 @dataclass(slots=True)
@@ -138,7 +150,7 @@ class Appender:
             run = self.runs.get(work.run_id)
             if run is None or run.pk != work.run_pk:
                 if len(self.runs) >= KNOWN_RUNS:
-                    self.runs = {known: other for known, other in self.runs.items() if other.rows}
+                    self.runs = {known: other for known, other in self.runs.items() if other.waits}
                 run = self.runs[work.run_id] = OpenRun(work.run_pk)
                 run.points, run.rows = work.found or (0, 0)
             run.series.update(work.series.new)
@@ -180,7 +192,7 @@ def _store(
         work.series.expect(metrics)
         points, kept = _points(metrics, work.series, first, batch.stop, rejected)
         extras = extras_of(kept, work.series.__getitem__)
-        work.points += len(points)
+        work.points += count_of(points)
         work.rows += _insert_fragments(connection, work.run_pk, writer_pk, points, extras)
         note_points(connection, points)
     if len(metrics) == len(lines):
@@ -237,24 +249,23 @@ def _writer(connection: Connection, run_pk: int, origin: Origin) -> tuple[int, i
 
 def _points(
     lines: list[Line], series: dict[str, int], first: int, stop: int, rejected: Rejected
-) -> tuple[np.ndarray, list[Line]]:
-    """The points of the lines that can be stored, and those lines."""
+) -> tuple[bytes, list[Line]]:
+    """The points of the lines that can be stored, packed, and those lines."""
     try:
         points = pack_points(lines, series.__getitem__)
-        numbers = points["sequence"]
-        if not len(points) or (
-            numbers[0] >= first
-            and numbers[-1] < stop
-            and (numbers[1:] >= numbers[:-1]).all()
-            and points["step"].min() >= -1
-            and points["epoch"].min() >= -1
-        ):
+        if are_sound(lines, first, stop) if count_of(points) < FEW else _are_sound(points, first, stop):
             return points, lines
     except (struct.error, TypeError, AttributeError, OverflowError):
         pass  # one of them is at fault: find it
     kept = [line for line in lines if _may_stay(line, first, stop, series, rejected)]
     kept.sort(key=lambda line: line.sequence)
     return pack_points(kept, series.__getitem__), kept
+
+
+def _are_sound(points: bytes, first: int, stop: int) -> bool:
+    from .points import are_sound
+
+    return are_sound(points, first, stop)
 
 
 def _may_stay(line: Line, first: int, stop: int, series: dict[str, int], rejected: Rejected) -> bool:
@@ -284,19 +295,27 @@ def _fault(line: Line, first: int, stop: int) -> str | None:
     return None
 
 
-def _insert_fragments(connection: Connection, run_pk: int, writer_pk: int, points: np.ndarray, extras: Extras) -> int:
-    """Store points; returns the number of rows."""
+def _insert_fragments(connection: Connection, run_pk: int, writer_pk: int, points: bytes, extras: Extras) -> int:
+    """Store packed points; returns the number of rows."""
     rows = []
-    for start in range(0, len(points), FRAGMENT_POINTS):
-        piece = points[start : start + FRAGMENT_POINTS]
-        first, last = int(piece["sequence"][0]), int(piece["sequence"][-1])
+    for first, last, count, data in _fragments(points):
         here = [extra for extra in extras if first <= extra[1] <= last] if extras else []
         text = encode(here).decode() if here else None
-        rows.append((run_pk, writer_pk, first, last, len(piece), pack_fragment(piece), text))
+        rows.append((run_pk, writer_pk, first, last, count, data, text))
     if rows:
         columns = "run_pk, writer_pk, first_sequence, last_sequence, count, points, extras"
         connection.insert("fragments", columns, rows)
     return len(rows)
+
+
+def _fragments(points: bytes) -> Iterable[tuple[int, int, int, bytes]]:
+    """First and last sequence number, count and data of each row that packed points become."""
+    count = count_of(points)
+    if count >= FEW:
+        from .points import fragments_of
+
+        return fragments_of(points)
+    return [(*ends_of(points), count, PLAIN + points)] if count else []
 
 
 def _row(

@@ -4,14 +4,13 @@ import struct
 
 import numpy as np
 
+from .incoming import ABSENT
+
 BLOCK = 256
 """Points that share one summary of a chunk."""
 
 DETAIL = 32
 """Points that share one of the finer summaries: about the root of BLOCK times the points of a bucket of BLOCKs."""
-
-ABSENT = -1
-"""The step or epoch of a point that has none."""
 
 _HEAD = struct.Struct("<Bqq")
 _WIDTHS = ((0, 0), (1, 2**8 - 1), (2, 2**16 - 1), (4, 2**32 - 1))

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .columns import ABSENT, BLOCK_DTYPE, unpack_optional, unpack_values
-from .points import ranked, unpack_fragments
+from .incoming import ABSENT, FEW, count_of, points_in
 
 if TYPE_CHECKING:
+    import numpy as np
     import sqlalchemy as sa
 
     from .database import Connection
@@ -25,14 +23,41 @@ _LAST = ", last_step = ?, last_value = ?"
 Row = tuple[Any, ...]
 
 
-def note_points(connection: "Connection", points: np.ndarray) -> None:
+def note_points(connection: "Connection", packed: bytes) -> None:
     """Take new points of a run into account; of several with the same value the first one's step stays."""
-    if len(points):
-        connection.executemany(f"{_MERGE}{_LAST} WHERE pk = ?", [_row(*one, last=True) for one in _by_series(points)])
+    count = count_of(packed)
+    if count:
+        rows = _rows_of_few(packed) if count < FEW else _rows_of_many(packed)
+        connection.executemany(f"{_MERGE}{_LAST} WHERE pk = ?", rows)
 
 
-def _by_series(points: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _rows_of_few(packed: bytes) -> list[Row]:
+    """Without NumPy, which a short run need not import."""
+    by_series: dict[int, list[tuple[int, float]]] = {}
+    for number, _, _, step, _, value in points_in(packed):
+        by_series.setdefault(number, []).append((step, value))
+    made = []
+    for number, points in sorted(by_series.items()):
+        (low, least), (high, greatest) = (choose(points, key=lambda one: one[1]) for choose in (min, max))
+        last_step, last = points[-1]
+        made.append((
+            least, _step(low), least, least, greatest, _step(high), greatest, greatest, _step(last_step), last, number,
+        ))  # fmt: skip
+    return made
+
+
+def _rows_of_many(packed: bytes) -> list[Row]:
+    from .points import array_of
+
+    return [_row(*one, last=True) for one in _by_series(array_of(packed))]
+
+
+def _by_series(points: "np.ndarray") -> "Iterator[tuple[int, np.ndarray, np.ndarray]]":
     """Number, steps and values of every series among points, in order."""
+    import numpy as np
+
+    from .points import ranked
+
     numbers = np.ascontiguousarray(points["series"])
     order, starts, stops = ranked(numbers)
     steps, values = points["step"][order], points["value"][order]
@@ -40,7 +65,7 @@ def _by_series(points: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray
         yield int(numbers[order[start]]), steps[start:stop], values[start:stop]
 
 
-def _row(number: int, steps: np.ndarray, values: np.ndarray, *, last: bool = False) -> Row:
+def _row(number: int, steps: "np.ndarray", values: "np.ndarray", *, last: bool = False) -> Row:
     low, high = int(values.argmin()), int(values.argmax())
     least, greatest = float(values[low]), float(values[high])
     made = (
@@ -60,6 +85,8 @@ def fill(connection: "sa.Connection") -> None:
     """
     import sqlalchemy as sa
 
+    from .points import unpack_fragments
+
     merge = sa.text(_named(f"{_MERGE} WHERE pk = ?"))
     numbers = connection.execute(sa.text("SELECT pk FROM series ORDER BY pk")).scalars().all()
     for number in numbers:
@@ -75,7 +102,10 @@ def fill(connection: "sa.Connection") -> None:
 
 def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:
     """The extremes of a series' chunks; None if it has none."""
+    import numpy as np
     import sqlalchemy as sa
+
+    from .columns import BLOCK_DTYPE
 
     query = sa.text("SELECT pk, count, blocks FROM chunks WHERE series_pk = :number ORDER BY writer_pk, first_sequence")
     ranges = []
@@ -95,8 +125,10 @@ def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:
     return (*least[:4], *_row(number, high_steps, high)[4:])
 
 
-def _opened(connection: "sa.Connection", pk: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _opened(connection: "sa.Connection", pk: int, count: int) -> "tuple[np.ndarray, np.ndarray]":
     import sqlalchemy as sa
+
+    from .columns import unpack_optional, unpack_values
 
     query = sa.text("SELECT step_data, value_data FROM chunk_data WHERE chunk_pk = :pk")
     steps, values = connection.execute(query, {"pk": pk}).one()

@@ -1,64 +1,56 @@
-"""Metric points as they arrive: packed from the lines of a batch in one pass, kept together until they are sorted."""
+"""Metric points that are not sorted yet, as arrays and as the fragments that a store keeps."""
 
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..records.line import WIDE, Line
 from .columns import ABSENT, pack_integers, pack_optional, unpack_integers
+from .incoming import FEW, PLAIN
 
 POINT = np.dtype(
     [("series", "<i8"), ("sequence", "<i8"), ("time", "<i8"), ("step", "<i8"), ("epoch", "<i8"), ("value", "<f8")]
 )
 """A point in memory: ``series`` is a row number, step and epoch are -1 where a point has none."""
 
-FEW = 64
-"""Points that are stored as they are in memory: packing them would cost more than it saves."""
-
-Extras = list[tuple[int, int, str | None, dict[str, Any] | None]]
-"""Series, sequence, description and metadata of the few points that have any."""
-
-_pack = struct.Struct("<qqqqqd").pack
-_PLAIN, _PACKED = b"\0", b"\1"
+_PACKED = b"\1"
 _HEAD = struct.Struct("<BI5I")
 
 
-def pack_points(lines: Iterable[Line], series_of: Callable[[str], int]) -> np.ndarray:
-    """The points of metric lines, single and wide, in order; ``series_of`` gives the row number of a key.
-
-    Raises:
-        struct.error, TypeError, AttributeError: a line lacks its key or value, or holds a number out of range.
-    """
-    made: list[bytes] = []
-    put = made.append
-    for line in lines:
-        step, epoch = line.step, line.epoch
-        step = -1 if step is None else step
-        epoch = -1 if epoch is None else epoch
-        if line.kind == WIDE:
-            sequence, time = line.sequence, line.time
-            for key, value in line.values.items():  # type: ignore[union-attr]  # see Raises
-                put(_pack(series_of(key), sequence, time, step, epoch, value))
-        else:
-            put(_pack(series_of(line.metric_key), line.sequence, line.time, step, epoch, line.value))  # type: ignore[arg-type]
-    return np.frombuffer(b"".join(made), POINT)
+FRAGMENT_POINTS = 16_384
+"""Points of one fragment at most: reading and packing stay in steps of a few milliseconds."""
 
 
-def extras_of(lines: Iterable[Line], series_of: Callable[[str], int]) -> Extras:
-    """Descriptions and metadata of metric lines."""
-    return [
-        (series_of(line.metric_key or ""), line.sequence, line.description, line.metadata)
-        for line in lines
-        if line.description is not None or line.metadata is not None
-    ]
+def array_of(packed: bytes) -> np.ndarray:
+    """Packed points as an array of POINT."""
+    return np.frombuffer(packed, POINT)
+
+
+def are_sound(packed: bytes, first: int, stop: int) -> bool:
+    """Whether packed points are in order and within [first, stop), and no step or epoch is below -1."""
+    points = array_of(packed)
+    numbers = points["sequence"]
+    return bool(
+        numbers[0] >= first
+        and numbers[-1] < stop
+        and (numbers[1:] >= numbers[:-1]).all()
+        and points["step"].min() >= -1
+        and points["epoch"].min() >= -1
+    )
+
+
+def fragments_of(packed: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """First and last sequence number, count and data of each fragment that packed points become."""
+    points = array_of(packed)
+    for start in range(0, len(points), FRAGMENT_POINTS):
+        piece = points[start : start + FRAGMENT_POINTS]
+        yield int(piece["sequence"][0]), int(piece["sequence"][-1]), len(piece), pack_fragment(piece)
 
 
 def pack_fragment(points: np.ndarray) -> bytes:
     """Points of any series, in order, as a fragment stores them: about 18 bytes each."""
     if len(points) < FEW:
-        return _PLAIN + points.tobytes()
+        return PLAIN + points.tobytes()
     parts = [pack_integers(np.ascontiguousarray(points[name])) for name in ("series", "sequence", "time")]
     parts += [pack_optional(np.ascontiguousarray(points[name])) or b"" for name in ("step", "epoch")]
     head = _HEAD.pack(_PACKED[0], len(points), *(len(part) for part in parts))
@@ -84,7 +76,7 @@ def _count(blob: bytes) -> int:
     Raises:
         ValueError: it announces more.
     """
-    if blob[0] == _PLAIN[0]:
+    if blob[0] == PLAIN[0]:
         return (len(blob) - 1) // POINT.itemsize
     count = _HEAD.unpack_from(blob)[1]
     if count * 8 > len(blob):
@@ -93,7 +85,7 @@ def _count(blob: bytes) -> int:
 
 
 def _unpack(blob: bytes, points: np.ndarray) -> None:
-    if blob[0] == _PLAIN[0]:
+    if blob[0] == PLAIN[0]:
         points[:] = np.frombuffer(blob, POINT, offset=1)
         return
     count, *lengths = _HEAD.unpack_from(blob)[1:]

@@ -7,18 +7,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from .append import PASS_POINTS
 from .chunk import CHUNK_POINTS, Columns, Extra, columns_from_points, columns_of, data_row, detail_of, summary_row
 from .database import Connection, Database
 from .points import ranked, unpack_fragments
 
-PASS_POINTS = 262_144
-"""Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
-
 PASS_EXTRAS = 8 << 20
 """Bytes of descriptions and metadata that one pass decodes, in whole fragments."""
-
-OPEN_ROWS = 1024
-"""Appends of a run after which its points are packed, however few they are."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 from msgspec.structs import replace
 
@@ -26,7 +26,6 @@ from .drawn import Drawn
 from .faults import damage_named
 from .ids import no_run, public_id
 from .saved import SavedViews
-from .seal import OPEN_ROWS, PASS_POINTS, seal_pass
 from .summaries import Summaries
 
 if TYPE_CHECKING:
@@ -206,7 +205,12 @@ class SqlStore(Controls, Deletion, Blueprints, SavedViews, Belonging, Changes, S
             The number of points packed.
         """
         packed = 0
-        for known, pk in self._due(run_id):
+        due = self._due(run_id)
+        if not due:
+            return 0
+        from .seal import seal_pass  # it needs NumPy, which a short run need not import
+
+        for known, pk in due:
             while limit > 0:
                 limit -= 1
                 with damage_named(self.name):
@@ -216,13 +220,13 @@ class SqlStore(Controls, Deletion, Blueprints, SavedViews, Belonging, Changes, S
                 points, rows = done
                 packed += points
                 run = self._appender.packed(known, points, rows)
-                if not rows or (run is not None and run_id is None and not _is_due(run)):
+                if not rows or (run is not None and run_id is None and not run.is_due):
                     break
         return packed
 
     def _due(self, run_id: str | None) -> list[tuple[str, int]]:
         if run_id is None:
-            return [(known, run.pk) for known, run in list(self._appender.runs.items()) if _is_due(run)]
+            return [(known, run.pk) for known, run in list(self._appender.runs.items()) if run.is_due]
         with self._database.snapshot() as connection:
             found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run_id,)).fetchone()
         if found is None:
@@ -371,10 +375,6 @@ class SqlStore(Controls, Deletion, Blueprints, SavedViews, Belonging, Changes, S
 
         with self._database.reading() as connection:
             return read_series(connection, self._number(connection, run_id), key, all_attempts=all_attempts)
-
-
-def _is_due(run: Any) -> bool:
-    return run.points >= PASS_POINTS or run.rows >= OPEN_ROWS or (run.ended and run.rows > 0)
 
 
 def _first(limit: int | None, found: Iterator[Record]) -> Iterator[Record]:

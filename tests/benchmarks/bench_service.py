@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from quark.client import Connection
+from quark.client.connection import Connection
 from quark.core.batch import RecordBatch
 from quark.records.base import Origin
 from quark.service import ServiceConfig

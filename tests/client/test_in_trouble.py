@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import quark
-from quark.client import Connection
+from quark.client.connection import Connection
 
 from .conftest import Service
 

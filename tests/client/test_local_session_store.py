@@ -16,7 +16,8 @@ from quark import (
     SessionStoreError,
     TrainingSession,
 )
-from quark.client import Connection, RemoteStore
+from quark.client.connection import Connection
+from quark.client.remote import RemoteStore
 
 from .conftest import Service
 

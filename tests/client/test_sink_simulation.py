@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from quark import ServiceSink
-from quark.client import Connection
+from quark.client.connection import Connection
 from quark.client.writer import RemoteWriter
 from quark.core.batch import RecordBatch
 from quark.core.lifecycle import RunManifest

@@ -169,7 +169,7 @@ def test_options_of_sinks_are_written_down_without_secrets():
 )  # fmt: skip
 def test_an_address_that_cannot_be_used_is_told_without_its_password(url):
     """The address of a database, and that of a service, however they are misspelt."""
-    from quark.client import Connection
+    from quark.client.connection import Connection
     from quark.service.config import ServiceConfig
 
     assert X not in shown_url(url)

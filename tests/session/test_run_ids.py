@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import quark
-from quark.client import Connection, RemoteStore
+from quark.client.connection import Connection
+from quark.client.remote import RemoteStore
 from quark.core.batch import RecordBatch
 from quark.delivery.place import WRITER_FILE, WriterPlace
 from quark.launcher.launcher import Launcher

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 import quark
-from quark.client import Connection
+from quark.client.connection import Connection
 from quark.client.pause import Pause
 from quark.core.reader import StoreReader
 from quark.errors import RunNotFoundError

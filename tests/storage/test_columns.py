@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quark.records.line import Line
+from quark.storage import extremes, incoming, points
 from quark.storage.columns import (
     ABSENT,
     BLOCK,
@@ -15,7 +17,8 @@ from quark.storage.columns import (
     unpack_integers,
     unpack_optional,
 )
-from quark.storage.points import FEW, POINT, pack_fragment, unpack_fragments
+from quark.storage.incoming import FEW, pack_points
+from quark.storage.points import POINT, pack_fragment, unpack_fragments
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -72,3 +75,30 @@ def test_summaries() -> None:
 def test_order(steps: list[int], expected: bool) -> None:
     """Steps are in order if each point has one and none is below the one before."""
     assert in_order(np.array(steps)) is expected
+
+
+NEAR = st.integers(-3, 6)
+
+
+@given(st.lists(st.tuples(NEAR, NEAR | st.none(), NEAR | st.none()), min_size=1, max_size=5), NEAR, NEAR)
+def test_few_points_are_judged_as_many_are(told: list, first: int, stop: int) -> None:
+    """Whether lines may be stored as they came does not depend on how many there are."""
+    lines = [Line("metric", number, 0, step, epoch, "loss", 0.5) for number, step, epoch in told]
+    packed = pack_points(lines, lambda key: 1)
+    assert incoming.are_sound(lines, first, stop) == points.are_sound(packed, first, stop)
+    assert incoming.count_of(packed) == len(lines)
+    assert incoming.ends_of(packed) == (lines[0].sequence, lines[-1].sequence)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(-1, 5), st.sampled_from([0.5, 1.0, -2.0, 1e300])),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_few_points_have_the_extremes_that_many_have(told: list) -> None:
+    """Least, greatest and last values of few points are those that NumPy finds: of equal ones the first."""
+    lines = [Line("metric", 0, 0, step, None, str(series), value) for series, step, value in told]
+    packed = pack_points(lines, int)
+    assert extremes._rows_of_few(packed) == extremes._rows_of_many(packed)

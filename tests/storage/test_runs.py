@@ -99,16 +99,19 @@ def test_a_start_that_is_broken_changes_nothing(store: SqlStore) -> None:
     assert (store.run("r").name, store.run("r").project_name, store.count("r")) == ("cnn", "digits", {"event": 3})
 
 
-def test_many_runs(store: SqlStore, monkeypatch) -> None:
-    """A store that sees many runs does not remember them all, and packs them when they have ended."""
+@pytest.mark.parametrize(("count", "packed"), [(3, 0), (40, 20)])
+def test_many_runs(store: SqlStore, monkeypatch, count: int, packed: int) -> None:
+    """A store that sees many runs does not remember them all. It packs those that ended, but for tiny ones."""
     monkeypatch.setattr("quark.storage.append.KNOWN_RUNS", 5)
     for number in range(20):
         origin = Origin(f"r{number}", "w")
-        store.append(make_batch(origin, [start_line(origin), *metric_lines(3)]))
-        store.append(make_batch(origin, [run_line("end", {"status": "completed"}), *metric_lines(3)], 4))
+        store.append(make_batch(origin, [start_line(origin), *metric_lines(count)]))
+        store.append(make_batch(origin, [run_line("end", {"status": "completed"}), *metric_lines(count)], count + 1))
         store.seal()
     assert len(store._appender.runs) <= 5
-    assert [len(store.series(f"r{number}", "train/loss")) for number in range(20)] == [6] * 20
+    assert [len(store.series(f"r{number}", "train/loss")) for number in range(20)] == [2 * count] * 20
+    with store._database.snapshot() as connection:
+        assert connection.execute("SELECT count(*) FROM chunks").fetchone()[0] == packed
 
 
 @pytest.mark.parametrize("text", [r"\ud800", r"\u0000"])

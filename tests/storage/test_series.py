@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quark.core.reader import Chart, Series
 from quark.records.base import Origin
 from quark.records.line import Line
-from quark.storage import SqlStore, chunk, columns, seal
+from quark.storage import SqlStore, append, chunk, columns, seal
 from quark.storage import chart as chart_reading
 from quark.testing import make_batch, metric_lines, run_line, start_line, wide_lines
 
@@ -220,7 +220,7 @@ def test_thousands_of_appends_of_one_point(store: SqlStore) -> None:
     with store._database.snapshot() as connection:
         sizes = [count for (count,) in connection.execute("SELECT count FROM chunks ORDER BY first_sequence")]
         rows = connection.execute("SELECT count(*) FROM fragments").fetchone()[0]
-    assert sum(sizes) + rows == 5_000 and rows <= seal.OPEN_ROWS + 100
+    assert sum(sizes) + rows == 5_000 and rows <= append.OPEN_ROWS + 100
     assert len(sizes) <= 3 and max(sizes) <= chunk.CHUNK_POINTS
     assert store.series(RUN, "x").values.tolist() == [float(number) for number in range(5_000)]
 

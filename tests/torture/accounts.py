@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quark.client import Connection, RemoteStore, namespace_of
+from quark.client.connection import Connection, namespace_of
+from quark.client.remote import RemoteStore
 from quark.core.reader import RecordFilter
 from quark.errors import QuarkError, RunNotFoundError
 
