@@ -30,7 +30,7 @@ Columns = Annotated[
         metavar="NAME,...",
         show_default=False,
         help="More columns: settings, metrics, summary values, such as lr,val/acc:max. Behind the colon: last, "
-        "first, min, max, best, mean.",
+        "first, min, max, best, mean. A name with a comma stands in double quotes: '\"top 1, top 5\":max'.",
     ),
 ]
 

@@ -1,5 +1,6 @@
 """Columns of a list of runs: a setting, a summary value, or a metric reduced to one number."""
 
+import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -107,8 +108,18 @@ class Column:
 
 
 def split_columns(texts: Iterable[str]) -> list[Column]:
-    """The columns of ``--columns lr,val/acc:max``, which may be given several times."""
-    return [Column(text) for given in texts for part in given.split(",") if (text := part.strip())]
+    """The columns of ``--columns lr,val/acc:max``, which may be given several times.
+
+    A name that holds a comma stands in double quotes, as in CSV: ``lr,"top 1, top 5":max``.
+
+    Raises:
+        SchemaValidationError: a text holds a line break.
+    """
+    try:
+        rows = [next(csv.reader([given], skipinitialspace=True), []) for given in texts]
+    except csv.Error as error:
+        raise SchemaValidationError(f"columns cannot be read ({error}); give each name on one line") from error
+    return [Column(text) for row in rows for part in row if (text := part.strip())]
 
 
 def is_field(sort: str) -> bool:

@@ -1,6 +1,9 @@
 """Names for runs that were given none: two words and a number, such as ``quiet-otter-4821``."""
 
+import contextlib
+import os
 from hashlib import blake2b
+from pathlib import Path
 
 ADJECTIVES = (
     "able", "amber", "ample", "azure", "bold", "brave", "brief", "bright", "brisk", "broad", "calm", "candid",
@@ -25,15 +28,45 @@ NOUNS = (
     "trout", "tulip", "valley", "willow", "wolf", "wren",
 )  # fmt: skip
 NUMBERS = 10_000
+MOST_TRIED = 100
 
 
 def invented_name(run_id: str) -> str:
-    """A name for a run: always the same for the same id, so that all ranks and attempts agree without asking.
-
-    Of a thousand runs in a project two share a name in about one project of two hundred; ``Store.run`` then asks for
-    the id.
-    """
+    """A name for a run: always the same for the same id, so that all ranks agree without asking."""
     number = int.from_bytes(blake2b(run_id.encode(), digest_size=8).digest(), "big")
     number, first = divmod(number, len(ADJECTIVES))
     number, second = divmod(number, len(NOUNS))
     return f"{ADJECTIVES[first]}-{NOUNS[second]}-{number % NUMBERS}"
+
+
+def name_for(directory: Path, run_id: str, given: str | None) -> str:
+    """The name of a run: the one that was given, else one that no other run of the directory has.
+
+    Each name is claimed by a small file, which costs no more than a look at one directory; a further attempt at the run
+    finds its own. An invented name that is taken gets a number: ``quiet-otter-4821-2``.
+    """
+    if given is not None:
+        _is_claimed(directory, given, run_id)
+        return given
+    name = invented_name(run_id)
+    tried = (name, *(f"{name}-{number}" for number in range(2, MOST_TRIED)))
+    return next((one for one in tried if _is_claimed(directory, one, run_id)), name)
+
+
+def _is_claimed(directory: Path, name: str, run_id: str) -> bool:
+    """Whether the name is the run's by now; also where nothing can be written, since a name may be had twice."""
+    path = directory / blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    try:
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        with contextlib.suppress(OSError):
+            return path.read_bytes() == run_id.encode()
+        return False
+    except OSError:
+        return True
+    with contextlib.suppress(OSError):
+        os.write(file, run_id.encode())
+    os.close(file)
+    return True

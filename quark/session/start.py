@@ -44,7 +44,7 @@ from .environment import capture_environment
 from .heartbeat import Heartbeat
 from .home import Home, home_of
 from .identity import new_run_id, new_writer_id
-from .invented import invented_name
+from .invented import invented_name, name_for
 from .launched import assigned_run_id, attempt_of, leave_note
 from .leftovers import Leftovers
 from .lineage import remember_root, root_of
@@ -153,7 +153,7 @@ def _begun(
     placement = writable(wanted, run_id)
     now = format_timestamp(time.time_ns())
     run = RunRecord(
-        id=run_id, name=given.name or invented_name(run_id), project_id=project_id(given.project),
+        id=run_id, name=_name(given, run_id, placement, job), project_id=project_id(given.project),
         project_name=given.project, status="running", parent_run_id=given.parent_run_id,
         lineage_root_run_id=root or run_id,
         run_path=str(placement.run_path(run_id)), git_commit=(environment["git"] or {}).get("commit"),
@@ -168,6 +168,13 @@ def _begun(
         for tag in given.tags[START_TAGS:]:
             session.add_tag(tag)
     return session
+
+
+def _name(given: "_Given", run_id: str, placement: Placement, job: Job) -> str:
+    """The name of the run; a rank that does not own it claims none."""
+    if not job.owns_run:
+        return given.name or invented_name(run_id)
+    return name_for(placement.store_root / "names", run_id, given.name)
 
 
 def _further(

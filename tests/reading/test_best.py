@@ -65,6 +65,12 @@ def test_a_column_is_a_setting_a_metric_or_a_summary_value(store: Store, text: s
 def test_columns_are_split_at_commas() -> None:
     """The option may hold several and may be given several times."""
     assert [column.text for column in split_columns(["lr, val/acc:max", "loss,"])] == ["lr", "val/acc:max", "loss"]
+    quoted = split_columns(['lr, "top 1, top 5":max,"a,b"', '"say ""hi"", please"', 'it"s'])
+    assert [(column.key, column.reduction) for column in quoted] == [
+        ("lr", None), ("top 1, top 5", "max"), ("a,b", None), ('say "hi", please', None), ('it"s', None)
+    ]  # fmt: skip
+    with pytest.raises(SchemaValidationError, match="one line"):
+        split_columns(["a\nb"])
 
 
 @pytest.mark.parametrize(
