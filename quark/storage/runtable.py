@@ -128,7 +128,7 @@ class _Order:
             raise SchemaValidationError(
                 f"cursor {cursor[:80]!r} cannot be read; pass the `next` of the page before"
             ) from error
-        if sort != self._sort or not all(-(2**63) <= n < 2**63 for n in (number, pk)):
+        if sort != self._sort or not all(-(2**63) <= n < 2**63 for n in (number, pk) if isinstance(n, int)):
             raise SchemaValidationError("cursor is that of a list in another order; keep `sort` from page to page")
         column_rank, *columns = self._parts
         here = sa.tuple_(*columns, runs.c.pk)
@@ -204,7 +204,9 @@ def _cell(row: Any, place: int, column: Column, metrics: Mapping[tuple[int, str]
 def _setting(text: str) -> Any:
     if len(text) > MAX_VALUE:
         return text[:MAX_VALUE] + "..."
-    return msgspec.json.decode(text)
+    value = msgspec.json.decode(text)
+    # SQLite reads a whole number beyond 64 bits as a real one.
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _metrics(connection: sa.Connection, numbers: list[int], keys: list[str]) -> dict[tuple[int, str], Any]:
