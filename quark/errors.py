@@ -19,7 +19,7 @@ and log messages are made printable here. The logger ``quark`` is prepared here 
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -152,3 +152,9 @@ def require(module: str, extra: str) -> ModuleType:
             f"this needs the package {module.partition('.')[0]!r}, which could not be imported ({error}); "
             f'install it with: pip install "quark-tracker[{extra}]"'
         ) from error
+
+
+def require_all(modules: Iterable[str], extra: str) -> None:
+    """Import the optional dependencies of an extra, or raise with the pip line that brings them."""
+    for module in modules:
+        require(module, extra)

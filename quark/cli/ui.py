@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, require_all
 from .options import AsJson, StorageDir
 from .output import console, print_json, text
 
@@ -51,6 +51,7 @@ def ui(
     if wanted is None and service_is_configured():
         _point_to_service(browser, as_json)
         return
+    require_all(("cryptography", "httptools", "litestar", "prometheus_client", "uvicorn", "zstandard"), "ui")
     from ..reading.opening import open_embedded
     from ..service.embedded import create_page_app, serve_page
     from ..service.sessions import Tokens

@@ -1,6 +1,7 @@
 """Batches over HTTP: each record once, all of a batch or nothing."""
 
 import gzip
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import zstandard
 
 from quark.core.batch import RecordBatch
 from quark.records.base import Origin
+from quark.sinks.service import _compressor, _packed
 from quark.testing import event_line, make_batch, metric_lines, start_line
 
 from .conftest import Served
@@ -70,6 +72,21 @@ def test_a_bad_line_refuses_its_batch(served: Served, line: bytes) -> None:
     answer = send(served, batch)
     assert (answer.status_code, answer.json()["error"]["index"]) == (422, 6)
     assert served.ask("GET", "/api/v1/runs/run-1").status_code == 404
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_what_a_run_sends_is_packed(served: Served, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Batches are packed with zstd where it is installed, else with gzip, and the service reads both."""
+    if encoding == "gzip":
+        monkeypatch.setitem(sys.modules, "zstandard", None)
+    _compressor.cache_clear()
+    try:
+        content, headers = _packed(batch_of(metric_lines(100)).data)
+        answer = send(served, batch_of(metric_lines(100)), content=content, headers=headers)
+    finally:
+        _compressor.cache_clear()
+    assert (headers["Content-Encoding"], answer.json()) == (encoding, {"next": 101})
+    assert len(content) < len(batch_of(metric_lines(100)).data) / 3
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
