@@ -1,8 +1,11 @@
 """`quark watch`: runs on a live screen in the terminal."""
 
+import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -67,7 +70,7 @@ def watch(
         out = console()
         if as_json:
             print_json(document_of(watched, Pattern(only)))
-        elif once or not out.is_terminal:
+        elif once or not out.is_terminal or out.is_dumb_terminal:
             _print(watched, State(filter=only), out)
         else:
             _live(watched, State(filter=only), out)
@@ -108,7 +111,11 @@ def _live(watched: "Watched", state: "State", out: "Console") -> None:
     looked, cost, drawn = time.monotonic(), 0.0, None
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        with Keyboard() as keyboard, Live(console=out, screen=True, auto_refresh=False, transient=True) as live:
+        with (
+            quiet(),
+            Keyboard() as keyboard,
+            Live(console=out, screen=True, auto_refresh=False, transient=True) as live,
+        ):
             while not state.quit:
                 now = frame(watched, state, (out.width, out.height))
                 if now != drawn:
@@ -123,6 +130,20 @@ def _live(watched: "Watched", state: "State", out: "Console") -> None:
                     cost = looked - start
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warning of Quark is written over the screen; those of opening the store were told before it was taken."""
+    logger = logging.getLogger("quark")
+    handler, propagated = logging.NullHandler(), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
 
 
 def _terminated(number: int, at: FrameType | None) -> NoReturn:

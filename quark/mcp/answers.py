@@ -125,6 +125,8 @@ class Answers:
 
         with self._opened() as store:
             views = [store.run(run) for run in runs]
+            for view in views:
+                self._check_size(view)
             beside = SideBySide(views).to_dict()
             wanted = set(Pattern(metrics).among(beside["last"]))
             document = {
@@ -166,8 +168,8 @@ class Answers:
         total = sum(view.counts().values())
         if total > MOST_ANALYZED:
             raise SchemaValidationError(
-                f"run {view.id} holds {total:,} records, more than are analyzed here ({MOST_ANALYZED:,}); "
-                f"use `quark analyze {view.id}` in a terminal"
+                f"run {view.id} holds {total:,} records, more than are looked at here ({MOST_ANALYZED:,}); "
+                "use `quark analyze` or `quark compare` in a terminal, or ask for one metric with `series`"
             )
 
 

@@ -20,6 +20,8 @@ class Pattern:
     """
 
     def __init__(self, pattern: str) -> None:
+        import re
+
         import regex
 
         if not isinstance(pattern, str):
@@ -29,8 +31,9 @@ class Pattern:
                 f"the pattern has {len(pattern)} characters, at most {MOST_CHARACTERS} are allowed; shorten it"
             )
         try:
+            re.compile(pattern)  # it knows no recursion, which takes memory faster than time
             self._compiled = regex.compile(pattern, regex.IGNORECASE)
-        except (regex.error, ValueError, OverflowError, RecursionError) as error:
+        except (re.error, regex.error, ValueError, OverflowError, RecursionError) as error:
             raise SchemaValidationError(
                 f"{shown(pattern)} is no regular expression ({error}); put a backslash before signs such as ( and ["
             ) from None

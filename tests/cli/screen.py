@@ -23,14 +23,14 @@ WAIT_S = 60.0
 class Screen:
     """``quark watch`` as a person sees it; leaving the block ends it."""
 
-    def __init__(self, *arguments: object, columns: int = 100, lines: int = 40) -> None:
+    def __init__(self, *arguments: object, columns: int = 100, lines: int = 40, term: str = "xterm-256color") -> None:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
         self._master, slave = pty.openpty()
         self._set_size(columns, lines)
         self.settings = termios.tcgetattr(slave)
-        environment = {**child_environment(), "TERM": "xterm-256color"}
+        environment = {**child_environment(), "TERM": term}
         for name in ("COLUMNS", "LINES", "NO_COLOR"):
             environment.pop(name, None)
         self.process = subprocess.Popen(

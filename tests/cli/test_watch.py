@@ -3,16 +3,21 @@
 import math
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import quark
 from quark import AlertRecord, LayerSummaryRecord, ParameterSummaryRecord, SystemTelemetryRecord
+from quark.cli.watching.data import Watched
+from quark.cli.watching.frame import frame
 from quark.cli.watching.heat import MARK, Heat, heat_lines, heat_of
 from quark.cli.watching.keyboard import split_keys
 from quark.cli.watching.state import HEATS, State
 
+from ..children import child_environment
 from ..client.conftest import Service, service  # noqa: F401  a service in a process of its own
 from .conftest import Command
 from .screen import Screen
@@ -306,3 +311,68 @@ def test_layers_are_in_the_order_of_the_network_and_gaps_are_empty() -> None:
     assert first[:30].strip() and first[32:48].strip() == "" and first[52:].strip()
     assert second[0] == MARK and second[20:].strip() == ""
     assert MARK in heat_lines(heat, (10, 5))[2].plain
+
+
+WAITING = """
+import sys
+import quark
+run = quark.start_run(project="p", name="killed", storage_dir=sys.argv[1])
+run.log({"loss": 1.0}, step=0)
+run.flush()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_whose_process_is_killed_ends_on_the_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process left behind is delivered while the run is watched, its end with it."""
+    monkeypatch.setattr("quark.cli.watching.data.REOPEN_S", 0.0)
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=child_environment(),
+    ) as child:  # fmt: skip
+        try:
+            assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+            store = quark.open(tmp_path)
+            watched = Watched(store, lambda: quark.open(tmp_path), [store.run("killed").id])
+            watched.look()
+            assert watched.running and watched.snapshots[0].step == 0
+        finally:
+            child.kill()
+            child.wait()
+    watched.look()
+    watched.store.close()
+    assert not watched.running and watched.snapshots[0].view.status in ("failed", "interrupted")
+
+
+def test_a_store_that_cannot_be_read_for_a_while_leaves_the_last_picture(place: Path) -> None:
+    """The reason is below it, and the next look that succeeds removes it; the first look must succeed."""
+    store = quark.open(place)
+    watched = Watched(store, lambda: quark.open(place), [store.run("hot").id])
+    watched.look()
+    watched.runs = ["nobody"]
+    watched.look()
+    assert "nobody" in frame(watched, State(), (100, 40))[-1].plain and watched.keys
+    watched.runs = [store.run("hot").id]
+    watched.look()
+    assert watched.error == ""
+    watched.store.close()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (80, 1), (80, 3), (17, 9), (500, 200)])
+def test_the_picture_fits_every_size_with_every_choice(place: Path, size: tuple[int, int]) -> None:
+    """Never more lines or columns than the window has, whatever is chosen."""
+    with quark.open(place) as store:
+        ids = [store.run(name).id for name in ("hot", "calm")]
+        watched = Watched(store, lambda: quark.open(place), ids)
+        watched.look()
+        for keys in ("", "9", "1j", "y", "x", "h", "hh", "n", "\t", "\t\t", "/(", "/none\r"):
+            lines = frame(watched, pressed(*keys), size)
+            assert len(lines) <= size[1] and max(line.cell_len for line in lines) <= size[0]
+
+
+def test_on_a_terminal_without_escapes_one_picture_is_printed(place: Path) -> None:
+    """TERM=dumb cannot move a cursor."""
+    with Screen("watch", "hot", "-d", place, term="dumb") as screen:
+        assert screen.end() == 0
+    assert b"train/loss" in screen.raw and b"\x1b" not in screen.raw

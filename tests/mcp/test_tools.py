@@ -1,7 +1,6 @@
 """The tools of `quark mcp`, asked by the SDK's own client in this process."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,6 +236,7 @@ EXPLODES = "(a|a|aa)+b"
         ("layers_at", {"run": "spiked", "layers": "["}, "no regular expression"),
         ("layers_at", {"run": "spiked", "step": -1}, "step"),
         ("log_lines", {"run": "vast", "pattern": EXPLODES}, "write a simpler one"),
+        ("log_lines", {"run": "vast", "pattern": "(?R)"}, "no regular expression"),
         ("log_lines", {"run": "vast", "last": HUGE}, "last"),
         ("log_lines", {"run": "vast", "stream": "/dev/sda"}, "stream"),
     ],
@@ -245,10 +245,8 @@ def test_arguments_that_cannot_be_used_are_refused_in_words(
     ask: Ask, tool: str, arguments: dict[str, Any], word: str
 ) -> None:
     """Paths, huge numbers, patterns that explode: an error that names the argument, soon and short."""
-    start = time.monotonic()
     found, text = ask(tool, **arguments)
     assert found is None and word in text and len(text) < 2000
-    assert time.monotonic() - start < 30  # a pattern that explodes would never end
 
 
 def test_nothing_is_written(place: Path, ask: Ask) -> None:

@@ -1,5 +1,6 @@
 """What is on the screen, read from the store: a look at each run, and the courses of the charts that are shown."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from ...reading import RunView, Store
     from .heat import Heat
 
+REOPEN_S = 10.0
+"""Seconds after which the store is opened again while a run goes on."""
+
 
 @dataclass
 class Watched:
@@ -21,7 +25,8 @@ class Watched:
 
     Args:
         store: the store that they are in.
-        reopened: opens the store again, which delivers what a process left behind that has died since.
+        reopened: opens the store again: what a process left behind that has died since is delivered, and a store of
+            somebody else, of which a copy is read, is copied anew.
         runs: their ids.
     """
 
@@ -30,6 +35,7 @@ class Watched:
     runs: Sequence[str]
     snapshots: list[Snapshot] = field(default_factory=list)
     error: str = ""
+    _opened_at: float = field(default_factory=time.monotonic, repr=False)
     _courses: dict[tuple[str, str, str, int], tuple[object, Course]] = field(default_factory=dict, repr=False)
     _heat: "tuple[object, Heat] | None" = field(default=None, repr=False)
 
@@ -37,9 +43,10 @@ class Watched:
         """Look at all runs again; where that fails the last look stays, and ``error`` says why."""
         try:
             self.snapshots = self._look()
-            if any(one.stale for one in self.snapshots):
-                self.store.close()
-                self.store = self.reopened()
+            if self.running and time.monotonic() - self._opened_at > REOPEN_S:
+                before, self.store = self.store, self.reopened()
+                before.close()
+                self._opened_at = time.monotonic()
                 self.snapshots = self._look()
             self.error = ""
         except (QuarkError, OSError) as error:

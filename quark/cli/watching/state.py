@@ -29,10 +29,16 @@ class State:
     quit: bool = False
     error: str = field(default="", init=False)
     _applied: str = field(default="", init=False, repr=False)
+    _found: tuple[tuple[str, list[str]], list[str]] = field(default=(("", []), []), init=False, repr=False)
 
     def matching(self, keys: list[str]) -> list[str]:
         """The metrics that the filter lets through; while it is no regular expression, those that the last one did."""
         wanted = self.filter if self.typing is None else self.typing
+        if self._found[0] != (wanted, keys):
+            self._found = (wanted, keys), self._search(wanted, keys)
+        return self._found[1]
+
+    def _search(self, wanted: str, keys: list[str]) -> list[str]:
         self.error = ""
         for text in (wanted, self._applied):
             try:
