@@ -50,6 +50,15 @@ def runs(
         list[str] | None,
         typer.Option("--config", "-c", metavar="KEY=VALUE", help="Only runs with this configuration; dots go inward."),
     ] = None,
+    where: Annotated[
+        Filter,
+        typer.Option(
+            "--where",
+            "-w",
+            metavar="QUERY",
+            help="Only runs for which all terms hold: 'status:failed lr<1e-3 max:val/acc>0.9 tag:x'; - negates a term.",
+        ),
+    ] = None,
     since: Annotated[
         Filter, typer.Option("--since", metavar="TIME", help="Started at or after; a time, or a span such as 12h.")
     ] = None,
@@ -91,6 +100,7 @@ def runs(
         "ids": ids or None, "project": project or None, "status": status or None, "tag": tag or None,
         "name": name or None, "name_ilike": name_like or None, "config": config_filter(config or []),
         "started_after": moment(since, "--since"), "started_before": moment(until, "--until"), "id_after": id_after,
+        "where": where,
     }  # fmt: skip
     if deleted and (after or columns or offset or any(value is not None for value in filters.values())):
         raise typer.BadParameter("--deleted lists all deleted runs; leave out the filters, --columns and --after")

@@ -91,6 +91,11 @@ class Store:
                 stands for any text, ``_`` for one character, and a backslash takes a meaning away.
             config: values of the run's configuration by dotted path, such as ``{"optimizer.lr": 0.1}``.
             started_after, started_before: inclusive bounds of the start, a datetime or RFC 3339 text.
+            where: a query such as ``'status:failed lr<1e-3 max:val/acc>0.9 tag:x "text"'``: terms that must all hold,
+                ``-`` before one negates it. ``status``, ``project``, ``tag``, ``name``, ``id`` (its start) and ``has``
+                (a setting or metric) stand before a colon; settings, fields of the run, and ``last:``, ``min:``,
+                ``max:`` or ``best:`` of a metric are compared with ``< <= > >= = !=``. Other words are looked for in
+                id, name, project and tags.
             sort: ``started_at``, ``updated_at``, ``name``, ``project``, ``status`` or ``id``; ``-`` for descending.
                 Or a metric such as ``-val/acc:max`` or a setting such as ``lr``, which reads all runs that match;
                 those without a value come last.

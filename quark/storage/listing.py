@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.choice import check_fields, check_sort, checked_choice
+from ..core.query import parse_query
 from ..core.reader import Page
 from ..errors import SchemaValidationError
 from ..records.base import parse_timestamp
@@ -61,7 +62,7 @@ def read_runs(
         if place is not None:
             raise SchemaValidationError("after and id_after both say where the list goes on; give one of the two")
         place = _place_of(connection, base, id_after, field)
-    base = base.where(*conditions(chosen.get("where", ()), connection.dialect.name))
+    base = base.where(*conditions(parse_query(chosen.get("where", "")), connection.dialect.name))
     page = _Page(connection, _matching(base, chosen), field, descending, chosen, check_fields(select), budget)
     return page.read(limit, place, check_index(offset, "offset") or 0)
 

@@ -47,6 +47,8 @@ def test_a_limit_leaves_a_cursor(command: Command, storage: Path) -> None:
         (["--offset", "1"], ["good-run"]),
         (["--id-after", "nasty-run"], ["good-run"]),
         (["--config", "lr=0.1", "--config", "optimizer.name=adamw"], ["good-run"]),
+        (["--where", "status:failed"], ["nasty-run"]),
+        (["--where", "lr<1 optimizer.name=adamw -tag:none", "--project", "digits"], ["good-run"]),
         (["--project", "other"], []),
         (["--project", "other", "--project", "digits"], ["nasty-run", "good-run"]),
         (["--since", "1h", "--sort", "id"], ["good-run", "nasty-run"]),

@@ -20,12 +20,14 @@ FILTERS: list[dict[str, Any]] = [
     {"started_after": datetime(2020, 1, 1, tzinfo=timezone(timedelta(hours=2)))}, {"config": {"n": 1}},
     {"started_after": "2020-01-01T00:00:00Z", "project": ("c",)}, {"name_ilike": ["NAME _", "x%"]},
     {"name_ilike": "%, c"}, {"offset": 1, "limit": 1}, {"id_after": "run-a"}, {"id_after": "run-b", "sort": "-name"},
+    {"where": "n=1"}, {"where": "-project:a name,"}, {"where": ""}, {"where": "status:running", "project": "b"},
 ]  # fmt: skip
 REFUSED: list[dict[str, Any]] = [
     {"project": 3}, {"name": 3}, {"name": ["x", None]}, {"ids": {"a": 1}}, {"tag": b"x"}, {"status": "finished"},
     {"status": ["completed", "finished"]}, {"started_after": 5}, {"started_before": "yesterday"}, {"config": [1]},
     {"sort": 3}, {"sort": "speed"}, {"name": "a\0b"}, {"name_ilike": "a\\"}, {"name_ilike": 3}, {"offset": -1},
     {"id_after": "no-run"}, {"colour": "red"}, {"select": "colour"}, {"select": [3]},
+    {"where": "colour:red"}, {"where": 3}, {"where": "lr<"},
 ]  # fmt: skip
 CHECKPOINTS: list[dict[str, Any]] = [
     {}, {"run": "run-a"}, {"project": ["a", "b"], "status": "complete"}, {"step": [2, 3]},
@@ -111,7 +113,7 @@ def test_filters_mean_the_same_everywhere(service: Service, tmp_path: Path, monk
     a, b, c = "run-a", "run-b", "run-c"
     assert local[0] == [
         [a, b, c], [a, b], [a], [a, c], [], [a, c], [b, c], [a, b, c], [], [a, b, c], [], [a, b, c], [a, b, c], [c],
-        [a, b], [c], [b], [b, c], [a],
+        [a, b], [c], [b], [b, c], [a], [a, b, c], [c], [a, b, c], [],
     ]  # fmt: skip
     assert remote[0] == local[0]
     assert all(isinstance(one, tuple) for one in local[1])
