@@ -17,6 +17,7 @@ import { RunPage } from "./run/page.jsx";
 import { ComparePage } from "./runs/compare.jsx";
 import { Home } from "./runs/home.jsx";
 import { ProjectPage } from "./runs/project.jsx";
+import { SavedView } from "./runs/saved.jsx";
 
 function App() {
   useShortcuts();
@@ -41,6 +42,7 @@ function page(address) {
   if (!kind) return <Home />;
   if (kind === "r" && first) return <RunPage key={first} id={first} tab={rest[0] ?? ""} rest={rest[1] ?? ""} />;
   if (kind === "p" && first) return <ProjectPage key={first} project={first} />;
+  if (kind === "v" && first) return <SavedView name={first} />;
   if (kind === "c") return <ComparePage key={search.value} ids={(new URLSearchParams(search.value).get("runs") ?? "").split(",").filter(Boolean)} />;
   return <Message title="There is no such page" text={`Nothing is at ${address}.`}><p><a href="/">All projects</a></p></Message>;
 }

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chartOfJson, chartsOfColumns } from "../../../quark/dashboard/src/lib/columns.js";
 import { csvOf, field } from "../../../quark/dashboard/src/lib/csv.js";
-import { bytes, duration, flatten, metric, number, plain, position } from "../../../quark/dashboard/src/lib/format.js";
+import { bytes, duration, flatten, metric, number, plain, position, runName, visible } from "../../../quark/dashboard/src/lib/format.js";
 import { mainKey, matcher, sections } from "../../../quark/dashboard/src/lib/keys.js";
-import { linesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
+import { linesOf, notesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
+import { imageType } from "../../../quark/dashboard/src/lib/media.js";
 import { ranked } from "../../../quark/dashboard/src/lib/rank.js";
 import { nearest } from "../../../quark/dashboard/src/lib/search.js";
 import { ChartSource, byRuns } from "../../../quark/dashboard/src/lib/source.js";
@@ -137,4 +138,24 @@ test("binary columns are those of the JSON answer, whatever the widths of their 
   assert.deepEqual([[...one.x], [...one.min], [...one.n], one.key, one.run], [[0, 1, 2], [20, 21, 22], [40, 41, 42], "é", "a"]);
   assert.deepEqual([[...other.max], other.run, other.nonfinite], [[30], "group", []]);
   assert.ok(Number.isNaN(chartOfJson({ x: [1], mean: [null] }).mean[0]));
+});
+
+test("marks that reorder or hide text are shown, letters of every script and ends of lines stay", () => {
+  assert.equal(visible("a\u202egnp\u0007 \u05e9\u05dc漢é\n\t"), "a\\u202egnp\\u0007 \u05e9\u05dc漢é\n\t");
+  assert.equal(runName({ id: "0123456789abcdef", name: "x\u2066y" }), "x\\u2066y");
+  assert.equal(plain(["\u200b"]), '["\\u200b"]');
+});
+
+test("notes are those since the last one that took the place of the others", () => {
+  const note = (text, replaces) => ({ payload: { text, replaces } });
+  assert.equal(notesOf([note("a"), note("b", true), note("c")]), "b\n\nc");
+  assert.equal(notesOf([note("a"), note("b")]), "a\n\nb");
+  assert.equal(notesOf([]), "");
+});
+
+test("images are known by their first bytes, not by their names", () => {
+  assert.equal(imageType(Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 1)), "image/png");
+  assert.equal(imageType(new TextEncoder().encode("RIFF1234WEBP")), "image/webp");
+  assert.equal(imageType(new TextEncoder().encode("<svg onload=alert(1)>")), "");
+  assert.equal(imageType(Uint8Array.of()), "");
 });

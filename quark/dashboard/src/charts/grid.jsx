@@ -1,8 +1,10 @@
 // Charts in sections by namespace, pinned ones first; the tools above them; the list of namespaces beside them.
 import { useEffect, useRef } from "preact/hooks";
 import { matcher, sections } from "../lib/keys.js";
+import { label } from "../lib/names.js";
 import { show, view } from "../lib/state.js";
 import { Panel } from "./panel.jsx";
+import { Text } from "../parts/text.jsx";
 
 const EAGER = 6; // charts that are drawn without waiting for whether they are in view
 
@@ -10,17 +12,17 @@ const EAGER = 6; // charts that are drawn without waiting for whether they are i
 export function ChartGrid({ keys, compact = false, grouped = false, ...rest }) {
   const { f, p, n } = view.value;
   const passes = matcher(f);
-  const shown = keys.filter(passes);
+  const shown = keys.filter((key) => passes(key) || passes(label(key)));
   const pins = p.filter((key) => shown.includes(key));
   const groups = sections(shown.filter((key) => !pins.includes(key)));
   if (pins.length) groups.unshift(["Pinned", pins]);
   return (
     <div class={`charts columns-${n || "auto"}`}>
-      <ChartTools />
+      <ChartTools keys={keys} />
       <Legend alerts={!compact} grouped={grouped} />
       {groups.map(([name, held], section) => (
         <section key={name} id={`section-${name}`} aria-label={name}>
-          <h2><bdi>{name}</bdi> <span class="count">{held.length}</span></h2>
+          <h2><Text>{name}</Text> <span class="count">{held.length}</span></h2>
           <div class="grid">{held.map((key, i) => <Panel key={key} name={key} eager={section === 0 && i < EAGER} {...rest} />)}</div>
         </section>
       ))}
@@ -39,19 +41,21 @@ function Legend({ alerts, grouped }) {
       <span><i class="mark">▲▼</i> ±Inf</span>
       {grouped && <span>○ shorter runs end here</span>}
       {alerts && <span><i class="swatch tick" /> alert</span>}
+      {alerts && <span>┊ restart</span>}
     </p>
   );
 }
 
 const AXES = [["step", "Step"], ["epoch", "Epoch"], ["relative", "Relative time"], ["wall", "Wall time"]];
 
-export function ChartTools() {
+/** @param {{keys: string[]}} props */
+export function ChartTools({ keys }) {
   const { x, y, o, s, n, z } = view.value;
   return (
     <div class="bar" role="toolbar" aria-label="Charts">
       <FilterBox />
-      <label>x <select value={x} onChange={(event) => show({ x: event.currentTarget.value, z: null })}>{AXES.map(([value, name]) => <option value={value} key={value}>{name}</option>)}</select></label>
-      <label>Smoothing <select value={String(s)} onChange={(event) => show({ s: Number(event.currentTarget.value) })}>{[0, 5, 10, 50, 100, 500, 1000, 5000].map((value) => <option value={String(value)} key={value}>{value ? `${value} ${x === "epoch" ? "epochs" : x === "step" ? "steps" : "s"}` : "none"}</option>)}</select></label>
+      <label>x <select value={x} onChange={(event) => show({ x: event.currentTarget.value, z: null })}>{AXES.map(([value, name]) => <option value={value} key={value}>{name}</option>)}<optgroup label="Another metric">{keys.map((key) => <option value={key} key={key}>{label(key)}</option>)}</optgroup></select></label>
+      <label>Smoothing <select value={String(s)} onChange={(event) => show({ s: Number(event.currentTarget.value) })}>{[0, 5, 10, 50, 100, 500, 1000, 5000].map((value) => <option value={String(value)} key={value}>{value ? `${value} ${x === "epoch" ? "epochs" : x === "step" ? "steps" : x === "relative" || x === "wall" ? "s" : ""}` : "none"}</option>)}</select></label>
       <button aria-pressed={y} onClick={() => show({ y: !y })} title="Logarithmic y (y)">log y</button>
       <button aria-pressed={o} onClick={() => show({ o: !o })} title="y fits the middle 96 % of the means; the rest is cut off">fit without outliers</button>
       <label>Columns <select value={String(n)} onChange={(event) => show({ n: Number(event.currentTarget.value) })}>{[0, 1, 2, 3, 4, 5, 6].map((value) => <option value={String(value)} key={value}>{value || "auto"}</option>)}</select></label>
@@ -76,13 +80,14 @@ export function FilterBox() {
 
 /** @param {{keys: string[]}} props */
 export function Namespaces({ keys }) {
-  const shown = keys.filter(matcher(view.value.f));
+  const passes = matcher(view.value.f);
+  const shown = keys.filter((key) => passes(key) || passes(label(key)));
   const counts = sections(shown);
   return (
     <nav class="rail" aria-label="Sections">
       {counts.map(([name, held]) => (
         <a key={name} href={`#section-${name}`} onClick={(event) => { event.preventDefault(); event.stopPropagation(); document.getElementById(`section-${name}`)?.scrollIntoView({ block: "start" }); }}>
-          <bdi>{name}</bdi> <span class="count">{held.length}</span>
+          <Text>{name}</Text> <span class="count">{held.length}</span>
         </a>
       ))}
       {!counts.length && <span class="dim">–</span>}

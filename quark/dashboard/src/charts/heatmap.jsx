@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { number } from "../lib/format.js";
 import { announcement, isDark, show, view } from "../lib/state.js";
 import { columnsOf, heatPixels, TABLE } from "./heat.js";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: import("@preact/signals").Signal<string>, title: string}} props */
 export function HeatMap({ heat, log, outlined, chosen, title }) {
@@ -59,7 +60,7 @@ export function HeatMap({ heat, log, outlined, chosen, title }) {
       <ol class="heat-rows" aria-label="Layers">
         {heat.rows.map((row) => (
           <li key={row} style={{ height: `${cell}px` }}>
-            <button class={`link${outlined.has(row) ? " outlined" : ""}`} aria-pressed={chosen.value === row} onClick={() => (chosen.value = row)} title={outlined.has(row) ? `${row}: has an alert` : row}><bdi>{row}</bdi></button>
+            <button class={`link${outlined.has(row) ? " outlined" : ""}`} aria-pressed={chosen.value === row} onClick={() => (chosen.value = row)} title={outlined.has(row) ? `${row}: has an alert` : row}><Text>{row}</Text></button>
           </li>
         ))}
       </ol>

@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { metric } from "../lib/format.js";
+import { label } from "../lib/names.js";
 import { show, view } from "../lib/state.js";
 import { ChartMenu } from "./menu.jsx";
 import { spoken } from "./shape.js";
@@ -21,7 +22,7 @@ export function Panel(props) {
     return () => near.disconnect();
   }, []);
   if (seen.value) return <Chart {...props} />;
-  return <figure ref={place} class="panel" data-key={props.name}><figcaption><span class="key"><bdi>{props.name}</bdi></span></figcaption><div class="plot" /></figure>;
+  return <figure ref={place} class="panel" data-key={props.name}><figcaption><span class="key">{label(props.name)}</span></figcaption><div class="plot" /></figure>;
 }
 
 /** @param {PanelProps} props */
@@ -30,18 +31,18 @@ function Chart(props) {
   const { host, figure, value, lines, failure, own, wide, table, pinned, pin, onKey, onEnter, onLeave } = useChart(props);
   const other = lines.value?.find(({ chart }) => view.value.x === "step" && chart.axis !== "step")?.chart.axis;
   const empty = lines.value && !lines.value.length;
-  const label = lines.value ? spoken(name, lines.value, (v) => metric(name, v)) + (props.marks?.length ? `. ${props.marks.length} alerts` : "") : name;
+  const spokenLabel = lines.value ? spoken(label(name), lines.value, (v) => metric(name, v)) + (props.marks?.length ? `. ${props.marks.length} alerts` : "") : label(name);
   return (
     <figure ref={figure} class={`panel${wide.value ? " wide" : ""}`} data-key={name}>
       <figcaption>
-        <span class="key" title={name}><bdi>{name}</bdi></span>
+        <span class="key" title={label(name)}>{label(name)}</span>
         {view.value.o && <button class="state" onClick={() => show({ o: false })} title="Show all values">without outliers</button>}
         {own.value && <button class="state" onClick={() => (own.value = null)}>own zoom</button>}
         {other && <span class="state" title="The metric has no steps">by {other}</span>}
         <span class="value" ref={value} />
-        <ChartMenu name={name} pinned={pinned.value} pin={pin} wide={wide} table={table} lines={lines.value ?? []} host={host} />
+        <ChartMenu name={label(name)} pinned={pinned.value} pin={pin} wide={wide} table={table} lines={lines.value ?? []} host={host} />
       </figcaption>
-      <div class="plot" role="img" tabIndex={0} aria-label={label} onKeyDown={onKey} ref={host}
+      <div class="plot" role="img" tabIndex={0} aria-label={spokenLabel} onKeyDown={onKey} ref={host}
         onMouseEnter={onEnter} onMouseLeave={onLeave} />
       {failure.value ? <p class="note error">{failure.value}</p> : empty ? <p class="note">No values in this range.</p> : null}
       {table.value && <DataTable name={name} lines={lines.value ?? []} close={() => (table.value = false)} />}

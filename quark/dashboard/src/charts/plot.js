@@ -136,6 +136,12 @@ export class Plot {
       ctx.fillRect(left - ratio, bbox.top, Math.max(2 * ratio, sx.a * to + sx.b - left + 2 * ratio), bbox.height);
     }
     ctx.lineWidth = ratio;
+    if (this.picture.lines.length === 1) {
+      ctx.strokeStyle = css("--dim");
+      ctx.setLineDash([2 * ratio, 3 * ratio]);
+      drawMarks(ctx, this.picture.lines[0].chart.restarts, sx, bbox);
+      ctx.setLineDash([]);
+    }
     for (const { x, severity } of marks) {
       ctx.strokeStyle = css(`--${severity}`);
       ctx.globalAlpha = 0.55;

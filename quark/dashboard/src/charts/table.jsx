@@ -1,6 +1,7 @@
 // A chart's data as a table, for those who do not see the picture, or want the numbers.
 import { metric, number } from "../lib/format.js";
 import { view } from "../lib/state.js";
+import { Text } from "../parts/text.jsx";
 
 const MOST = 2000;
 
@@ -18,7 +19,7 @@ export function DataTable({ name, lines, close }) {
           <tbody>
             {rows.slice(0, MOST).map(({ line, x, i }) => (
               <tr key={`${line.id} ${i}`}>
-                {lines.length > 1 && <td><bdi>{line.name}</bdi></td>}
+                {lines.length > 1 && <td><Text>{line.name}</Text></td>}
                 <td class="num">{number(x)}</td>
                 <td class="num">{metric(name, line.chart.mean[i])}</td>
                 <td class="num">{metric(name, line.chart.min[i])}</td>

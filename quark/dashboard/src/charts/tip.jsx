@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { metric, number, position } from "../lib/format.js";
 import { hovered } from "../lib/state.js";
+import { Text } from "../parts/text.jsx";
 
 const MOST_ROWS = 12;
 /** @type {import("@preact/signals").Signal<{left: number, top: number, title: string, rows: any[]} | null>} */
@@ -65,7 +66,7 @@ function Row({ line, index, name, near, bad, alone }) {
   const many = chart.n[index] > 1;
   return (
     <tr class={near ? "near" : ""}>
-      {!alone && <td><i class="dot" style={{ background: line.color }} /> <bdi>{line.name}</bdi></td>}
+      {!alone && <td><i class="dot" style={{ background: line.color }} /> <Text>{line.name}</Text></td>}
       <td class="num"><b>{metric(name, chart.mean[index])}</b></td>
       <td class="dim">{many ? `min ${metric(name, chart.min[index])} · max ${metric(name, chart.max[index])} · n ${number(chart.n[index])}` : ""}</td>
       {bad.length > 0 && <td class="bad">{bad.slice(0, 2).join(", ")}</td>}

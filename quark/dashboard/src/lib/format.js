@@ -70,17 +70,25 @@ function compact(value) {
   return `${Number((value / divisor).toPrecision(4))}${unit}`;
 }
 
+// Controls, and marks of direction: the latter would show text in another order than it has.
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/** Text with everything that one could not see. Tabs and ends of lines stay. @param {string} text */
+export function visible(text) {
+  return text.replace(HIDDEN, (mark) => (mark === "\t" || mark === "\n" ? mark : `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`));
+}
+
 /** What to call a run. @param {{id: string, name?: string | null}} run */
 export function runName(run) {
-  return run.name || run.id.slice(0, 13);
+  return run.name ? visible(run.name) : run.id.slice(0, 13);
 }
 
 /** A JSON value in one line. @param {unknown} value */
 export function plain(value) {
   if (value === null || value === undefined) return "–";
-  if (typeof value === "string") return value;
+  if (typeof value === "string") return visible(value);
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : number(value);
-  return JSON.stringify(value);
+  return visible(JSON.stringify(value));
 }
 
 /** A nested object as dotted paths. @param {unknown} value @param {string} [path] @returns {[string, unknown][]} */

@@ -5,11 +5,18 @@ import { plain } from "./format.js";
  * @param {LogEvent} event @returns {LogLine[]} */
 export function linesOf(event) {
   const { id, timestamp, step, severity, event_type: type, payload } = event;
-  const message = typeof payload?.message === "string" ? payload.message : null;
+  const said = payload?.message ?? (type === "run_analyzed" ? payload?.verdict?.text : undefined);
+  const message = typeof said === "string" ? said : null;
   const kind = type === "log_line" ? payload.stream ?? "output" : type === "user_log" ? "log" : type;
   if (type === "log_line" && message !== null) {
     return message.split("\n").map((text, i) => ({ id: `${id}.${i}`, timestamp, step, severity, kind, text }));
   }
   const text = message ?? Object.entries(payload ?? {}).map(([key, value]) => `${key}=${plain(value)}`).join("  ");
   return [{ id, timestamp, step, severity, kind, text: text.replaceAll("\n", " ⏎ ") }];
+}
+
+/** The notes of a run: those since the last one that took the place of all before it. @param {LogEvent[]} events the oldest first */
+export function notesOf(events) {
+  const from = events.findLastIndex(({ payload }) => payload?.replaces === true);
+  return events.slice(Math.max(0, from)).map(({ payload }) => String(payload?.text ?? "")).filter(Boolean).join("\n\n");
 }

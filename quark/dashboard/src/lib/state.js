@@ -34,6 +34,12 @@ export function go(url) {
   scrollTo(0, 0);
 }
 
+/** Go on at another address in the place of this one. @param {string} url */
+export function turnTo(url) {
+  history.replaceState(null, "", url);
+  follow();
+}
+
 function follow() {
   if (!report) [path.value, search.value] = [location.pathname, location.search];
   view.value = decodeView(location.hash);

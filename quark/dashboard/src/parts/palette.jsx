@@ -4,9 +4,11 @@ import { useEffect, useRef } from "preact/hooks";
 import { json } from "../lib/api.js";
 import { crumb, openKeys, openPlaces } from "../lib/crumb.js";
 import { runName } from "../lib/format.js";
+import { label } from "../lib/names.js";
 import { ranked } from "../lib/rank.js";
 import { go, path, show, theme, view } from "../lib/state.js";
 import { copyLink } from "../charts/menu.jsx";
+import { Text } from "./text.jsx";
 
 const MOST = 30;
 
@@ -24,7 +26,7 @@ export function Palette({ close }) {
   }, []);
   const items = [
     ...actions(), ...openPlaces.value.map((place) => ({ ...place, act: () => go(place.url) })),
-    ...openKeys.value.map((key) => ({ kind: "metric", title: key, act: () => show({ f: `^${key.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$` }) })),
+    ...openKeys.value.map((key) => ({ kind: "metric", title: label(key), act: () => show({ f: `^${key.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$` }) })),
     ...projects.value.map((name) => ({ kind: "project", title: name, act: () => go(`/p/${encodeURIComponent(name)}`) })),
     ...runs.value.map((run) => ({ kind: "run", title: `${runName(run)} · ${run.project_name ?? ""} · ${run.status ?? ""}`, act: () => go(`/r/${run.id}`) })),
   ];
@@ -47,7 +49,7 @@ export function Palette({ close }) {
       <ul id="palette-list" role="listbox" aria-label="Found">
         {found.map((item, i) => (
           <li key={`${item.kind} ${item.title} ${i}`} id={`palette-${i}`} role="option" aria-selected={i === at.value} onClick={() => pick(item)} onMouseMove={() => (at.value = i)}>
-            <span class="dim">{item.kind}</span> <bdi>{item.title}</bdi>
+            <span class="dim">{item.kind}</span> <Text>{item.title}</Text>
           </li>
         ))}
       </ul>

@@ -2,6 +2,7 @@
 import { report } from "../lib/report.js";
 import { overlay, path, search, theme } from "../lib/state.js";
 import { crumb } from "../lib/crumb.js";
+import { Text } from "./text.jsx";
 
 const THEMES = { system: "dark", dark: "light", light: "system" };
 const ICONS = { system: "◐", dark: "●", light: "○" };
@@ -14,7 +15,7 @@ export function TopBar() {
     <header class="top">
       <a class="brand" href="/"><Mark /> Quark</a>
       <nav class="crumbs" aria-label="Breadcrumb">
-        {project && <><span aria-hidden="true">/</span>{report ? <bdi>{project}</bdi> : <a href={`/p/${encodeURIComponent(project)}`}><bdi>{project}</bdi></a>}</>}
+        {project && <><span aria-hidden="true">/</span>{report ? <Text>{project}</Text> : <a href={`/p/${encodeURIComponent(project)}`}><Text>{project}</Text></a>}</>}
         {kind === "c" && <><span aria-hidden="true">/</span><span>Compare</span></>}
       </nav>
       <span class="space" />

@@ -5,6 +5,7 @@ import { number } from "../lib/format.js";
 import { show } from "../lib/state.js";
 import { Severity } from "./alerts.jsx";
 import { drawnOf } from "./page.jsx";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{model: import("./model.js").RunModel, n: number}} props */
 export function AlertPage({ model, n }) {
@@ -14,11 +15,11 @@ export function AlertPage({ model, n }) {
   return (
     <article class="alert-page">
       <p><a href={`/r/${model.id}/alerts`}>← All alerts</a></p>
-      <h2><Severity severity={alert.severity} /> <bdi>{alert.title}</bdi></h2>
+      <h2><Severity severity={alert.severity} /> <Text>{alert.title}</Text></h2>
       <p class="dim">
         {alert.category} · rule <code>{alert.rule_id}</code>
         {from !== null && <> · step {position("step", from)}{to !== from && to !== null && ` to ${position("step", to)}`}</>}
-        {alert.subject && <> · <code><bdi>{alert.subject}</bdi></code></>}
+        {alert.subject && <> · <code><Text>{alert.subject}</Text></code></>}
       </p>
       <div class="alert-body">
         <dl>
@@ -30,7 +31,7 @@ export function AlertPage({ model, n }) {
         {alert.actions.length > 0 && (
           <section aria-label="What to do">
             <h3>What to do</h3>
-            <ol>{alert.actions.map((action) => <li key={action}><bdi>{action}</bdi></li>)}</ol>
+            <ol>{alert.actions.map((action) => <li key={action}><Text>{action}</Text></li>)}</ol>
           </section>
         )}
       </div>
@@ -42,7 +43,7 @@ export function AlertPage({ model, n }) {
 
 /** @param {{title: string, text: string}} props */
 function Part({ title, text }) {
-  return text ? <><dt>{title}</dt><dd><bdi>{text}</bdi></dd></> : null;
+  return text ? <><dt>{title}</dt><dd><Text>{text}</Text></dd></> : null;
 }
 
 /** @param {{model: import("./model.js").RunModel, alert: Alert, from: number | null, to: number | null}} props */
@@ -72,7 +73,7 @@ function EvidenceTable({ alert }) {
       <tbody>
         {alert.evidence.map((one, index) => (
           <tr key={index}>
-            <td><code><bdi>{one.source}</bdi></code></td><td><bdi>{one.summary}</bdi></td>
+            <td><code><Text>{one.source}</Text></code></td><td><Text>{one.summary}</Text></td>
             <td class="num">{number(one.observed_value)}</td><td class="num">{number(one.threshold_value)}</td>
             <td class="num">{one.step_start === null ? "–" : one.step_start === one.step_end ? one.step_start : `${one.step_start} to ${one.step_end}`}</td>
           </tr>

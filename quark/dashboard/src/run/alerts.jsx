@@ -1,5 +1,6 @@
 // The alerts of a run, as a list.
 import { position } from "../lib/format.js";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Alerts({ model }) {
@@ -10,12 +11,12 @@ export function Alerts({ model }) {
       {[...alerts].reverse().map(({ alert, n }) => (
         <li key={n} class={`card ${alert.severity}`}>
           <a class="cover" href={`/r/${model.id}/alerts/${n}`}>
-            <Severity severity={alert.severity} /> <b><bdi>{alert.title}</bdi></b>
+            <Severity severity={alert.severity} /> <b><Text>{alert.title}</Text></b>
             {alert.step_start !== null && <span class="dim"> step {position("step", alert.step_start)}{alert.step_end !== null && alert.step_end !== alert.step_start && ` to ${position("step", alert.step_end)}`}</span>}
-            {alert.subject && <code class="dim"><bdi>{alert.subject}</bdi></code>}
+            {alert.subject && <code class="dim"><Text>{alert.subject}</Text></code>}
           </a>
-          <p><bdi>{alert.fact || alert.summary}</bdi></p>
-          {alert.actions.length > 0 && <p class="dim">Try: <bdi>{alert.actions[0]}</bdi></p>}
+          <p><Text>{alert.fact || alert.summary}</Text></p>
+          {alert.actions.length > 0 && <p class="dim">Try: <Text>{alert.actions[0]}</Text></p>}
         </li>
       ))}
     </ul>

@@ -1,5 +1,7 @@
 // Configuration, environment and ancestry of a run.
 import { flatten, plain } from "../lib/format.js";
+import { Notes } from "./notes.jsx";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Config({ model }) {
@@ -8,6 +10,7 @@ export function Config({ model }) {
   const facts = { id: run.id, project: run.project_name, status: run.status, reason: run.reason, started: run.started_at, ended: run.ended_at, parent: run.parent_run_id, commit: run.git_commit };
   return (
     <div class="tables">
+      <Notes model={model} />
       <Facts title="Configuration" held={run.config} empty="The run has no configuration." />
       <Facts title="Run" held={facts} />
       <Facts title="Environment" held={environment} />
@@ -24,7 +27,7 @@ function Facts({ title, held, empty = "Nothing was recorded." }) {
       <h2>{title}</h2>
       {rows.length ? (
         <table class="facts">
-          <tbody>{rows.map(([path, value]) => <tr key={path}><th scope="row"><bdi>{path}</bdi></th><td><bdi>{plain(value)}</bdi></td></tr>)}</tbody>
+          <tbody>{rows.map(([path, value]) => <tr key={path}><th scope="row"><Text>{path}</Text></th><td><Text>{plain(value)}</Text></td></tr>)}</tbody>
         </table>
       ) : <p class="note">{empty}</p>}
     </section>

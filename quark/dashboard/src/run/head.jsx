@@ -1,6 +1,7 @@
 // The head of a run: what it is, how it does, and the button that stops it.
 import { useSignal } from "@preact/signals";
 import { ago, number, runName, took } from "../lib/format.js";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Head({ model }) {
@@ -10,9 +11,9 @@ export function Head({ model }) {
     <div class="head">
       <div class="head-line">
         <Status status={run.status} />
-        <h1><bdi>{runName(run)}</bdi></h1>
+        <h1><Text>{runName(run)}</Text></h1>
         {run.name && <code class="dim">{run.id.slice(0, 13)}</code>}
-        {run.tags.slice(0, 6).map((tag) => <span class="tag" key={tag}><bdi>{tag}</bdi></span>)}
+        {run.tags.slice(0, 6).map((tag) => <span class="tag" key={tag}><Text>{tag}</Text></span>)}
         <span class="dim facts">
           {steps >= 0 && <>step {number(steps)} · </>}{took(run)} · <time dateTime={run.started_at} title={run.started_at}>started {ago(run.started_at)}</time>
           {run.resume_count > 0 && <> · resumed {run.resume_count} ×</>}
@@ -39,7 +40,7 @@ function Verdict({ model }) {
   const rest = model.distinct.value.length;
   return (
     <p class={`verdict ${held.level}`} aria-label="Verdict">
-      <b><bdi>{held.what}</bdi></b> <bdi>{held.why}</bdi> <span class="next"><bdi>{held.next}</bdi></span>
+      <b><Text>{held.what}</Text></b> <Text>{held.why}</Text> <span class="next"><Text>{held.next}</Text></span>
       {held.n !== null && <a href={`/r/${model.id}/alerts/${held.n}`}>evidence</a>}
       {rest > 1 && <a href={`/r/${model.id}/alerts`}>all {rest} alerts</a>}
     </p>

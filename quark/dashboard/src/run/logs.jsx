@@ -6,6 +6,7 @@ import { matcher } from "../lib/keys.js";
 import { linesOf } from "../lib/log-lines.js";
 import { go, show } from "../lib/state.js";
 import { Windowed } from "../parts/windowed.jsx";
+import { Text } from "../parts/text.jsx";
 
 const ROW = 20;
 const LEVELS = ["debug", "info", "warning", "error", "critical"];
@@ -45,7 +46,7 @@ export function Logs({ model }) {
           <time class="dim" dateTime={line.timestamp}>{line.timestamp.slice(11, 19)}</time>
           {line.step === null ? <span class="step" /> : <button class="link step" title="Show this step in the charts" onClick={() => jump(line.step)}>{line.step}</button>}
           <span class="kind dim">{line.kind}</span>
-          <span class="text" title={line.text}><bdi>{line.text}</bdi></span>
+          <span class="text" title={line.text}><Text>{line.text}</Text></span>
         </div>
       )} />
     </div>

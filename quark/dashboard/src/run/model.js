@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { json, ofRun, records } from "../lib/api.js";
 import { mainKey } from "../lib/keys.js";
+import { learn } from "../lib/names.js";
 import { follow } from "../lib/live.js";
 import { ChartSource } from "../lib/source.js";
 import { distinct, verdict } from "../lib/verdict.js";
@@ -45,6 +46,7 @@ export class RunModel {
       this.failure.value = "";
       if (state === this.seen) return;
       this.seen = state;
+      learn(overview.names);
       this.overview.value = overview;
       this.source.refresh();
       this.generation.value += 1;

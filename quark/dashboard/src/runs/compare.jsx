@@ -5,10 +5,12 @@ import { ChartGrid } from "../charts/grid.jsx";
 import { json } from "../lib/api.js";
 import { lineStyle } from "../lib/colors.js";
 import { metric, plain, runName } from "../lib/format.js";
+import { label } from "../lib/names.js";
 import { Message } from "../parts/message.jsx";
 import { RunModel } from "../run/model.js";
 import { PHASE_COLORS } from "../run/strip.jsx";
 import { difference, settingsTable } from "./compare-data.js";
+import { Text } from "../parts/text.jsx";
 
 const MOST_RUNS = 20;
 const MOST_KEYS = 33;
@@ -41,7 +43,7 @@ export function ComparePage({ ids }) {
 
 /** @param {{drawn: {id: string, name: string, color: string}[], num?: boolean}} props */
 function Names({ drawn, num = false }) {
-  return drawn.map((run) => <th scope="col" key={run.id} class={num ? "num" : ""}><i class="dot" style={{ background: run.color }} /> <a href={`/r/${run.id}`}><bdi>{run.name}</bdi></a></th>);
+  return drawn.map((run) => <th scope="col" key={run.id} class={num ? "num" : ""}><i class="dot" style={{ background: run.color }} /> <a href={`/r/${run.id}`}><Text>{run.name}</Text></a></th>);
 }
 
 /** @param {{runs: Run[], drawn: any[]}} props */
@@ -55,7 +57,7 @@ function Settings({ runs, drawn }) {
       <div class="scroll" tabIndex={0} role="region" aria-label="Settings">
         <table>
           <thead><tr><th scope="col">setting</th><Names drawn={drawn} /></tr></thead>
-          <tbody>{rows.map(({ path, values }) => <tr key={path}><th scope="row"><bdi>{path.replace(/^config\./, "")}</bdi></th>{values.map((value, i) => <td key={i}><bdi>{plain(value)}</bdi></td>)}</tr>)}</tbody>
+          <tbody>{rows.map(({ path, values }) => <tr key={path}><th scope="row"><Text>{path.replace(/^config\./, "")}</Text></th>{values.map((value, i) => <td key={i}><Text>{plain(value)}</Text></td>)}</tr>)}</tbody>
         </table>
         {!rows.length && <p class="note">Their settings are the same.</p>}
       </div>
@@ -91,7 +93,7 @@ function Metrics({ drawn, keys, generation }) {
           <tbody>
             {held.value && keys.map((key) => {
               const values = held.value?.map((columns) => columns[`${how.value}:${key}`]) ?? [];
-              return <tr key={key}><th scope="row"><bdi>{key}</bdi></th>{values.map((value, i) => <td class="num" key={i}>{metric(key, value)}{i > 0 && <Delta name={key} first={values[0]} value={value} />}</td>)}</tr>;
+              return <tr key={key}><th scope="row">{label(key)}</th>{values.map((value, i) => <td class="num" key={i}>{metric(key, value)}{i > 0 && <Delta name={key} first={values[0]} value={value} />}</td>)}</tr>;
             })}
           </tbody>
         </table>
@@ -119,7 +121,7 @@ function Lanes({ models, drawn }) {
       <h2>Phases and alerts</h2>
       <div class="lanes">
         {models.map((model, i) => [
-          <span key="name"><i class="dot" style={{ background: drawn[i].color }} /> <bdi>{drawn[i].name}</bdi></span>,
+          <span key="name"><i class="dot" style={{ background: drawn[i].color }} /> <Text>{drawn[i].name}</Text></span>,
           <div class="lane" key="lane">
             {model.phases.value.map((phase, at) => <i key={at} title={`${phase.display_name}, step ${phase.step_start} to ${phase.step_end}`} style={{ left: part(phase.step_start), width: part(phase.step_end - phase.step_start), background: `var(${PHASE_COLORS[phase.phase_name] ?? "--phase-start"})` }} />)}
             {model.marks.value.map((mark) => <a key={mark.n} href={`/r/${model.id}/alerts/${mark.n}`} aria-label={`${drawn[i].name}: ${mark.title}, step ${mark.x}`} title={mark.title} style={{ left: part(mark.x), background: `var(--${mark.severity})` }} />)}

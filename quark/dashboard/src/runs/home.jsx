@@ -6,6 +6,7 @@ import { ago, runName, took } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { Message } from "../parts/message.jsx";
 import { Status } from "../run/head.jsx";
+import { Text } from "../parts/text.jsx";
 
 const SHOWN = 12;
 
@@ -38,7 +39,7 @@ export function Home() {
         <h2>Projects <span class="count">{projects.length}</span></h2>
         <ul class="cards">
           {projects.map((project) => (
-            <li key={project.id} class="card"><a class="cover" href={`/p/${encodeURIComponent(project.name)}`}><b><bdi>{project.name}</bdi></b><span class="dim">last changed {ago(project.updated_at)}</span></a></li>
+            <li key={project.id} class="card"><a class="cover" href={`/p/${encodeURIComponent(project.name)}`}><b><Text>{project.name}</Text></b><span class="dim">last changed {ago(project.updated_at)}</span></a></li>
           ))}
         </ul>
       </section>
@@ -57,9 +58,9 @@ function RunList({ runs }) {
         <tbody>
           {runs.map((run) => (
             <tr key={run.id}>
-              <td><a href={`/r/${run.id}`}><bdi>{runName(run)}</bdi></a></td><td><Status status={run.status} /></td>
-              <td><a href={`/p/${encodeURIComponent(run.project_name)}`}><bdi>{run.project_name}</bdi></a></td>
-              <td>{run.tags.slice(0, 4).map((tag) => <span class="tag" key={tag}><bdi>{tag}</bdi></span>)}</td>
+              <td><a href={`/r/${run.id}`}><Text>{runName(run)}</Text></a></td><td><Status status={run.status} /></td>
+              <td><a href={`/p/${encodeURIComponent(run.project_name)}`}><Text>{run.project_name}</Text></a></td>
+              <td>{run.tags.slice(0, 4).map((tag) => <span class="tag" key={tag}><Text>{tag}</Text></span>)}</td>
               <td class="num dim">{ago(run.started_at)}</td><td class="num dim">{took(run)}</td>
             </tr>
           ))}

@@ -3,6 +3,7 @@ import { computed, signal } from "@preact/signals";
 import { groupCharts, json, ofRun } from "../lib/api.js";
 import { flatten } from "../lib/format.js";
 import { follow } from "../lib/live.js";
+import { learn } from "../lib/names.js";
 import { ChartSource } from "../lib/source.js";
 import { show, view } from "../lib/state.js";
 import { firstColumns, groupRows, queryOf, sorted } from "./table-data.js";
@@ -62,6 +63,7 @@ export class ProjectModel {
     const { runs } = await json(`/runs?${query}`);
     const configs = runs.map((/** @type {any} */ run) => Object.fromEntries(flatten(run.config ?? {}).filter(([path]) => path)));
     const overviews = await Promise.all(runs.slice(0, 3).map((/** @type {any} */ run) => json(ofRun(run.id, "/overview"))));
+    overviews.forEach((overview) => learn(overview.names));
     this.settings.value = [...new Set(configs.flatMap(Object.keys))].sort();
     this.keys.value = [...new Set(overviews.flatMap((overview) => overview.keys))];
     this.first.value = firstColumns(configs, this.keys.value);

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { go, show, view } from "../lib/state.js";
 import { headOf } from "./table-data.js";
 import { Views } from "./views.jsx";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{model: import("./model.js").ProjectModel}} props */
 export function QueryBar({ model }) {
@@ -50,7 +51,7 @@ function Picker({ label, title, options, chosen, choose, name }) {
           <input type="search" placeholder="Search" aria-label={`Search ${title.toLowerCase()}`} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
           <ul>
             {list.slice(0, 200).map((option) => (
-              <li key={option}><label><input type="checkbox" checked={chosen.includes(option)} onChange={() => choose(chosen.includes(option) ? chosen.filter((one) => one !== option) : [...chosen, option])} /> <bdi>{name(option)}</bdi></label></li>
+              <li key={option}><label><input type="checkbox" checked={chosen.includes(option)} onChange={() => choose(chosen.includes(option) ? chosen.filter((one) => one !== option) : [...chosen, option])} /> <Text>{name(option)}</Text></label></li>
             ))}
           </ul>
           {!list.length && <p class="note">Nothing is called so.</p>}

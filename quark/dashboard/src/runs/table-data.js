@@ -1,4 +1,5 @@
 // Rows of the run table: order, groups, names of columns. Pure functions.
+import { label } from "../lib/names.js";
 import { number, plain } from "../lib/format.js";
 
 /** The query of a project's table. @param {string} project @param {string} query */
@@ -53,7 +54,7 @@ export function meanOf(rows, column) {
 export function headOf(column) {
   if (column.startsWith("config.")) return column.slice("config.".length);
   const [reduction, ...rest] = column.split(":");
-  return rest.length ? `${rest.join(":")} (${reduction})` : column.replace("_at", "");
+  return rest.length ? `${label(rest.join(":"))} (${reduction})` : column.replace("_at", "");
 }
 
 /** A cell as text. @param {unknown} value */

@@ -6,6 +6,7 @@ import { ago, duration, number, runName } from "../lib/format.js";
 import { hovered, show, view } from "../lib/state.js";
 import { Status } from "../run/head.jsx";
 import { cell, headOf, meanOf, shown } from "./table-data.js";
+import { Text } from "../parts/text.jsx";
 
 const ROW = 28;
 const MORE = 10;
@@ -63,7 +64,7 @@ function Head({ column, title, num = false }) {
   const down = on && sort.startsWith("-");
   return (
     <th scope="col" class={num ? "num" : ""} aria-sort={on ? (down ? "descending" : "ascending") : "none"}>
-      <button class="link" title={title} onClick={() => show({ sort: on && !down ? `-${column}` : column })}><bdi>{title}</bdi>{on ? (down ? " ↓" : " ↑") : ""}</button>
+      <button class="link" title={title} onClick={() => show({ sort: on && !down ? `-${column}` : column })}><Text>{title}</Text>{on ? (down ? " ↓" : " ↑") : ""}</button>
     </th>
   );
 }
@@ -74,7 +75,7 @@ function RunRow({ model, row, columns, index, on }) {
   return (
     <tr aria-rowindex={index + 2} class={hovered.value === row.id ? "hovered" : ""} onMouseEnter={() => on && (hovered.value = row.id)} onMouseLeave={() => (hovered.value = "")}>
       <td class="tick">{!view.value.g.length && <input type="checkbox" checked={on} aria-label={`Show ${runName(row)} in the charts`} onChange={() => model.select(row.id, !on)} style={{ accentColor: style?.color ?? "" }} />}</td>
-      <th scope="row"><a href={`/r/${row.id}`} title={runName(row)}><bdi>{runName(row)}</bdi></a></th>
+      <th scope="row"><a href={`/r/${row.id}`} title={runName(row)}><Text>{runName(row)}</Text></a></th>
       <td><Status status={row.status} /></td>
       {columns.map((column) => <td class="num" key={column} title={shown(cell(row, column))}>{text(row, column)}</td>)}
     </tr>
@@ -86,7 +87,7 @@ function text(row, column) {
   const value = cell(row, column);
   if (column.endsWith("_at") && typeof value === "string") return ago(value);
   if (column === "took") return value === null ? "running" : duration(Number(value));
-  return <bdi>{shown(value)}</bdi>;
+  return <Text>{shown(value)}</Text>;
 }
 
 /** @param {{item: {group: {name: string, rows: Row[]}, index: number}, columns: string[], index: number}} props */
@@ -94,7 +95,7 @@ function GroupRow({ item: { group, index: place }, columns, index }) {
   return (
     <tr class="group" aria-rowindex={index + 2} onMouseEnter={() => (hovered.value = group.name)} onMouseLeave={() => (hovered.value = "")}>
       <td class="tick"><i class="dot" style={{ background: lineStyle(place).color }} /></td>
-      <th scope="row" title={group.name}><bdi>{group.name}</bdi></th>
+      <th scope="row" title={group.name}><Text>{group.name}</Text></th>
       <td class="dim">n = {group.rows.length}</td>
       {columns.map((column) => <td class="num" key={column}>{number(meanOf(group.rows, column))}</td>)}
     </tr>

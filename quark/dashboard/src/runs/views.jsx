@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { json } from "../lib/api.js";
 import { START, show, view } from "../lib/state.js";
+import { Text } from "../parts/text.jsx";
 
 /** @param {{project: string}} props */
 export function Views({ project }) {
@@ -31,7 +32,8 @@ export function Views({ project }) {
           <ul>
             {held.value.map((one) => (
               <li key={one.name} class="view-line">
-                <button class="link" onClick={() => { open.value = false; show({ ...START, ...one.content }); }}><bdi>{one.name}</bdi></button>
+                <button class="link" onClick={() => { open.value = false; show({ ...START, ...one.content }); }}><Text>{one.name}</Text></button>
+                <a href={`/v/${encodeURIComponent(one.name)}?project=${encodeURIComponent(project)}`} title="The address of this view">link</a>
                 <button class="icon" aria-label={`Remove the view ${one.name}`} onClick={() => act(json(where(one.name), { method: "DELETE" }))}>×</button>
               </li>
             ))}
