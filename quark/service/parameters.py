@@ -13,7 +13,7 @@ from ..records.kinds import KINDS
 
 _LARGEST = 2**63 - 1
 POINTS = 1_000_000
-"""Points of a series in one answer."""
+"""Points of a series that may be asked for at once."""
 
 RunId = Annotated[str, PathParameter(pattern=ID_PATTERN, description="identity of the run")]
 WriterId = Annotated[str, PathParameter(pattern=ID_PATTERN, description="identity of one process of the run")]
@@ -40,10 +40,6 @@ Numbers = Annotated[
 Offset = Annotated[int, QueryParameter(ge=0, le=_LARGEST, description="leave out the first so many")]
 Cursor = Annotated[
     str | None, QueryParameter(pattern=r"^[0-9]{1,100}\Z", description="the ``next`` of the page before")
-]
-SeriesPlace = Annotated[
-    str | None,
-    QueryParameter(pattern=r"^[0-9]{1,19}(-[0-9]{1,19}){4}\Z", description="the ``next`` of the page before"),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 Text = Annotated[str | None, QueryParameter(max_length=4096, pattern=r"^[^\x00]*\Z")]

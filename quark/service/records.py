@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import numpy as np
 from litestar import Request, get
 
-from ..core.reader import RecordFilter, Series
+from ..core.reader import SERIES_COLUMNS, RecordFilter
 from ..records.base import Record
+from ..storage.points import FRAGMENT_POINTS
 from .lanes import PAGES, SCANS, SERIES, in_lane, run_in
 from .parameters import (
     POINTS,
@@ -24,7 +24,6 @@ from .parameters import (
     Offset,
     Points,
     RunId,
-    SeriesPlace,
     Sort,
     Text,
 )
@@ -32,8 +31,11 @@ from .problems import ProblemError
 from .room import page_budget, take_points
 from .runs import found_run, json_object
 
-SERIES_POINT_BYTES = 128
-"""A point of a series: its columns, the same again where they are cut or joined, and its share of the answer."""
+PAGE_POINTS = 500_000
+"""Points of a series in one answer."""
+
+SERIES_POINT_BYTES = 192
+"""A point of a series: its columns, the same again where they are joined, as base64 and as the answer."""
 
 CHART_POINT_BYTES = 96
 """A point that is opened for a chart, with the summary that is made of it."""
@@ -41,8 +43,8 @@ CHART_POINT_BYTES = 96
 OPENED_POINTS = 512
 """Points that a chart opens for each bucket at most."""
 
-PLACE = ("attempts", "ranks", "sequences", "timestamps")
-"""What tells a point of a series from the others."""
+_WRITER = 1 << 63
+"""What the number of a writer is multiplied by in a place of a series: sequence numbers are below it."""
 
 
 class RecordPage(msgspec.Struct):
@@ -134,9 +136,12 @@ def told(record: Record) -> dict[str, Any]:
 @get("/api/v1/runs/{run_id:str}/series", opt={"scope": "read"})
 async def read_series(
     request: Request[Any, Any, Any], run_id: RunId, key: MetricKey, all_attempts: Flag = False,
-    limit: Points = POINTS, after: SeriesPlace = None,
+    limit: Points = POINTS, after: Cursor = None,
 ) -> Columns:  # fmt: skip
-    """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``."""
+    """A metric as columns. A step that several attempts reached shows the latest one unless ``all_attempts``.
+
+    A page has half a million points at most, so it may be shorter than ``limit``; ``next`` says whether there are more.
+    """
     return await run_in(request, SERIES, _columns, request, run_id, key, all_attempts, limit, after)
 
 
@@ -144,37 +149,14 @@ def _columns(
     request: Request[Any, Any, Any], run_id: str, key: str, all_attempts: bool, limit: int, after: str | None
 ) -> Columns:
     store, row = found_run(request, run_id)
-    take_points(request, store.size(row.id, key), SERIES_POINT_BYTES)
-    series = store.series(row.id, key, all_attempts=all_attempts)
-    start = _behind(series, after)
-    stop = min(start + limit, len(series))
-    columns = {
-        name: b64encode(getattr(series, name)[start:stop].tobytes()).decode()
-        for name in ("steps", "epochs", "values", "timestamps", "sequences", "attempts", "ranks")
-    }
-    place = None
-    if stop < len(series):
-        last = (getattr(series, name)[stop - 1] for name in PLACE)
-        place = "-".join(str(int(number)) for number in (stop, *last))
-    return Columns(key=key, length=max(0, stop - start), next=place, **columns)
-
-
-def _behind(series: Series, place: str | None) -> int:
-    """The index behind the last point of the page before, which moves when points arrive that belong before it.
-
-    Raises:
-        ProblemError: 409, the point is there no more: a later attempt reached its step.
-    """
-    if place is None:
-        return 0
-    index, *numbers = (int(part) for part in place.split("-"))
-    same = np.ones(len(series), bool)
-    for name, number in zip(PLACE, numbers, strict=True):
-        same &= getattr(series, name) == number
-    found = same.nonzero()[0]
-    if not len(found):
-        raise ProblemError(409, "the series has changed since the page before; read it again from its start")
-    return int(found[abs(found - (index - 1)).argmin()]) + 1
+    cursors, about = request.app.state.cursors, f"{row.id} series {key}"
+    limit = min(limit, PAGE_POINTS)
+    take_points(request, min(store.size(row.id, key), limit + FRAGMENT_POINTS), SERIES_POINT_BYTES)
+    place = None if after is None else divmod(cursors.open_number(after, about), _WRITER)
+    series, place = store.stretch(row.id, key, limit=limit, all_attempts=all_attempts, after=place)
+    columns = {name: b64encode(getattr(series, name).tobytes()).decode() for name in SERIES_COLUMNS}
+    behind = None if place is None else cursors.seal_number(place[0] * _WRITER + place[1], about)
+    return Columns(key=key, length=len(series), next=behind, **columns)
 
 
 @get("/api/v1/runs/{run_id:str}/chart", opt={"scope": "read"})

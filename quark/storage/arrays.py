@@ -14,7 +14,7 @@ from .schema import chunk_data, chunks, fragments, runs, series, writers
 Piece = tuple[int, int, int, Any]
 """Attempt, number and rank of a writer, and a row of ``chunk_data`` or an array of points."""
 
-_TYPES = (np.int64, np.int64, np.float64, np.int64, np.int64, np.int32, np.int32)
+SERIES_TYPES = (np.int64, np.int64, np.float64, np.int64, np.int64, np.int32, np.int32)
 
 
 def series_number(connection: sa.Connection, run_pk: int, key: str) -> int | None:
@@ -33,7 +33,7 @@ def read_series(connection: sa.Connection, run_pk: int, key: str, *, all_attempt
     number = series_number(connection, run_pk, key)
     pieces = [] if number is None else [*_packed(connection, number), *_unpacked(connection, run_pk, number)]
     pieces.sort(key=lambda piece: piece[:2])  # a writer's chunks stay before its unpacked points
-    made = Series(key, *_joined(pieces))
+    made = Series(key, *joined(pieces))
     return made if all_attempts else latest_attempts(made)
 
 
@@ -75,10 +75,11 @@ def unpacked_points(connection: sa.Connection, run_pk: int) -> list[Piece]:
     return [(*who, unpack_fragments(parts)) for who, parts in blobs.items()]
 
 
-def _joined(pieces: Iterable[Piece]) -> list[np.ndarray]:
+def joined(pieces: Iterable[Piece]) -> list[np.ndarray]:
+    """The columns of a series that is made of pieces: steps, epochs, values, times, sequences, attempts, ranks."""
     pieces = list(pieces)
     counts = [rest[0] if isinstance(rest, list) else len(rest) for *_, rest in pieces]
-    arrays = [np.empty(sum(counts), kind) for kind in _TYPES]
+    arrays = [np.empty(sum(counts), kind) for kind in SERIES_TYPES]
     start = 0
     for (attempt, _, rank, rest), count in zip(pieces, counts, strict=True):
         steps, epochs, values, times, sequences, attempts, ranks = (array[start : start + count] for array in arrays)

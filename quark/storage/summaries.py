@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from ..core.reader import Series
     from .database import Database
+    from .stretches import Place
 
 
 class Summaries:
@@ -58,6 +60,22 @@ class Summaries:
 
         with self._database.reading() as connection:
             return read_sizes(connection, self._number(connection, run_id), keys)
+
+    def stretch(
+        self, run_id: str, key: str, *, limit: int, all_attempts: bool = False, after: "Place | None" = None
+    ) -> "tuple[Series, Place | None]":
+        """Up to ``limit`` points of a series behind a place, and the place to go on from; None at the end.
+
+        Only so many points are held at once, and one chunk of the store.
+
+        Raises:
+            SessionStoreError: status 409, the point at ``after`` is not there any more.
+        """
+        from .stretches import read_stretch
+
+        with self._database.reading() as connection:
+            number = self._number(connection, run_id)
+            return read_stretch(connection, number, key, all_attempts=all_attempts, limit=limit, after=after)
 
     def _number(self, connection: "sa.Connection", run_id: str) -> int:
         from .arrays import run_number

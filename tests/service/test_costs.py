@@ -159,7 +159,7 @@ def test_answers_take_room(served: Served, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("series", "/series?key=train/loss"), ("chart", "/chart?key=train/loss"), ("latest", "/overview")],
+    [("stretch", "/series?key=train/loss"), ("chart", "/chart?key=train/loss"), ("latest", "/overview")],
 )
 def test_points_take_room_before_they_are_read(
     served: Served, monkeypatch: pytest.MonkeyPatch, method: str, path: str

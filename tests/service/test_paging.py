@@ -97,8 +97,21 @@ def test_a_series_that_grows_before_the_place(served: Served) -> None:
     send(served, make_batch(late, metric_lines(3, first_step=2), 3))
     second = served.ask("GET", path, params={**query, "limit": 100, "after": first["next"]}).json()
     assert (first["length"], second["length"], second["next"]) == (4, 4, None)
-    refused = served.ask("GET", path, params={**query, "after": "4-1-0-999-1"})
-    assert refused.status_code == 409
+    for made_up in ("4-1-0-999-1", "12345"):
+        assert served.ask("GET", path, params={**query, "after": made_up}).status_code == 400
+
+
+def test_a_series_whose_place_is_gone(served: Served) -> None:
+    """A later attempt that reaches the last step that was read is told as a conflict: the list is to be read again."""
+    send(served, make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(6)]))
+    path, query = "/api/v1/runs/run-1/series", {"key": "train/loss", "limit": 3}
+    first = served.ask("GET", path, params=query).json()
+    again = Origin("run-1", "v", 0, 2)
+    send(served, make_batch(again, metric_lines(2, first_step=2)))
+    refused = served.ask("GET", path, params={**query, "after": first["next"]})
+    assert (refused.status_code, "again from its start" in refused.text) == (409, True)
+    whole = served.ask("GET", path, params={**query, "after": first["next"], "all_attempts": True})
+    assert whole.json()["length"] == 3
 
 
 def page(served: Served, path: str, **query: Any) -> Any:

@@ -41,7 +41,7 @@ SLOW = {
     "pages": (SqlStore, "records_page", None, RUN + "/records/event"),
     "charts": (SqlStore, "chart", None, RUN + "/chart?key=train/loss"),
     "overviews": (SqlStore, "latest", None, RUN + "/overview"),
-    "series": (SqlStore, "series", None, RUN + "/series?key=train/loss"),
+    "series": (SqlStore, "stretch", None, RUN + "/series?key=train/loss"),
     "metrics": (Meters, "text", None, "/metrics"),
 }  # fmt: skip
 """What is slow: a method, for which of its arguments, and the request that comes to it; ``None`` stands for all."""
