@@ -10,7 +10,7 @@ import pytest
 from .harness import account, end, kill_at_random, start_child
 
 pytestmark = pytest.mark.fault
-KILLS = int(os.environ.get("QUARK_TEST_KILLS", "34"))
+KILLS = int(os.environ.get("QUARK_TEST_KILLS", "20"))
 
 WAYS = [
     # mode, options, return code, status, reason

@@ -1,15 +1,18 @@
 """Who may do what, for every route that there is: a new one is asked for here before anybody uses it."""
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
 import msgspec
 import pytest
 from litestar.connection import ASGIConnection
+from litestar.testing import TestClient
 
 from quark.records.base import Origin
 from quark.service.access import OPEN, address_of
-from quark.service.app import ROUTES
+from quark.service.app import ROUTES, create_app
+from quark.service.config import ServiceConfig
 from quark.service.keys import REMEMBERED_S
 from quark.service.sessions import PATH as SIGN_IN
 from quark.testing import make_batch, metric_lines, start_line
@@ -67,22 +70,35 @@ def body_of(served: Served, method: str, template: str) -> dict[str, Any] | None
     return {name: value for name, value in FIELDS.items() if name in shape["properties"]}
 
 
-@pytest.fixture
-def filled(served: Served) -> Served:
-    """A service that holds a run of the project digits."""
+def fill(served: Served) -> Served:
+    """The service with a run of the project digits."""
     batch = make_batch(ORIGIN, [start_line(ORIGIN), *metric_lines(2)])
     path = "/api/v1/runs/run-1/writers/w/records"
     served.ask("POST", path, params={"first": 0, "stop": batch.stop}, content=batch.data).raise_for_status()
     return served
 
 
-@pytest.mark.parametrize(("handler", "method", "path"), CASES)
-def test_a_route_says_whom_it_serves(handler: Any, method: str, path: str) -> None:
+@pytest.fixture
+def filled(served: Served) -> Served:
+    """A service that holds a run of the project digits."""
+    return fill(served)
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same for tests that change nothing in it but its keys, and send none that are wrong."""
+    directory = tmp_path_factory.mktemp("unchanged")
+    with TestClient(create_app(ServiceConfig.of(f"sqlite:///{directory}/quark.db"))) as client:
+        yield fill(Served(client))
+
+
+def test_a_route_says_whom_it_serves() -> None:
     """A scope is written at every route; one that forgets is an administrator's."""
-    assert handler.opt.get("scope") in {OPEN, "read", "write", "admin"}
-    assert method in ("GET", "POST", "PUT", "DELETE", "PATCH")
-    if handler.opt["scope"] == OPEN:
-        assert not path.startswith("/api/") or (method, path) == ("POST", SIGN_IN)
+    scopes = {(method, path): handler.opt.get("scope") for handler, method, path in CALLS}
+    assert {call: scope for call, scope in scopes.items() if scope not in (OPEN, "read", "write", "admin")} == {}
+    assert {method for method, _ in scopes} <= {"GET", "POST", "PUT", "DELETE", "PATCH"}
+    opened = {call for call, scope in scopes.items() if scope == OPEN and call[1].startswith("/api/")}
+    assert opened <= {("POST", SIGN_IN)}
 
 
 @pytest.mark.parametrize(("handler", "method", "path"), GUARDED)
@@ -98,64 +114,64 @@ def test_without_a_key_nothing_is_done(filled: Served, handler: Any, method: str
     assert filled.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
 
 
-@pytest.mark.parametrize("scope", ["read", "write", "admin"])
 @pytest.mark.parametrize(("handler", "method", "path"), GUARDED)
-def test_a_scope_opens_its_routes_only(filled: Served, handler: Any, method: str, path: str, scope: str) -> None:
+def test_a_scope_opens_its_routes_only(filled: Served, handler: Any, method: str, path: str) -> None:
     """403 for every route that needs more; what the scope allows is not refused for the key's sake."""
-    answer = ask(filled, method, path, filled.new_key([scope]))
-    if handler.opt["scope"] in MEANING_OF_SCOPES[scope]:
-        assert answer.status_code not in (401, 403)
-        assert answer.status_code < 500
-    else:
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    for scope in ("read", "write", "admin"):
+        answer = ask(filled, method, path, filled.new_key([scope]))
+        if handler.opt["scope"] in MEANING_OF_SCOPES[scope]:
+            assert answer.status_code not in (401, 403), scope
+            assert answer.status_code < 500, scope
+        else:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden"), scope
 
 
 @pytest.mark.parametrize(("handler", "method", "path"), OF_A_RUN)
-def test_the_runs_of_other_projects_are_not_there(filled: Served, handler: Any, method: str, path: str) -> None:
+def test_the_runs_of_other_projects_are_not_there(unchanged: Served, handler: Any, method: str, path: str) -> None:
     """A key that is limited to another project learns as little of a run as of one that does not exist."""
-    limited = filled.new_key(["write"], ["other"])
-    answer = ask(filled, method, path, limited)
-    missing = ask(filled, method, path, limited, run_id="run-none")
+    limited = unchanged.new_key(["write"], ["other"])
+    answer = ask(unchanged, method, path, limited)
+    missing = ask(unchanged, method, path, limited, run_id="run-none")
     assert (answer.status_code, answer.content) == (missing.status_code, missing.content)
-    assert filled.ask("GET", "/api/v1/runs/run-1/overview").json()["counts"] == {"metric": 2}
-    assert filled.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
+    assert unchanged.ask("GET", "/api/v1/runs/run-1/overview").json()["counts"] == {"metric": 2}
+    assert unchanged.ask("GET", "/api/v1/runs").json()["runs"][0]["status"] == "running"
 
 
 @pytest.mark.parametrize(("handler", "method", "path"), [case for case in GUARDED if case not in OF_A_RUN])
-def test_other_projects_are_not_there(filled: Served, handler: Any, method: str, path: str) -> None:
+def test_other_projects_are_not_there(unchanged: Served, handler: Any, method: str, path: str) -> None:
     """Asked for a project by its name, a key that is limited to another one is refused, or told of nothing."""
-    answer = ask(filled, method, path, filled.new_key(["write"], ["other"]))
+    answer = ask(unchanged, method, path, unchanged.new_key(["write"], ["other"]))
     if answer.status_code == 200:
         assert "digits" not in answer.text
     else:
         assert answer.status_code in (403, 404)
 
 
-def test_lists_leave_other_projects_out(filled: Served) -> None:
+def test_lists_leave_other_projects_out(unchanged: Served) -> None:
     """Runs and projects that a key may not see are in no list."""
-    limited = filled.new_key(["read"], ["other"])
-    assert filled.ask("GET", "/api/v1/runs", key=limited).json() == {"runs": [], "next": None}
-    assert filled.ask("GET", "/api/v1/projects", key=limited).json() == {"projects": []}
+    limited = unchanged.new_key(["read"], ["other"])
+    assert unchanged.ask("GET", "/api/v1/runs", key=limited).json() == {"runs": [], "next": None}
+    assert unchanged.ask("GET", "/api/v1/projects", key=limited).json() == {"projects": []}
 
 
-def test_a_limited_key_writes_to_its_projects_only(filled: Served) -> None:
+def test_a_limited_key_writes_to_its_projects_only(unchanged: Served) -> None:
     """A run of another project can be neither begun nor continued, and one without a project cannot either."""
-    limited = filled.new_key(["write"], ["other"])
+    limited = unchanged.new_key(["write"], ["other"])
     for run_id, items in (("run-2", [start_line(Origin("run-2", "w"))]), ("run-3", metric_lines(1))):
         batch = make_batch(Origin(run_id, "w"), items)
         path = f"/api/v1/runs/{run_id}/writers/w/records"
         query = {"first": 0, "stop": batch.stop}
-        assert filled.ask("POST", path, key=limited, params=query, content=batch.data).status_code == 403
-        assert filled.ask("GET", f"/api/v1/runs/{run_id}").status_code == 404
+        assert unchanged.ask("POST", path, key=limited, params=query, content=batch.data).status_code == 403
+        assert unchanged.ask("GET", f"/api/v1/runs/{run_id}").status_code == 404
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"project":1}', '{"project":{"name":["other"]}}', '""'])
-def test_a_start_without_a_project_is_nobodys(served: Served, body: str) -> None:
+def test_a_start_without_a_project_is_nobodys(unchanged: Served, body: str) -> None:
     """A limited key begins no run whose project cannot be read."""
     line = f'{{"kind":"run","sequence":0,"time":1,"label":"start","body":{body}}}'
     path = "/api/v1/runs/run-2/writers/w/records"
-    answer = served.ask(
-        "POST", path, key=served.new_key(["write"], ["other"]), params={"first": 0, "stop": 1}, content=line.encode()
+    answer = unchanged.ask(
+        "POST", path, key=unchanged.new_key(["write"], ["other"]), params={"first": 0, "stop": 1}, content=line.encode()
     )
     assert answer.status_code == 403
 
@@ -174,7 +190,7 @@ def test_failures_are_limited_by_address(filled: Served) -> None:
 
 
 @pytest.mark.parametrize("trusted", [(), ("testclient",)])
-def test_addresses_are_believed_of_trusted_proxies_only(filled: Served, trusted: tuple[str, ...]) -> None:
+def test_addresses_are_believed_of_trusted_proxies_only(trusted: tuple[str, ...]) -> None:
     """What anybody writes into X-Forwarded-For changes nothing; what a trusted proxy adds to it counts."""
     networks = [ip_network("10.0.0.0/8")] if trusted else []
     for lines in (
@@ -188,16 +204,18 @@ def test_addresses_are_believed_of_trusted_proxies_only(filled: Served, trusted:
 
 
 @pytest.mark.parametrize("path", ["/metrics/", "//metrics", "/%2Fmetrics", "/metric%73", "/metrics//", "/api/v1//runs"])
-def test_a_path_is_written_in_one_way(filled: Served, path: str) -> None:
+def test_a_path_is_written_in_one_way(unchanged: Served, path: str) -> None:
     """A proxy's rule for /metrics covers every way to reach it: any other spelling of a path is not found."""
-    answer = filled.client.request("GET", f"http://testserver.local{path}", headers={"X-Quark-API-Key": filled.key})
+    answer = unchanged.client.request(
+        "GET", f"http://testserver.local{path}", headers={"X-Quark-API-Key": unchanged.key}
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/schema/openapi.json", "/api/v1/runs"])
-def test_head_answers_as_get_without_a_body(filled: Served, path: str) -> None:
+def test_head_answers_as_get_without_a_body(unchanged: Served, path: str) -> None:
     """Monitors may ask with HEAD: status and headers of GET, and no body."""
-    asked, read = (filled.ask(method, path) for method in ("HEAD", "GET"))
+    asked, read = (unchanged.ask(method, path) for method in ("HEAD", "GET"))
     assert (asked.status_code, asked.content, asked.headers["content-type"]) == (200, b"", read.headers["content-type"])
 
 
