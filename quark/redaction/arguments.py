@@ -7,7 +7,7 @@ from .extent import says_nothing
 from .formats import HIDDEN
 from .lazy import lazy_pattern
 from .names import ALL, OPEN, TEXT, secrecy
-from .programs import SHORT_OPTIONS, WITH_USER, program_of
+from .programs import SEPARATE, SETTING, SHORT_OPTIONS, WITH_USER, is_key_of_login, is_user_option, program_of
 from .text import redact_text
 
 _HEADER = lazy_pattern(r"[\w.\-]{1,100}:[ \t]")
@@ -15,7 +15,7 @@ _NAME = lazy_pattern(r"[A-Za-z][\w.\-]{0,100}:?")
 _OPTION = lazy_pattern(r"[-+]{1,2}[A-Za-z_]")
 
 
-_SETTERS = frozenset(("set", "config", "configure", "setx", "export", "setenv"))
+_SETTERS = frozenset(("set", "config", "configure", "setx", "export", "setenv", "modify"))
 """What takes a name and a value as two arguments, as ``--set`` and ``--header`` do."""
 
 
@@ -23,7 +23,8 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
     """A command line without the values of options that hold secrets, ``--key=value`` and ``--key value`` alike."""
     given = [str.__str__(item) if isinstance(item, str) else _shown(item) for item in arguments]
     programs = {program_of(argument) for argument in given if not argument.startswith("-")}
-    short = {SHORT_OPTIONS[program] for program in programs if program in SHORT_OPTIONS}
+    short = {option for program in programs for option in SHORT_OPTIONS.get(program, ())}
+    sets = not programs.isdisjoint(SETTING) and not programs.isdisjoint(_SETTERS)
     with_user = not programs.isdisjoint(WITH_USER)
     made: list[str] = []
     hiding, several = OPEN, False
@@ -32,14 +33,20 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
             made.append(HIDDEN if hides_text(argument, hiding, numbers=True) else argument)
             hiding = hiding if several else OPEN
             continue
-        if with_user and place and given[place - 1] in ("-u", "-U", "--user") and ":" in argument:
+        before = given[place - 1] if place else ""
+        if with_user and ":" in argument and (is_user_option(before) or argument.startswith(("-u", "-U"))):
             made.append(f"{argument.partition(':')[0]}:{HIDDEN}")
-        elif argument[:2] in short and len(argument) > 2:
+        elif argument[:2] in short - SEPARATE and len(argument) > 2:
             made.append(argument[:2] + HIDDEN)
+        elif is_key_of_login(given, place):
+            made.append(HIDDEN)
         else:
             made.append(_argument(argument))
-        before = given[place - 1] if place else ""
-        hiding = ALL if argument in short else max(_awaits_secret(argument), _names_secret(before, argument))
+        hiding = (
+            ALL
+            if argument in short
+            else max(_awaits_secret(argument), _names_secret("set" if sets else before, argument))
+        )
         several = argument.endswith("s")  # ``--tokens a b``
     return made
 

@@ -37,7 +37,7 @@ _WITHOUT_SIGN = (
     ("pass:", lazy_pattern(r"""(-pass(?:in|out|word)?[ =]["']?pass:)[^\s"']++""")),  # openssl
     ("identified by", lazy_pattern(r"""(\bidentified by ["'])[^"'\n]++""", re.IGNORECASE)),
     ("--user", lazy_pattern(r"""(--user[ =]["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
-    ("curl ", lazy_pattern(r"""((?<=\s)-[uU] ?["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
+    ("curl ", lazy_pattern(r"""((?<=\s)-[A-Za-z]{0,6}[uU] ?["']?(?!\d+:\d)[^\s:"'/]{1,100}:)[^\s"']++""")),
 )
 _QUERY_NAMES = frozenset(
     [

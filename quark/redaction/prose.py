@@ -38,6 +38,11 @@ _WORDS = frozenset(
 """What may follow ``is`` and is no secret, also some that look like one."""
 
 
+def looks_secret(word: str) -> bool:
+    """Whether a word is made like a secret and not like a word: of letters with digits or signs."""
+    return _LOOKS_SECRET.match(word) is not None
+
+
 def without_spoken(text: str) -> str:
     """A text without the secrets that its sentences tell."""
     return _PROSE.sub(_hidden, text)
@@ -51,7 +56,7 @@ def _hidden(found: re.Match[str]) -> str:
     if vague and not found["verb"]:
         return found.group()  # ``token 5``, ``secret project2``
     quoted = found["quote"] and found["verb"] and not vague
-    if not (quoted or _LOOKS_SECRET.match(value) or _ends_with_it(found, value)):
+    if not (quoted or looks_secret(value) or _ends_with_it(found, value)):
         return found.group()
     begin = found.start("value") - found.start()
     return found.group()[:begin] + HIDDEN + found.group()[begin + len(value) :]

@@ -1,8 +1,9 @@
 """Secrets in text: in log lines, exceptions, URLs, connection strings, JSON, and wherever a name says what follows."""
 
 from .assignments import without_assigned
+from .blocks import without_blocks
 from .formats import HIDDEN, without_known_formats, without_private_keys
-from .programs import without_short_options
+from .programs import COMMANDS, without_given, without_short_options
 from .urls import without_users
 
 LONGEST_URL = 120
@@ -23,6 +24,10 @@ def redact_text(text: str) -> str:
         text = without_users(text)
     if " -" in text:
         text = without_short_options(text)
+    if " " in text and any(mark in text for mark in COMMANDS):
+        text = without_given(text)
+    if ":" in text and "\n" in text:
+        text = without_blocks(text)
     return without_assigned(text)
 
 

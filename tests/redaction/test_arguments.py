@@ -33,6 +33,13 @@ X = "hunter2Zq9"
         ["zip", "-P", X, "a.zip"], ["/usr/bin/mysqldump", "-uroot", f"-p{X}"], ["7z", "a", f"-p{X}"],
         ["bash", "-c", f"mysql -uroot -p{X} db"], ["sh", "-c", f"sshpass -p {X} ssh h"], ["--connection-string", X],
         ["openssl", "-passin", f"pass:{X}"], ["--sas", X],
+        ["wandb", "login", X], ["wandb", "login", "--relogin", X], ["/usr/bin/vault", "login", X],
+        ["openssl", "enc", "-k", X],
+        ["openssl", "enc", "-aes-256-cbc", "-K", X], ["curl", "-su", f"a:{X}"], ["curl", f"-ua:{X}"],
+        ["http", "-a", f"a:{X}"],
+        ["twine", "upload", "-u", "__token__", "-p", X], ["ssh-keygen", "-N", X],
+        ["dvc", "remote", "modify", "r", "password", X],
+        ["aws", "configure", "set", "default.aws_secret_access_key", X], ["bash", "-c", f"wandb login {X}"],
     ],
     ids=" ".join,
 )  # fmt: skip

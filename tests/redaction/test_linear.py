@@ -22,7 +22,9 @@ PIECES = [
     "discord.com/api/webhooks/", "пароль: ", "a_b_", "token_", "token.", "key[", "Password=a b", "secret: {\"",
     "--user a:",
     "pass ", "\\\\\"token\\\\\": ", "token,", "auth/", "auth:", "%20", "www.", "a" * 19 + "://", "/hooks/",
-    "name=\"key\",value:'",
+    "name=\"key\",value:'", "password: |\n ", "password:\n", "api_key:\n - a: ", "wandb login ",
+    "wandb login a1", "aws configure set ",
+    "echo a | ", "docker login <<<", "git config token ", "openssl enc -k ", "setx token ", "- - ", "password: | \n\n",
 ]  # fmt: skip
 SIZE = 10_000
 ROOM = 3.5

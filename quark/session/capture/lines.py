@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ...redaction import HIDDEN, KEY_BEGINS, KEY_ENDS, redact_text
+from ...redaction import HIDDEN, KEY_BEGINS, KEY_ENDS, Blocks, redact_text
 
 LAST = 1000
 """So many of the last lines are always kept: that is where the traceback is."""
@@ -31,13 +31,14 @@ class LineRedactor:
 
     def __init__(self) -> None:
         self._in_key = False
+        self._blocks = Blocks()
 
     def redacted(self, text: str) -> str:
         """The next line; what stands between the lines of a key and is no part of it is shown."""
         begins = KEY_BEGINS.search(text)
         self._in_key = self._in_key or bool(begins)
         if not self._in_key:
-            return redact_text(text)
+            return redact_text(self._blocks.without_blocks(text))
         if KEY_ENDS.search(text) or not (begins or _KEY_LINE.search(text)):
             self._in_key = False
         return HIDDEN if begins or self._in_key or KEY_ENDS.search(text) else redact_text(text)
