@@ -87,6 +87,10 @@ def _join(columns: list[Column | None], left: int, before: Column, right: int, a
         start = end = max(before[0], after[0])
     steps = max(1, right - left)
     for column in range(left, right):
-        one, two = (start + (end - start) * (column - left + part) / steps for part in (0, 1))
-        low, high = min(one, two), max(one, two)
-        _cover(columns, column, (max(low, min(start, end)), min(high, max(start, end))))  # a sum is rounded
+        one, two = (_between(start, end, (column - left + part) / steps) for part in (0, 1))
+        _cover(columns, column, (min(one, two), max(one, two)))
+
+
+def _between(start: float, end: float, part: float) -> float:
+    """The difference of two values may be too great for a number; the sum of their shares is not, but it is rounded."""
+    return min(max(start * (1 - part) + end * part, min(start, end)), max(start, end))

@@ -11,11 +11,13 @@ import pytest
 
 import quark
 from quark import AlertRecord, LayerSummaryRecord, ParameterSummaryRecord, SystemTelemetryRecord
+from quark.cli.watching.charts import ALERT, chart
 from quark.cli.watching.data import Watched
 from quark.cli.watching.frame import frame
 from quark.cli.watching.heat import MARK, Heat, heat_lines, heat_of
 from quark.cli.watching.keyboard import split_keys
 from quark.cli.watching.state import HEATS, State
+from quark.drawing.course import Course
 
 from ..children import child_environment
 from ..client.conftest import Service, service  # noqa: F401  a service in a process of its own
@@ -91,7 +93,7 @@ def test_without_a_terminal_one_picture_is_printed(command: Command, place: Path
     """Head, charts with their extremes, alerts, machine, printed lines; and the command ends."""
     answer = command("watch", "hot", "-d", place)
     assert answer.code == 0 and answer.out == command("watch", "hot", "-d", place, "--once").out
-    for word in ("hot", "completed", "train/loss", "30", "×1", "critical: Alert 1", "cpu 42 %", "epoch 2 done"):
+    for word in ("hot", "completed", "train/loss", "30", "×1", "▲", "critical: Alert 1", "cpu 42 %", "epoch 2 done"):
         assert word in answer.out
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", answer.out)
     assert max(map(len, answer.out.splitlines())) <= 100
@@ -376,3 +378,15 @@ def test_on_a_terminal_without_escapes_one_picture_is_printed(place: Path) -> No
     with Screen("watch", "hot", "-d", place, term="dumb") as screen:
         assert screen.end() == 0
     assert b"train/loss" in screen.raw and b"\x1b" not in screen.raw
+
+
+def test_a_long_name_leaves_room_for_the_value_and_alerts_mark_the_axis() -> None:
+    """The value is what one looks for; of several alerts at one place the gravest is shown."""
+    course = Course([0.0, 100.0], [0.0, 100.0], [1.0, 2.0], [1.0, 2.0], count=2)
+    lines = chart("名" * 500, [course], ["0.125"], (60, 6), alerts=[(50, "critical"), (51, "warning"), (900, "error")])
+    assert lines[0].plain.endswith("0.125") and lines[0].cell_len <= 60
+    axis = lines[4]
+    assert axis.plain.count(ALERT) == 1
+    place = axis.plain.index(ALERT)
+    assert [str(span.style) for span in axis.spans if span.start <= place < span.end][-1] == "bold red"
+    assert ALERT not in chart("x", [course], ["1"], (60, 6), axis="time", alerts=[(50, "error")])[4].plain

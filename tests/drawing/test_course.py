@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from quark.drawing.braille import DOTS, EMPTY, character, masks, scale_between
 from quark.drawing.course import Course, placed
 
-finite = st.floats(-1e6, 1e6, allow_nan=False)
+finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def course(values: list[float], steps: list[int] | None = None, **more: list[float]) -> Course:

@@ -7,6 +7,7 @@ from ...drawing.braille import character, masks, scale_between
 from ...drawing.course import Course, placed
 from ...sinks.wording import duration, plain
 from ..metrics import shown
+from ..output import SEVERITIES
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "white", "bright_black")
 LABEL = 9
 MARK = "×"  # noqa: RUF001  as wide as a braille character
+ALERT = "▲"
 MARK_STYLE = "bold red"
 MORE = 3
 """Lines of a chart beside its plot: its name, the axis, and an empty one."""
@@ -21,19 +23,20 @@ MORE = 3
 
 def chart(
     name: str, courses: Sequence[Course], values: Sequence[str], size: tuple[int, int], *, log: bool = False,
-    axis: str = "step",
+    axis: str = "step", alerts: Sequence[tuple[int, str]] = (),
 ) -> "list[Text]":  # fmt: skip
     """A metric in ``size`` columns and lines.
 
     Args:
         courses: one a run, in the order of the colours.
         values: the latest value of each run in words.
+        alerts: step and severity of what is marked on the axis.
     """
     from rich.text import Text
 
     width, height = size
     rows, across = max(1, height - MORE), max(2, width - LABEL - 1)
-    lines = [_title(name, values, sum(len(course.marks) for course in courses))]
+    lines = [_title(name, values, sum(len(course.marks) for course in courses), width)]
     extents = [extent for course in courses if (extent := course.extent()) is not None]
     if not extents:
         return [*lines, Text("no values yet", style="dim"), *(Text() for _ in range(height - 2))][:height]
@@ -46,19 +49,40 @@ def chart(
         label = "" if value is None or not bounds or (low == high and row) else shown(name, value)
         lines.append(Text.assemble((label[:LABEL].rjust(LABEL), "dim"), " ", cells))
     left, right = _place(start, axis), _place(end, axis) + (" log" if log else "")
-    lines.append(Text(" " * (LABEL + 1) + left + right.rjust(max(0, across - len(left))), style="dim"))
+    line = left + right.rjust(max(0, across - len(left)))
+    lines.append(Text(" " * (LABEL + 1)).append_text(_marked(line, alerts if axis == "step" else (), start, end)))
     return [*lines, *(Text() for _ in range(height - len(lines)))][:height]
 
 
-def _title(name: str, values: Sequence[str], marks: int) -> "Text":
+def _title(name: str, values: Sequence[str], marks: int, width: int) -> "Text":
+    """The name, cut where it leaves no room for the latest values."""
     from rich.text import Text
 
-    title = Text(plain(name, 120), style="bold")
+    rest = Text()
     for index, value in enumerate(values):
-        title.append(f"  {plain(value, 24)}", style=COLOURS[index % len(COLOURS)])
+        rest.append(f"  {plain(value, 24)}", style=COLOURS[index % len(COLOURS)])
     if marks:
-        title.append(f"  {MARK}{marks}", style=MARK_STYLE)
-    return title
+        rest.append(f"  {MARK}{marks}", style=MARK_STYLE)
+    title = Text(plain(name, 1000), style="bold")
+    title.truncate(max(8, width - rest.cell_len), overflow="ellipsis")
+    return title.append_text(rest)
+
+
+def _marked(line: str, alerts: Sequence[tuple[int, str]], start: float, end: float) -> "Text":
+    """The line of the axis, with a sign where each alert begins."""
+    from rich.text import Text
+
+    made = list(line)
+    signs = {}
+    for step, severity in reversed(alerts):  # the gravest comes first, and is drawn last
+        if start <= step <= end and line:
+            signs[int((step - start) / (end - start) * (len(line) - 1)) if end > start else 0] = severity
+    for place in signs:
+        made[place] = ALERT
+    text = Text("".join(made), style="dim")
+    for place, severity in signs.items():
+        text.stylize(SEVERITIES.get(severity, ""), place, place + 1)
+    return text
 
 
 def _plot(

@@ -74,8 +74,12 @@ def _charts(watched: "Watched", state: "State", size: tuple[int, int]) -> "list[
 def _chart(watched: "Watched", key: str, state: "State", size: tuple[int, int]) -> "list[Text]":
     axis = AXES[state.axis]
     courses = watched.courses(key, 2 * max(2, size[0] - LABEL - 1), axis)
-    values = [shown(key, one.latest[key][1]) if key in one.latest else "-" for one in watched.snapshots]
-    return chart(key, courses, values, size, log=state.log, axis=axis)
+    latest = [one.latest.get(key) for one in watched.snapshots]
+    values = ["-" if point is None else shown(key, point[1]) for point in latest]
+    if axis == "step" and all(point is None or point[0] is None for point in latest):
+        axis = "epoch"  # what has no step lies at its epoch
+    begun = [(one.step_start, one.severity) for one in panes.alerts(watched.snapshots) if one.step_start is not None]
+    return chart(key, courses, values, size, log=state.log, axis=axis, alerts=begun)
 
 
 def _beside(row: "Sequence[Text]", width: int) -> "Text":
