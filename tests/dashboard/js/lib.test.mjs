@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chartOfJson, chartsOfColumns } from "../../../quark/dashboard/src/lib/columns.js";
 import { csvOf, field } from "../../../quark/dashboard/src/lib/csv.js";
-import { bytes, duration, flatten, metric, number, plain, position, runName, visible } from "../../../quark/dashboard/src/lib/format.js";
+import { bytes, duration, flatten, metric, number, plain, position, runName, tickAt, visible } from "../../../quark/dashboard/src/lib/format.js";
 import { mainKey, matcher, sections } from "../../../quark/dashboard/src/lib/keys.js";
 import { linesOf, notesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
 import { imageType } from "../../../quark/dashboard/src/lib/media.js";
@@ -18,7 +18,7 @@ test("numbers are short and say what they are", () => {
   assert.equal(bytes(3318292480), "3.32 GB");
   assert.equal(metric("system/ram/used_bytes", 1500), "1.5 kB");
   assert.deepEqual([5, 65, 3700, 90000].map(duration), ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]);
-  assert.deepEqual([position("step", 25000, true), position("step", 25000)], ["25k", "25,000"]);
+  assert.deepEqual([tickAt("step", 25000, 5000), position("step", 25000), tickAt("relative", 1.5, 0.5), tickAt("relative", 5400, 600)], ["25k", "25,000", "1.5 s", "1:30 h"]);
 });
 
 test("a view survives the address, and a broken address is the view at the start", () => {

@@ -12,6 +12,7 @@ test("a line is interrupted where points are far apart, and only there", () => {
   assert.deepEqual(stretches(Float64Array.of(0, 25, 50, 75)), [0]);
   assert.deepEqual(stretches(Float64Array.of()), []);
   assert.deepEqual(stretches(Float64Array.of(7)), [0]);
+  assert.deepEqual(stretches(Float64Array.of(0, 1, 2, 12, 13), 1, "wall"), [0]);
 });
 
 test("the range of y holds every spike that is in view", () => {
@@ -53,6 +54,7 @@ test("smoothing begins at the first value, stays within the values, and invents 
   const out = smoothed(held, 2);
   assert.equal(out[0], 4);
   assert.ok([...out].every((value, i) => value <= 4 && value >= 2 && (i === 0 || value <= out[i - 1])));
+  assert.ok(Math.abs(smoothed(held, 1e9)[3] - 2.5) < 1e-3, "a long window gives the mean of all, not the first value");
 });
 
 test("a chart says its last value, its extremes and what is not finite", () => {

@@ -33,7 +33,7 @@ function Chart(props) {
   const empty = lines.value && !lines.value.length;
   const spokenLabel = lines.value ? spoken(label(name), lines.value, (v) => metric(name, v)) + (props.marks?.length ? `. ${props.marks.length} alerts` : "") : label(name);
   return (
-    <figure ref={figure} class={`panel${wide.value ? " wide" : ""}`} data-key={name}>
+    <figure ref={figure} onKeyDown={onKey} class={`panel${wide.value ? " wide" : ""}`} data-key={name}>
       <figcaption>
         <span class="key" title={label(name)}>{label(name)}</span>
         {view.value.o && <button class="state" onClick={() => show({ o: false })} title="Show all values">without outliers</button>}
@@ -42,7 +42,7 @@ function Chart(props) {
         <span class="value" ref={value} />
         <ChartMenu name={label(name)} pinned={pinned.value} pin={pin} wide={wide} table={table} lines={lines.value ?? []} host={host} />
       </figcaption>
-      <div class="plot" role="img" tabIndex={0} aria-label={spokenLabel} onKeyDown={onKey} ref={host}
+      <div class="plot" role="img" tabIndex={0} aria-label={spokenLabel} ref={host}
         onMouseEnter={onEnter} onMouseLeave={onLeave} />
       {failure.value ? <p class="note error">{failure.value}</p> : empty ? <p class="note">No values in this range.</p> : null}
       {table.value && <DataTable name={name} lines={lines.value ?? []} close={() => (table.value = false)} />}

@@ -1,7 +1,7 @@
 // A line chart: axes, cursor and selection of uPlot; bands, lines and marks of our own.
 import uPlot from "uplot";
 import { css } from "../lib/colors.js";
-import { position } from "../lib/format.js";
+import { tickAt } from "../lib/format.js";
 import { nearest } from "../lib/search.js";
 import { drawBand, drawDots, drawLine, drawMarks, drawNonfinite, scaleOf } from "./draw.js";
 import { endings, extent, smoothed, stretches } from "./shape.js";
@@ -26,7 +26,7 @@ export class Plot {
   prepare() {
     const { lines, span, log, fit, smoothing } = this.picture;
     this.parts = lines.map((line) => ({
-      line, starts: stretches(line.chart.x, line.chart.width), smooth: smoothing ? smoothed(line.chart, smoothing) : null,
+      line, starts: stretches(line.chart.x, line.chart.width, line.chart.axis), smooth: smoothing ? smoothed(line.chart, smoothing) : null,
     }));
     this.y = extent(lines.map((line) => line.chart), span, log, fit);
   }
@@ -37,7 +37,7 @@ export class Plot {
     const font = "11px system-ui, sans-serif";
     const look = { stroke: css("--dim"), font, grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false } };
     return {
-      width: this.host.clientWidth, height: this.options.height, legend: { show: false }, padding: [6, 8, 0, 0],
+      width: this.host.clientWidth, height: this.options.height, legend: { show: false }, padding: [6, 14, 0, 0],
       cursor: {
         y: false, points: { show: false }, drag: { x: true, y: false, setScale: false },
         sync: { key: this.options.sync, scales: ["x", null] },
@@ -45,7 +45,7 @@ export class Plot {
       },
       scales: { x: { time: false, auto: false }, y: { auto: false, distr: log ? 3 : 1 } },
       axes: [
-        { ...look, size: 22, gap: 4, space: 64, values: (_, at) => at.map((x) => position(axis, x, true)), incrs: axis === "step" || axis === "epoch" ? whole() : undefined },
+        { ...look, size: 22, gap: 4, space: 64, values: (_, at, __, ___, apart) => at.map((x) => tickAt(axis, x, apart)), incrs: increments(axis) },
         { ...look, size: (_, values) => 14 + Math.max(12, ...(values ?? []).map((text) => text.length * 6)), gap: 4, space: 28, values: (_, at) => at.map((y) => (y === null ? "" : show(y))) },
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
@@ -181,6 +181,11 @@ export class Plot {
   }
 }
 
-function whole() {
+const TIMES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+
+/** How far apart marks of an axis may be. @param {string} axis @returns {number[] | undefined} */
+function increments(axis) {
+  if (axis === "wall" || axis === "relative") return [...TIMES, ...[2, 5, 10, 20, 50, 100].map((days) => days * 86400)];
+  if (axis !== "step" && axis !== "epoch") return undefined;
   return [1, 2, 5].flatMap((digit) => [...Array(13).keys()].map((power) => digit * 10 ** power)).sort((a, b) => a - b);
 }

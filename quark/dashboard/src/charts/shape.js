@@ -2,15 +2,16 @@
 import { lowerBound } from "../lib/search.js";
 
 const GAP = 4;
+const GAP_IN_TIME = 25; // a step may take long now and then
 
 /** Where a line is interrupted: the indices that begin a new stretch. Points are connected while they are at most four
- * times as far apart as they usually are. @param {Float64Array} x @param {number} [width] how far they usually are
- * @returns {number[]} */
-export function stretches(x, width = 0) {
+ * times as far apart as they usually are, 25 times on an axis of time.
+ * @param {Float64Array} x @param {number} [width] how far they usually are @param {string} [axis] @returns {number[]} */
+export function stretches(x, width = 0, axis = "step") {
   if (x.length < 3) return x.length ? [0] : [];
   const widths = new Float64Array(x.length - 1);
   for (let i = 1; i < x.length; i++) widths[i - 1] = x[i] - x[i - 1];
-  const limit = GAP * Math.max(width, Float64Array.from(widths).sort()[widths.length >> 1]);
+  const limit = (axis === "wall" || axis === "relative" ? GAP_IN_TIME : GAP) * Math.max(width, Float64Array.from(widths).sort()[widths.length >> 1]);
   const starts = [0];
   for (let i = 1; i < x.length; i++) if (widths[i - 1] > limit || widths[i - 1] < 0) starts.push(i);
   return starts;
@@ -82,12 +83,13 @@ export function smoothed({ x, mean }, span) {
   let value = 0;
   let weight = 0;
   for (let i = 0; i < mean.length; i++) {
-    const kept = i ? Math.exp(-Math.max(0, x[i] - x[i - 1]) / span) : 0;
+    const apart = i ? x[i] - x[i - 1] : (x[1] ?? x[0] + 1) - x[0];
+    const kept = Math.exp(-Math.max(0, apart) / span);
     if (Number.isFinite(mean[i])) {
-      value = kept * value + (1 - kept || 1) * mean[i];
-      weight = kept * weight + (1 - kept || 1);
+      value = kept * value + (1 - kept) * mean[i];
+      weight = kept * weight + (1 - kept);
     }
-    out[i] = value / weight;
+    out[i] = weight ? value / weight : NaN;
   }
   return out;
 }

@@ -137,13 +137,15 @@ export function useChart(props) {
 
   function onKey(event) {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (by && plot.current) {
+    const onPlot = event.target === host.current;
+    if (event.target.closest(".menu, .data input")) return;
+    if (by && plot.current && onPlot) {
       event.preventDefault();
       const x = plot.current.move(event.shiftKey ? by * 10 : by);
       if (x !== null) announcement.value = `${name}, ${shownAxis.peek()} ${position(shownAxis.peek(), x)}: ` +
         plot.current.at(x).map((row) => `${rowsName(row)}${readout(name, row)}`).join(", ");
     } else if (event.key === "t") table.value = !table.value;
-    else if (event.key === "Enter" && event.target === event.currentTarget) wide.value = !wide.value;
+    else if (event.key === "Enter" && onPlot) wide.value = !wide.value;
     else if (event.key === ".") pin();
     else if (event.key === "Escape" && (wide.value || table.value)) wide.value = table.value = false;
     else return;

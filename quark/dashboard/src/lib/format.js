@@ -51,17 +51,31 @@ export function took(run, now = Date.now()) {
   return duration(((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000);
 }
 
-/** A position on the x axis. @param {string} axis @param {number} value @param {boolean} [short] */
-export function position(axis, value, short = false) {
+/** A position on the x axis, in full. @param {string} axis @param {number} value */
+export function position(axis, value) {
   if (axis === "wall") {
     const date = new Date(value * 1000);
-    const time = date.toLocaleTimeString("en-GB", short ? { hour: "2-digit", minute: "2-digit" } : {});
-    return short ? time : `${date.toISOString().slice(0, 10)} ${time}`;
+    return `${date.toLocaleDateString("sv")} ${date.toLocaleTimeString("sv")}`;
   }
-  if (axis === "relative") return duration(value);
+  if (axis === "relative") return value < 60 ? `${number(value)} s` : duration(value);
   if (axis !== "step" && axis !== "epoch") return number(value);
-  if (short && Math.abs(value) >= 10000) return compact(value);
   return Number.isInteger(value) ? value.toLocaleString("en-US") : number(value);
+}
+
+/** A mark of the x axis, as short as the distance between marks allows. @param {string} axis @param {number} value @param {number} apart */
+export function tickAt(axis, value, apart) {
+  if (axis === "wall") {
+    const date = new Date(value * 1000);
+    if (apart >= 86400) return date.toLocaleDateString("sv").slice(5);
+    return date.toLocaleTimeString("sv", apart >= 60 ? { hour: "2-digit", minute: "2-digit" } : {});
+  }
+  if (axis === "relative") {
+    if (apart < 60) return `${number(value)} s`;
+    const [hours, minutes] = [Math.floor(value / 3600), Math.round((value % 3600) / 60)];
+    return hours ? `${hours}:${String(minutes).padStart(2, "0")} h` : `${minutes} min`;
+  }
+  if ((axis === "step" || axis === "epoch") && Math.abs(value) >= 10000) return compact(value);
+  return position(axis, value);
 }
 
 /** @param {number} value */

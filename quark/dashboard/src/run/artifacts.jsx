@@ -30,7 +30,7 @@ export function Artifacts({ model }) {
             <tbody>
               {list.map((one) => (
                 <tr key={one.id}>
-                  <td><Text>{one.artifact_key}</Text></td><td class="num">{one.step ?? "–"}</td><td class="num">{bytes(one.size_bytes)}</td><td>{one.payload_format}</td>
+                  <td><Text>{one.artifact_key}</Text></td><td class="num">{one.step ?? (one.epoch === null ? "–" : `epoch ${one.epoch}`)}</td><td class="num">{bytes(one.size_bytes)}</td><td>{one.payload_format}</td>
                   <td class="num">
                     {one.size_bytes > 0 && <button aria-expanded={open.value === one.id} onClick={() => (open.value = open.value === one.id ? "" : one.id)}>Show</button>}{" "}
                     <a href={`/api/v1${payload(model.id, one.id)}`} download={one.artifact_name}>Download</a>
