@@ -29,8 +29,8 @@ OPENED_POINTS = 64
 POINT_BYTES = 128
 """A point that is opened for a chart, with the summary that is made of it."""
 
-BUCKET_BYTES = 160
-"""A bucket of an answer, as arrays and as text."""
+BUCKET_BYTES = 288
+"""A bucket of an answer: as arrays, and as text, which is there twice while it is put together."""
 
 RunIds = Annotated[list[Annotated[str, Meta(pattern=ID_PATTERN)]], Meta(min_length=1, max_length=500)]
 Keys = Annotated[list[Annotated[str, Meta(min_length=1, max_length=1024)]], Meta(min_length=1, max_length=1000)]
@@ -222,10 +222,11 @@ def _take_room(request: Request[Any, Any, Any], store: Any, run_id: str, keys: S
 def _answer(request: Request[Any, Any, Any], drawn: Sequence[Drawn]) -> Response[Any]:
     if MEDIA in request.headers.get("accept", ""):
         return Response(packed(drawn), media_type=MEDIA)
-    charts = [
-        {**about, **{name: _listed(name, column) for name, column in columns.items()}} for about, columns in drawn
-    ]
-    return Response(msgspec.json.encode({"charts": charts}), media_type="application/json")
+    texts = [
+        msgspec.json.encode({**about, **{name: _listed(name, column) for name, column in columns.items()}})
+        for about, columns in drawn
+    ]  # one by one: a number as an object takes four times the room that it takes in an array
+    return Response(b'{"charts":[' + b",".join(texts) + b"]}", media_type="application/json")
 
 
 def _listed(name: str, column: np.ndarray) -> list[Any]:

@@ -213,6 +213,67 @@ def test_writing(two: Two) -> None:
     assert two.statuses[422] > EXAMPLES // 10, two.statuses
 
 
+words = st.sampled_from([
+    "status:running", "-tag:a", "lr<1", "lr=0.1", "lr!=null", "min:train/loss<0.5", "last:train/loss>=0", "%", "_",
+    "best:train/loss<1", '"a b"', "cnn", "id:run", "id=run-1", "has:lr", "started_at>2026-01-01", "config.a.b=1",
+    "train/loss<3", "name=cnn", "ended_at<2030-01-01", "lr>x", "project:digits,other", "-", "\\",
+])  # fmt: skip
+columns = st.sampled_from([
+    "lr", "config.lr", "min:train/loss", "best:train/loss", "last:train/lr", "train/loss:max", "name", "ended_at", "id",
+    "started_at", "a.b.c", "status",
+])  # fmt: skip
+drawn = {
+    "keys": st.lists(st.sampled_from(["train/loss", "train/lr", "none"]) | st.text(min_size=1), min_size=1, max_size=3),
+    "buckets": st.integers(1, 9), "min": st.floats(-2, 3), "max": st.floats(2, 12),
+    "axis": st.sampled_from(["step", "epoch", "wall", "relative", "train/lr", "none"]),
+}  # fmt: skip
+listed_ids = st.lists(run_ids, min_size=1, max_size=3)
+groups = st.fixed_dictionaries({"name": st.text(max_size=3), "runs": listed_ids})
+tags = st.lists(st.sampled_from(["a", "b", "%"]), max_size=2)
+PAGE: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/v1/charts"): {"runs": listed_ids, **drawn},
+    ("POST", "/api/v1/charts/groups"): {"groups": st.lists(groups, min_size=1, max_size=2), **drawn},
+    ("POST", "/api/v1/runs/query"): {
+        "query": st.lists(words, max_size=3).map(" ".join), "columns": st.lists(columns, max_size=3),
+        "limit": st.integers(1, 5), "sort": columns | columns.map(lambda column: f"-{column}"),
+    },
+    ("PATCH", "/api/v1/runs/{run_id}"): {
+        "name": texts, "notes": texts, "tags": st.fixed_dictionaries({"add": tags, "remove": tags}),
+    },
+    ("PUT", "/api/v1/views/{name}"): {"content": st.dictionaries(st.text(max_size=4), values, max_size=2)},
+    ("GET", "/api/v1/views/{name}"): {}, ("GET", "/api/v1/views"): {}, ("DELETE", "/api/v1/views/{name}"): {},
+}  # fmt: skip
+strange = values | st.text(max_size=6) | st.lists(st.text(max_size=3), max_size=3) | st.sampled_from([
+    "a:b", "<", '"', "best:x", 'config."', "status:x", 4001, -1, 2.5, ["", "config."], {"add": ["\0"]}, "-", "cursor",
+])  # fmt: skip
+
+
+def test_what_a_page_asks(two: Two) -> None:
+    """Charts, tables, edits and views with fields that hold something else: one answer, and no fault of ours."""
+
+    @seed(7)
+    @lane(EXAMPLES)
+    @given(data=st.data(), run_id=run_ids, key=keys)
+    def ask(data: st.DataObject, run_id: str, key: str) -> None:
+        method, template = data.draw(st.sampled_from(sorted(PAGE)))
+        fields = PAGE[method, template]
+        wrong = data.draw(st.sampled_from([None, None, *fields]))
+        body = {name: data.draw(strange if name == wrong else value) for name, value in fields.items()}
+        for name in ("min", "max", "name", "notes", "tags"):
+            if name in body and data.draw(st.booleans()):
+                del body[name]
+        path = template.format(
+            run_id=run_id, name=data.draw(st.sampled_from(["mine", "mine", "a b", "%00", "x" * 201]))
+        )
+        query = {"project": data.draw(st.just("digits") | texts)} if "views" in path else {}
+        headers = {"Content-Type": "application/json"}
+        two.ask(method, path, key, params=query, headers=headers, content=encode(body) if body else None)
+
+    two.statuses.clear()
+    ask()
+    assert two.statuses[200] > EXAMPLES // 10, two.statuses
+
+
 BODIES = {
     "heartbeat": {"interval_s": values, "stop_step": values}, "stop": {"grace_period_s": values},
     "restart": {"grace_period_s": values},

@@ -17,7 +17,7 @@ import zstandard
 from quark.records.base import Origin
 from quark.service.config import MIB, ServiceConfig
 from quark.service.keys import KeyStore
-from quark.testing import event_line, make_batch, metric_lines, start_line
+from quark.testing import event_line, make_batch, metric_lines, start_line, wide_lines
 
 from .serving import Processes
 from .test_unpacking import frame
@@ -132,6 +132,36 @@ def namespaces(service: Processes) -> None:
             assert read.json()["counts"] == {"metric": 5}
 
 
+def charts(service: Processes) -> None:
+    """As many charts as one request may ask for, many times at once, as text and as columns."""
+    origin = Origin("drawn", "w")
+    keys = [f"layer/{number}" for number in range(50)]
+    batch = make_batch(origin, [start_line(origin), *wide_lines(600, keys)])
+    asked = {"runs": ["drawn"] * 20, "keys": keys, "buckets": 500}
+    with service.client() as client:
+        path = "/api/v1/runs/drawn/writers/w/records"
+        client.post(path, params={"first": 0, "stop": batch.stop}, content=batch.data).raise_for_status()
+
+        def ask(accept: str) -> None:
+            answer = client.post("/api/v1/charts", json=asked, headers={"Accept": accept}, timeout=90)
+            assert answer.status_code in (200, 503)
+
+        kinds = ["application/json", "application/vnd.quark.columns"] * 4
+        asking = [threading.Thread(target=ask, args=(kind,)) for kind in kinds]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+
+
+def streams(service: Processes) -> None:
+    """Two hundred streams of events, of which none is read."""
+    with sockets(service, 200, buffer=4096) as made:
+        for each in made:
+            each.sendall(head(service, "GET", "/api/v1/events/stream"))
+        time.sleep(2)
+
+
 @contextmanager
 def sockets(service: Processes, count: int, *, buffer: int | None = None) -> Iterator[list[socket.socket]]:
     """Connections to the service, with a buffer of so many bytes for what they receive."""
@@ -206,7 +236,7 @@ class Writer:
         return self.seconds
 
 
-ATTACKS = [trailers, bombs, drips, unread, pipelined, namespaces, readers, limited_readers]
+ATTACKS = [trailers, bombs, drips, unread, pipelined, namespaces, readers, limited_readers, charts, streams]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
