@@ -18,6 +18,13 @@ READ_SIZE = 1 << 20
 HOLE_GRACE_S = 1.0
 """How long a number that is missing may still be on its way from another thread."""
 
+MOST_DAMAGED = 1000
+"""Lines of a damaged stretch that are set aside one by one."""
+
+LONGEST_HEAD = 4096
+"""Bytes of a line in which its number stands: a kind has 512 characters at most."""
+
+_HEAD = b'{"kind":"'
 _SEGMENT = re.compile(r"(\d{8})(?:\.kept)?\.jsonl\Z")
 
 
@@ -197,11 +204,15 @@ class Tail:
         """Lines among which some are damaged: the good ones stay, the others are set aside with their reason."""
         good: list[bytes] = []
         rejected: list[tuple[bytes, str]] = []
-        for raw in data.splitlines(keepends=True):
-            if sequence_of(raw) is not None:
-                good.append(raw)
-            elif raw.strip():
-                rejected.append((raw, "this is no line of a journal; the file was damaged"))
+        at = 0
+        while at < len(data):
+            start, end = _next_line(data, at)
+            rejected += [
+                (raw, "this is no line of a journal; the file was damaged") for raw in _damaged(data[at:start])
+            ]
+            if start < end:
+                good.append(data[start:end])
+            at = end
         last = sequence_of(good[-1]) if good else None
         stop = last + 1 if last is not None else self.next
         return RecordBatch(self.origin, min(self.next, stop), stop, b"".join(good), rejected=rejected)
@@ -226,3 +237,21 @@ class Tail:
         if self._journal is not None:
             found.update(self._journal.memory)
         return sorted(found)
+
+
+def _next_line(data: bytes, at: int) -> tuple[int, int]:
+    """Where the next whole line of a journal begins and ends; twice the end of the data if there is none."""
+    while (at := data.find(_HEAD, at)) >= 0:
+        if (at == 0 or data[at - 1] in b"\n\r") and sequence_of(data[at : at + LONGEST_HEAD]) is not None:
+            end = data.find(b"\n", at) + 1
+            return at, end or len(data)
+        at += len(_HEAD)
+    return len(data), len(data)
+
+
+def _damaged(data: bytes) -> list[bytes]:
+    """The lines of a damaged stretch that say anything; where there are a great many it stays in one piece."""
+    if data.count(b"\n") > MOST_DAMAGED:
+        stripped = data.strip()
+        return [stripped] if stripped else []
+    return [raw for raw in data.splitlines(keepends=True) if raw.strip()]

@@ -1,5 +1,6 @@
 """Reading a journal that another process left, damaged or not."""
 
+import tracemalloc
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from quark.delivery.disk import Disk
 from quark.delivery.journal import Journal
 from quark.delivery.quota import enforce_quota
-from quark.delivery.tail import BatchCache, Tail
+from quark.delivery.tail import READ_SIZE, BatchCache, Tail
 from quark.records.base import Origin
 from quark.records.line import Line, encode
 
@@ -75,6 +76,25 @@ def test_garbage_is_set_aside_and_the_rest_goes_on(tmp_path):
         batch.rejected.extend(more.rejected)
     assert found == [0, 1, 2]
     assert len(batch.rejected) == 2
+
+
+def test_a_journal_of_line_breaks_costs_little(tmp_path):
+    """Megabytes of empty lines are stepped over as a whole, and a great many damaged ones are set aside as one."""
+    damaged = b"x\n" * (READ_SIZE // 4)
+    empty = b"\n" * READ_SIZE
+    (tmp_path / SEGMENT).write_bytes(metric(0) + empty + metric(1) + damaged + b"\r" + metric(2) + empty + metric(3))
+    tail, found, rejected = Tail(tmp_path, ORIGIN), [], []
+    tracemalloc.start()
+    try:
+        while (batch := tail.read()) is not None:
+            found += [line.sequence for line in batch.lines()]
+            rejected += batch.rejected
+            del batch
+        assert tracemalloc.get_traced_memory()[1] < 6 * READ_SIZE  # a list of all lines would be eight times their size
+    finally:
+        tracemalloc.stop()
+    assert found == [0, 1, 2, 3]
+    assert len(rejected) <= 4 and b"".join(raw for raw, _ in rejected).count(b"x") == READ_SIZE // 4
 
 
 def test_a_hole_of_a_living_writer_is_waited_for_and_then_stepped_over(tmp_path):
