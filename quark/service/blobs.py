@@ -61,6 +61,11 @@ async def upload(request: Request[Any, Any, Any], run_id: RunId, digest: Digest)
     request.app.state.room.take(request.scope, IN_FLIGHT)
     files = await run_in(request, FILES, _found_files, request, run_id)
     limit = request.app.state.config.max_artifact
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise ProblemError(
+            415, f"a payload is sent as it is, got one packed with {encoding[:80]!r}; leave out Content-Encoding"
+        )
     first, stop, total = _part(request)
     if max(total or 0, _declared(request)) > limit:
         raise ProblemError(413, f"an artifact may have {limit} bytes, this one is larger", limit=limit)

@@ -1,5 +1,6 @@
 """Payloads over HTTP: whole or in parts, once by content, true to their digest or not there."""
 
+import gzip
 import signal
 import socket
 import subprocess
@@ -174,6 +175,14 @@ def test_content_ranges_that_are_none(held: Served, text: str) -> None:
     answer = held.ask("PUT", BLOB, content=b"x", headers={"Content-Range": text})
     assert (answer.status_code, answer.json()["error"]["field"]) == (400, "Content-Range")
     assert held.ask("GET", BLOB).json()["size"] == 0
+
+
+def test_a_packed_payload_is_refused_as_such(held: Served) -> None:
+    """A payload is known by the bytes that are sent, so an encoding is refused by its name and nothing is kept."""
+    packed = held.ask("PUT", BLOB, content=gzip.compress(DATA), headers={"Content-Encoding": "gzip"})
+    assert (packed.status_code, "gzip" in packed.text) == (415, True)
+    assert held.ask("GET", BLOB).json() == {"size": 0, "complete": False}
+    assert held.ask("PUT", BLOB, content=DATA, headers={"Content-Encoding": "identity"}).status_code == 200
 
 
 def test_sizes_are_limited(held: Served) -> None:
