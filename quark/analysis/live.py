@@ -105,7 +105,7 @@ class LiveAnalyzer(Sink):
         self._emit: Any = None
         self._unkept: Any = Unkept("")
         self._attempt = 1
-        self._told: set[tuple[str, int | None, str]] = set()
+        self._told: set[tuple[str, int | None, str, str | None]] = set()
         self._lock = threading.Lock()
         self._over = False
         self.alerts: deque[AlertRecord] = deque(maxlen=KEPT_ALERTS)
@@ -138,7 +138,7 @@ class LiveAnalyzer(Sink):
         self._analysis = Analysis(self._config)
         for record in reader.records(run.run_id, AlertRecord.kind):
             if isinstance(record, AlertRecord):
-                self._told.add((record.rule_id, record.step_start, record.severity))
+                self._told.add((record.rule_id, record.step_start, record.severity, record.subject))
         stored = RunOfReader(reader, run.run_id)
         for frame in stored_frames(stored, self._analysis, before=self._attempt):
             for finding in self._analysis.feed(frame):
@@ -203,7 +203,7 @@ class LiveAnalyzer(Sink):
             self._say(finding)
 
     def _say(self, finding: Finding) -> None:
-        mark = (finding.rule_id, finding.step_start, finding.severity)
+        mark = (finding.rule_id, finding.step_start, finding.severity, finding.subject)
         if mark in self._told:
             return
         self._told.add(mark)

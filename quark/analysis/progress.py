@@ -17,7 +17,9 @@ LEAST_VALUES = 5
 LEAST_FALL = 0.03
 """A loss that fell by less than this share has not fallen."""
 
-GOOD_ACCURACY = 0.8
+LEAST_GAIN = 0.1
+"""An accuracy that rose by as much is progress, whatever the loss did; one that is high may be the share of a class."""
+
 SHOWN = 5
 
 
@@ -27,12 +29,12 @@ def no_progress(analysis: "Analysis") -> str | None:
     accuracy = analysis.seen.best_accuracy
     if key is None:
         return _no_loss(analysis)
-    if accuracy is not None and accuracy >= GOOD_ACCURACY:
+    if accuracy is not None and accuracy - (analysis.seen.first_accuracy or 0.0) >= LEAST_GAIN:
         return None
     if course.seen < LEAST_VALUES:
         return f"{key} has only {course.seen} finite values, and at least {LEAST_VALUES} are needed"
-    if not (has_fallen(course.blocks.values) or course.start - course.mean > max(0.05, 2.0 * course.noise)):
-        first, last = number(course.loss_at(course.start)), number(course.loss_at(course.mean))
+    if not _has_learned(course):
+        first, last = _ends(course)
         return f"{key} has not fallen in its {course.count:,} values ({first} at first, {last} now)"
     classes = guessed_classes(course)
     if classes is not None and (accuracy is None or accuracy <= 1.5 / classes):
@@ -43,8 +45,23 @@ def no_progress(analysis: "Analysis") -> str | None:
 def progress_words(analysis: "Analysis") -> str:
     """How far the loss has come, for a run in which nothing was found wrong."""
     course, key = analysis.seen.course, analysis.roles.key(roles.LOSS)
-    first, last = number(course.loss_at(course.start)), number(course.loss_at(course.mean))
+    first, last = _ends(course)
     return f"{key} went from {first} to {last} in {course.count:,} values"
+
+
+def _has_learned(course: "Course") -> bool:
+    """Whether the loss came down: slowly, from its first values, or in the very first step."""
+    from_start, from_first = course.start - course.mean, course.first - course.mean
+    slowly = has_fallen(course.blocks.values) or from_start > max(0.05, 2.0 * course.noise)
+    return slowly or from_first > max(0.69, 3.0 * course.noise)
+
+
+def _ends(course: "Course") -> tuple[str, str]:
+    """The loss at the beginning and at the end of the run, each the mean of a twentieth of it."""
+    levels = course.blocks.values or [course.level]
+    width = max(1, len(levels) // 20)
+    ends = math.fsum(levels[:width]) / width, math.fsum(levels[-width:]) / width
+    return number(course.loss_at(ends[0])), number(course.loss_at(ends[1]))
 
 
 def guessed_classes(course: "Course") -> int | None:

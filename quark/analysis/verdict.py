@@ -107,7 +107,7 @@ def alert_sentence(alert: AlertRecord) -> str:
 def _since(alert: AlertRecord) -> str:
     if alert.step_start is not None:
         when = f"step {alert.step_start:,}"
-        return f", at {when}" if alert.step_start == alert.step_end else f", since {when}"
+        return f", seen at {when}" if alert.step_start == alert.step_end else f", since {when}"
     return "" if alert.epoch is None else f", since epoch {alert.epoch:,}"
 
 

@@ -300,9 +300,10 @@ class RunView(Measured, Told, Loading, Editing):
         """What the last analysis said in one sentence, or what the alerts so far say; None without an analysis."""
         analyzed = self.events(ANALYZED)
         verdict = verdict_from(analyzed[-1].payload) if analyzed else None
-        if verdict is not None:
+        alerts = self.alerts()
+        if verdict is not None and not any(alert.timestamp > analyzed[-1].timestamp for alert in alerts):
             return verdict
-        alerts, overall = self.alerts(), self.health_scores(score_key="overall")
+        overall = self.health_scores(score_key="overall")
         if overall:
             return verdict_of(alerts, overall[-1].status, overall[-1].score)
         return verdict_of(alerts) if alerts else None

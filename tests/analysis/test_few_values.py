@@ -10,7 +10,7 @@ from quark.analysis.frames import Frame, Parameter
 from quark.records.thresholds import AnalyzerEngineConfig
 from quark.testing import MemoryRunHandle
 
-from .runs import alerts, analyzed, made, telemetry
+from .runs import alerts, analyzed, losses, made, telemetry
 
 
 def epochs(run: MemoryRunHandle, train: list[float], validation: list[float], accuracy: float | None = None) -> None:
@@ -81,6 +81,22 @@ def test_a_network_that_generalizes_is_left_alone(validation: list[float], accur
     result = analyzed(made(lambda run: epochs(run, learned(), validation, accuracy)))
     assert result.alerts == ()
     assert {one.score_key: one.score for one in result.health_scores}["generalization"] == 100.0
+
+
+def test_a_validation_loss_that_converges_slowly_is_one_alert() -> None:
+    """Small gains do not make it come and go."""
+    slow = [0.5 + 2.0 * math.exp(-epoch / 8) for epoch in range(80)]
+    result = analyzed(made(lambda run: epochs(run, learned(80), slow)))
+    assert [(one.rule_id, one.severity) for one in result.alerts if one.severity != "info"] == [
+        ("overfitting_onset", "warning")
+    ]  # fmt: skip
+
+
+def test_a_loss_that_falls_in_its_first_steps_has_learned() -> None:
+    """The first values are the only ones that are high."""
+    result = analyzed(made(lambda run: losses(run, [2.3, *around(0.1, 400, 0.05)])))
+    assert (result.alerts, result.verdict.status) == ((), "healthy")
+    assert result.verdict.text.startswith("No fault was found: train/loss went from ")
 
 
 def test_a_place_without_a_step_is_an_epoch() -> None:

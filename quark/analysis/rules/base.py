@@ -76,7 +76,7 @@ class Seen:
         course: of the training loss of rank 0.
         loss, validation: the finite losses of this frame, None where it has none.
         train_eval, accuracy, validation_accuracy, learning_rate, gradient_norm: other values of this frame.
-        best_accuracy: the highest accuracy so far, of training or validation, as a share.
+        first_accuracy, best_accuracy: the first and the highest accuracy, of training or validation, as a share.
         broken: whether the training loss of this frame is NaN or infinite.
         steps: frames with a loss or a probe so far: the training steps that were seen.
         has_parameters: whether summaries of parameters were seen.
@@ -97,6 +97,7 @@ class Seen:
     data_time: float | None = None
     compute_time: float | None = None
     sync_time: float | None = None
+    first_accuracy: float | None = None
     best_accuracy: float | None = None
     broken: bool = False
     steps: int = 0
@@ -112,7 +113,9 @@ class Seen:
     def reached(self, accuracy: float) -> None:
         """Take in an accuracy, a share or in percent."""
         share = accuracy / 100.0 if accuracy > 1.0 else accuracy
-        self.best_accuracy = share if self.best_accuracy is None else max(self.best_accuracy, share)
+        if self.first_accuracy is None or self.best_accuracy is None:
+            self.first_accuracy = self.best_accuracy = share
+        self.best_accuracy = max(self.best_accuracy, share)
 
     def key(self, role: str) -> str:
         """The metric that plays a part, or the name of the part."""

@@ -25,7 +25,7 @@ class OverfittingOnset(Rule):
     at most. A gap alone is no overfitting. Where you have set a gap, the gap alone counts.
 
     Data that are memorised are a warning too: the training loss is below 5 % of its beginning and a tenth of the
-    validation loss, which is above 10 % of where training began and in three evaluations has not come 2 % below its
+    validation loss, which is above 15 % of where training began and in three evaluations has not come 2 % below its
     best; unless nine of ten answers on the validation data are right and no fewer than before.
 
     Source: Prechelt, Early stopping: but when?, 1998.
@@ -138,7 +138,7 @@ class OverfittingOnset(Rule):
     def _memorised(self, frame: Frame, seen: Seen) -> None:
         """The training data are known by heart, and the others are not."""
         course = seen.course
-        if self._mean < 0.98 * self._gained:
+        if self._mean < (0.9 if self.up(MEMORISED) else 0.98) * self._gained:
             self._gained, self._gained_when, self._since_gain = self._mean, _when(frame), 0
             self.clear(MEMORISED)
             return
@@ -152,7 +152,7 @@ class OverfittingOnset(Rule):
             able = (accuracy / 100.0 if accuracy > 1.0 else accuracy) >= 0.9
             if able and accuracy >= 0.99 * self._best_accuracy:
                 return
-        if train > 0.05 * began or self._mean < 0.1 * began or train > 0.1 * self._mean:
+        if train > 0.05 * began or self._mean < 0.15 * began or train > 0.1 * self._mean:
             return
         gap = _gap(self._mean, train)
         self.alert(

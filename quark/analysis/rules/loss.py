@@ -177,7 +177,8 @@ class NoLearning(Rule):
         if few and (len(self._epochs) < self.FEW or chance is None):
             return
         self.judged = True
-        if course.fallen < 0.8 and chance is None:
+        fell_at_once = course.mean < course.first - max(0.69, 3.0 * course.noise)
+        if (course.fallen < 0.8 or fell_at_once) and chance is None:
             self.clear()
             return
         if len(self._epochs) == 1 and course.seen < 1000:
