@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MOST_MARKS = 20
 MOST_METRICS = 100
+MOST_SORTED = 1_000
+"""Runs that are sorted by a column while an agent waits."""
+
 MOST_ANALYZED = 5_000_000
 """Records up to which a run is analyzed while an agent waits."""
 
@@ -28,16 +31,28 @@ class Answers:
         self._opened = opened
 
     def list_runs(
-        self, *, project: str | None = None, status: str | None = None, tag: str | None = None,
-        name_like: str | None = None, sort: str = "-started_at", limit: int = 20, after: str | None = None,
+        self, *, query: str | None = None, columns: Sequence[str] = (), sort: str = "-started_at", limit: int = 20,
+        after: str | None = None, **filters: Any,
     ) -> dict[str, Any]:  # fmt: skip
-        """The runs that match, a page of them."""
-        filters: dict[str, Any] = {"project": project, "status": status, "tag": tag, "name_ilike": name_like}
-        given = {name: value for name, value in filters.items() if value is not None}
+        """The runs that match, a page of them or, sorted by a column, the first of all; with the columns of each."""
+        from ..reading.columns import Column, Facts, is_field
+
+        given = {name: value for name, value in {**filters, "where": query}.items() if value is not None}
+        wanted = [Column(text) for text in columns]
         with self._opened() as store:
-            page = store.page(sort=sort, limit=limit, after=after, **given)
-            runs = [head_of(view) for view in page.runs]
-        return bounded({"next": page.next, "runs": runs}, "runs", hint="ask with a smaller limit, then after=next")
+            if is_field(sort):
+                page = store.page(sort=sort, limit=limit, after=after, **given)
+                views, following = list(page.runs), page.next
+            else:
+                _check_count(store, after, given)
+                views, following = list(store.runs(sort=sort, limit=limit, **given)), None
+            runs = []
+            for view in views:
+                facts = Facts(view)
+                cells = {column.text: column.of(facts) for column in wanted}
+                shown = {name: {"value": cell.value, "step": cell.step} for name, cell in cells.items()}
+                runs.append({**head_of(view), **({"columns": shown} if columns else {})})
+        return bounded({"next": following, "runs": runs}, "runs", hint="ask with a smaller limit, then after=next")
 
     def run_summary(self, run: str, *, metrics: str = "") -> dict[str, Any]:
         """What a run is, how it stands, and its metrics in a few numbers, those that match a pattern."""
@@ -179,6 +194,16 @@ def head_of(view: "RunView") -> dict[str, Any]:
         "id": view.id, "name": view.name, "project": view.project, "status": view.status, "reason": view.reason,
         "started_at": view.started_at, "ended_at": view.ended_at,
     }  # fmt: skip
+
+
+def _check_count(store: "Store", after: str | None, filters: Mapping[str, Any]) -> None:
+    """To sort by a column reads all runs that match: few enough to wait for, and there is no page behind them."""
+    if after is not None:
+        raise SchemaValidationError("after goes with an order by a field of the run; leave it out, with a larger limit")
+    if len(list(store.runs(limit=MOST_SORTED + 1, select=("id",), **filters))) > MOST_SORTED:
+        raise SchemaValidationError(
+            f"more than {MOST_SORTED} runs match, too many to sort by a column; narrow the query"
+        )
 
 
 ALERT_FIELDS = (

@@ -16,6 +16,12 @@ from .answers import Answers
 Run = Annotated[str, Field(min_length=1, max_length=512, description="Id of a run, the start of it, or its name.")]
 Text = Annotated[str | None, Field(max_length=512)]
 Metrics = Annotated[str, Field(description="Only metrics whose name matches this regular expression; empty: all.")]
+QUERY = (
+    'Terms that must all hold, such as: status:failed lr<1e-3 max:val/acc>0.9 tag:x "text". Before a colon: status, '
+    "project, tag, name, id, has; a minus negates a term; other words are looked for in id, name, project and tags."
+)
+COLUMNS = "Settings such as lr, metrics such as val/acc:max; behind the colon last, first, min, max, best or mean."
+SORT = "started_at, updated_at, name, project, status, id, or a column such as val/acc:max; - for descending."
 Step = Annotated[int | None, Field(ge=0, le=2**63 - 1)]
 
 
@@ -23,23 +29,19 @@ def tools_of(answers: Answers) -> list[Callable[..., CallToolResult]]:
     """One function a tool."""
 
     def list_runs(
+        query: Annotated[str | None, Field(max_length=2000, description=QUERY)] = None,
         project: Text = None,
         status: RunStatus | None = None,
         tag: Text = None,
-        name_like: Annotated[
-            str | None, Field(max_length=512, description="% stands for any text, _ for one character.")
-        ] = None,
-        sort: Annotated[
-            Literal["started_at", "-started_at", "updated_at", "-updated_at", "name", "-name"],
-            Field(description="- for descending."),
-        ] = "-started_at",
+        columns: Annotated[list[str], Field(max_length=10, description=COLUMNS)] = [],  # noqa: B006  never changed
+        sort: Annotated[str, Field(max_length=512, description=SORT)] = "-started_at",
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
         after: Annotated[str | None, Field(max_length=4096, description="The `next` of the page before.")] = None,
     ) -> CallToolResult:
-        """List runs, the newest first: id, name, project, status, times."""
+        """List runs, the newest first: id, name, project, status, times, and the settings and metrics in `columns`."""
         return _answer(
-            answers.list_runs, project=project, status=status, tag=tag, name_like=name_like, sort=sort, limit=limit,
-            after=after,
+            answers.list_runs, query=query, project=project, status=status, tag=tag, columns=columns, sort=sort,
+            limit=limit, after=after,
         )  # fmt: skip
 
     def run_summary(run: Run, metrics: Metrics = "") -> CallToolResult:

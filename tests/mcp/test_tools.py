@@ -108,10 +108,20 @@ def test_runs_are_listed_and_filtered(ask: Ask) -> None:
     first, _ = ask("list_runs", limit=1)
     second, _ = ask("list_runs", limit=1, after=first["next"])
     assert [first["runs"][0]["name"], second["runs"][0]["name"]] == names[:2]
-    assert [run["name"] for run in ask("list_runs", name_like="sp%", status="completed", project="p")[0]["runs"]] == [
-        "spiked"
-    ]
+    found, _ = ask("list_runs", query="name:spiked lr<0.15", status="completed", project="p")
+    assert [run["name"] for run in found["runs"]] == ["spiked"]
     assert ask("list_runs", tag="none")[0] == {"next": None, "runs": [], "truncated": False}
+
+
+def test_the_best_run_is_found(ask: Ask) -> None:
+    """Sorted by a metric, with the settings and metrics that are asked for and the steps of their extremes."""
+    found, _ = ask("list_runs", sort="-train/loss:max", columns=["lr", "train/loss:max", "nothing"], limit=2)
+    assert [run["name"] for run in found["runs"]] == ["spiked", "calm"]
+    assert found["runs"][0]["columns"] == {
+        "lr": {"value": 0.1, "step": None},
+        "train/loss:max": {"value": 25.0, "step": SPIKE_AT},
+        "nothing": {"value": None, "step": None},
+    }
 
 
 def test_a_summary_holds_what_the_run_is_and_its_metrics(ask: Ask) -> None:
@@ -228,6 +238,10 @@ EXPLODES = "(a|a|aa)+b"
         ("list_runs", {"status": "' OR 1=1"}, "status"),
         ("list_runs", {"sort": "id; DROP TABLE runs"}, "sort"),
         ("list_runs", {"after": "nonsense"}, "cursor"),
+        ("list_runs", {"after": "nonsense", "sort": "lr"}, "leave it out"),
+        ("list_runs", {"query": "status:nope"}, "status"),
+        ("list_runs", {"query": "x" * 100_000}, "query"),
+        ("list_runs", {"columns": ["x"] * 1000}, "columns"),
         ("alerts", {"run": "spiked", "limit": HUGE}, "limit"),
         ("alerts", {"run": "spiked", "severity": "worst"}, "severity"),
         ("compare", {"runs": ["spiked"]}, "runs"),
