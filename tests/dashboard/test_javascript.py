@@ -1,6 +1,7 @@
 """The page's JavaScript: its own tests, its types, and that what is committed is what its sources give."""
 
 import filecmp
+import gzip
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_document_names_files_that_are_there() -> None:
         assert f'"/static/{file.name}"' in text
     assert "style=" not in text
     assert text.count("<script") == text.count('<script type="module" src=')
+
+
+def test_page_is_small() -> None:
+    """All that is loaded before the data is less than 150 kB, as it is sent."""
+    sent = [gzip.compress(path.read_bytes(), 9) for path in STATIC.iterdir() if path.suffix in (".js", ".css", ".html")]
+    assert sum(map(len, sent)) < 150_000
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ export function Artifacts({ model }) {
   const open = useSignal("");
   useEffect(() => {
     records(model.id, "artifact", {}, 5000).then((all) => (held.value = all), (error) => (failure.value = error.message));
-  }, [model, model.generation.value]);
+  }, [model, model.overview.value?.counts.artifact]);
   if (failure.value) return <p class="note error">{failure.value}</p>;
   if (!held.value) return <p class="note">Loading…</p>;
   if (!held.value.length) return <p class="note">No artifact was stored.</p>;

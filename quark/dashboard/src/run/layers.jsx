@@ -1,12 +1,14 @@
 // Layers by steps as a heat map of one statistic; a click leads to the series of a layer below.
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { heatOf, STATISTICS } from "../charts/heat.js";
 import { HeatMap } from "../charts/heatmap.jsx";
 import { Panel } from "../charts/panel.jsx";
 import { loadLayers } from "./layer-data.js";
 import { drawnOf } from "./page.jsx";
 import { show, view } from "../lib/state.js";
+
+const RELOAD_MS = 15000; // all records of a run that goes on are read again so often at most
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Layers({ model }) {
@@ -15,8 +17,12 @@ export function Layers({ model }) {
   const log = useSignal(true);
   const chosen = useSignal("");
   const stat = useComputed(() => (STATISTICS[view.value.stat] ? view.value.stat : "gradient_norm"));
+  const loaded = useRef({ what: "", at: 0 });
   useEffect(() => {
     let stale = false;
+    const what = JSON.stringify([stat.value, view.value.z]);
+    if (what === loaded.current.what && Date.now() - loaded.current.at < RELOAD_MS) return;
+    loaded.current = { what, at: Date.now() };
     loadLayers(model.id, STATISTICS[stat.value], view.value.z, model.overview.peek()?.counts ?? {})
       .then((got) => stale || (held.value = got), (error) => stale || (failure.value = error.message));
     return () => void (stale = true);

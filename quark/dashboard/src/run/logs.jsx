@@ -9,6 +9,7 @@ import { Windowed } from "../parts/windowed.jsx";
 import { Text } from "../parts/text.jsx";
 
 const ROW = 20;
+const MOST = 50000;
 const LEVELS = ["debug", "info", "warning", "error", "critical"];
 
 /** @param {{model: import("./model.js").RunModel}} props */
@@ -18,8 +19,15 @@ export function Logs({ model }) {
   const search = useSignal("");
   const level = useSignal("debug");
   useEffect(() => {
-    records(model.id, "event", { sort: "timestamp" }, 50000).then((all) => (events.value = all), (error) => (failure.value = error.message));
-  }, [model, model.generation.value]);
+    let stale = false;
+    const held = events.peek() ?? [];
+    const last = held.at(-1)?.timestamp;
+    records(model.id, "event", { sort: "timestamp", ...(last ? { created_after: last } : {}) }, MOST - held.length).then((more) => {
+      const known = new Set(held.filter((event) => event.timestamp === last).map((event) => event.id));
+      if (!stale) events.value = [...held, ...more.filter((event) => !known.has(event.id))];
+    }, (error) => (failure.value = error.message));
+    return () => void (stale = true);
+  }, [model, model.overview.value?.counts.event]);
   const all = useComputed(() => (events.value ?? []).flatMap(linesOf));
   const shown = useComputed(() => {
     const passes = matcher(search.value);
@@ -39,7 +47,7 @@ export function Logs({ model }) {
       <div class="bar" role="toolbar" aria-label="Log">
         <input class="filter" type="search" placeholder="Search the log (regex)" aria-label="Search the log" value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
         <label>From <select value={level.value} onChange={(event) => (level.value = event.currentTarget.value)}>{LEVELS.map((name) => <option key={name} value={name}>{name}</option>)}</select></label>
-        <span class="dim" role="status">{shown.value.length.toLocaleString("en-US")} of {all.value.length.toLocaleString("en-US")} lines</span>
+        <span class="dim" role="status">{shown.value.length.toLocaleString("en-US")} of {all.value.length.toLocaleString("en-US")} lines{events.value.length >= MOST && `, those of the first ${MOST.toLocaleString("en-US")} events`}</span>
       </div>
       <Windowed rows={shown.value} height={ROW} label="Log" follow={model.run.value?.status === "running"} row={(line) => (
         <div class={`log-line ${line.severity}`}>

@@ -9,10 +9,11 @@ import { show, view } from "../lib/state.js";
 import { firstColumns, groupRows, queryOf, sorted } from "./table-data.js";
 
 const PAGE = 1000;
+const QUICK_PAGE = 200;
 const MOST = 20000;
 const LOOKED_AT = 20;
 const DRAWN = 8;
-const MOST_GROUPED = 800;
+export const MOST_GROUPED = 800;
 const MOST_PAIRS = 800;
 
 export class ProjectModel {
@@ -72,7 +73,7 @@ export class ProjectModel {
   /** The rows for the query and the columns of the view. @param {boolean} [quick] only the first page, put into what is held */
   async load(quick = false) {
     const turn = ++this.turn;
-    const body = { query: queryOf(this.project, view.value.q), columns: this.wanted.value, sort: view.peek().sort === "took" || view.peek().sort === "-took" ? "-started_at" : view.peek().sort, limit: PAGE };
+    const body = { query: queryOf(this.project, view.value.q), columns: this.wanted.value, sort: view.peek().sort === "took" || view.peek().sort === "-took" ? "-started_at" : view.peek().sort, limit: quick ? QUICK_PAGE : PAGE };
     let cursor = null;
     /** @type {Row[]} */
     let held = [];

@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { go, show, view } from "../lib/state.js";
+import { MOST_GROUPED } from "./model.js";
 import { headOf } from "./table-data.js";
 import { Views } from "./views.jsx";
 import { Text } from "../parts/text.jsx";
@@ -19,6 +20,7 @@ export function QueryBar({ model }) {
       <button disabled={chosen.length < 2 || chosen.length > 20} onClick={() => go(`/c?runs=${chosen.map(encodeURIComponent).join(",")}`)} title="2 to 20 runs">Compare {chosen.length}</button>
       <Views project={model.project} />
       <span class="dim" role="status">{rows ? `${rows.length.toLocaleString("en-US")}${model.more.value ? "+" : ""} runs` : "Loading…"}</span>
+      {view.value.g.length > 0 && (rows?.length ?? 0) > MOST_GROUPED && <span class="dim">the first {MOST_GROUPED} are grouped</span>}
       {model.failure.value && <span class="error" role="alert">{model.failure.value}</span>}
     </div>
   );
