@@ -55,6 +55,10 @@ class Connection(Protocol):
         """Insert rows the quickest way; ``columns`` are names separated by commas."""
         ...
 
+    def table_of(self, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+        """A query that gives the rows, for use within a statement, with its values; ``types`` are of the columns."""
+        ...
+
     def numbers(self, table: str, count: int) -> Sequence[int]:
         """New row numbers for a table, which nobody else is given."""
         ...

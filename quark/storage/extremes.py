@@ -11,16 +11,22 @@ if TYPE_CHECKING:
 
     from .database import Connection
 
-_MERGE = (
-    "UPDATE series SET"
-    " min_step = CASE WHEN min_value <= ? THEN min_step ELSE ? END,"
-    " min_value = CASE WHEN min_value <= ? THEN min_value ELSE ? END,"
-    " max_step = CASE WHEN max_value >= ? THEN max_step ELSE ? END,"
-    " max_value = CASE WHEN max_value >= ? THEN max_value ELSE ? END"
-)
-_LAST = ", last_step = ?, last_value = ?"
+AT_ONCE = 1000
+"""Series that one statement updates: each statement costs a turn to the server."""
 
-Row = tuple[Any, ...]
+_TYPES = ("int8", "int8", "float8", "int8", "float8", "int8", "float8")
+
+_MERGE = (
+    "WITH new (pk, low_step, low, high_step, high, at, value) AS ({rows}) UPDATE series SET"
+    " min_step = CASE WHEN min_value <= low THEN min_step ELSE CAST(low_step AS BIGINT) END,"
+    " min_value = CASE WHEN min_value <= low THEN min_value ELSE low END,"
+    " max_step = CASE WHEN max_value >= high THEN max_step ELSE CAST(high_step AS BIGINT) END,"
+    " max_value = CASE WHEN max_value >= high THEN max_value ELSE high END,"
+    " last_step = CAST(at AS BIGINT), last_value = value FROM new WHERE series.pk = new.pk"
+)
+
+Row = tuple[int, int | None, float, int | None, float, int | None, float]
+"""Number of a series; step and value of its least, its greatest and its last point."""
 
 
 def note_points(connection: "Connection", packed: bytes) -> None:
@@ -28,7 +34,10 @@ def note_points(connection: "Connection", packed: bytes) -> None:
     count = count_of(packed)
     if count:
         rows = _rows_of_few(packed) if count < FEW else _rows_of_many(packed)
-        connection.executemany(f"{_MERGE}{_LAST} WHERE pk = ?", rows)
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            table, values = connection.table_of(_TYPES, some)
+            connection.execute(_MERGE.format(rows=table), values)
 
 
 def _rows_of_few(packed: bytes) -> list[Row]:
@@ -39,17 +48,15 @@ def _rows_of_few(packed: bytes) -> list[Row]:
     made = []
     for number, points in sorted(by_series.items()):
         (low, least), (high, greatest) = (choose(points, key=lambda one: one[1]) for choose in (min, max))
-        last_step, last = points[-1]
-        made.append((
-            least, _step(low), least, least, greatest, _step(high), greatest, greatest, _step(last_step), last, number,
-        ))  # fmt: skip
+        at, last = points[-1]
+        made.append((number, _step(low), least, _step(high), greatest, _step(at), last))
     return made
 
 
 def _rows_of_many(packed: bytes) -> list[Row]:
     from .points import array_of
 
-    return [_row(*one, last=True) for one in _by_series(array_of(packed))]
+    return [_row(*one) for one in _by_series(array_of(packed))]
 
 
 def _by_series(points: "np.ndarray") -> "Iterator[tuple[int, np.ndarray, np.ndarray]]":
@@ -65,13 +72,12 @@ def _by_series(points: "np.ndarray") -> "Iterator[tuple[int, np.ndarray, np.ndar
         yield int(numbers[order[start]]), steps[start:stop], values[start:stop]
 
 
-def _row(number: int, steps: "np.ndarray", values: "np.ndarray", *, last: bool = False) -> Row:
+def _row(number: int, steps: "np.ndarray", values: "np.ndarray") -> Row:
     low, high = int(values.argmin()), int(values.argmax())
-    least, greatest = float(values[low]), float(values[high])
-    made = (
-        least, _step(steps[low]), least, least, greatest, _step(steps[high]), greatest, greatest,
+    return (
+        number, _step(steps[low]), float(values[low]), _step(steps[high]), float(values[high]), _step(steps[-1]),
+        float(values[-1]),
     )  # fmt: skip
-    return (*made, _step(steps[-1]), float(values[-1]), number) if last else (*made, number)
 
 
 def _step(step: Any) -> int | None:
@@ -87,17 +93,19 @@ def fill(connection: "sa.Connection") -> None:
 
     from .points import unpack_fragments
 
-    merge = sa.text(_named(f"{_MERGE} WHERE pk = ?"))
-    numbers = connection.execute(sa.text("SELECT pk FROM series ORDER BY pk")).scalars().all()
-    for number in numbers:
-        row = _of_chunks(connection, number)
-        if row is not None:
-            connection.execute(merge, _bound(row))
-    last = sa.text(_named(f"{_MERGE}{_LAST} WHERE pk = ?"))
+    merge = sa.text(_MERGE.format(rows=f"VALUES ({', '.join(f':v{place}' for place in range(len(_TYPES)))})"))
+
+    def note(row: Row) -> None:
+        connection.execute(merge, {f"v{place}": value for place, value in enumerate(row)})
+
+    for number, step, value in connection.execute(sa.text("SELECT pk, last_step, last_value FROM series")).all():
+        found = _of_chunks(connection, number)
+        if found is not None:
+            note((*found[:5], step, value))
     for pk in connection.execute(sa.text("SELECT pk FROM fragments ORDER BY pk")).scalars().all():
         blob = connection.execute(sa.text("SELECT points FROM fragments WHERE pk = :pk"), {"pk": pk}).scalar_one()
         for one in _by_series(unpack_fragments([blob])):
-            connection.execute(last, _bound(_row(*one, last=True)))
+            note(_row(*one))
 
 
 def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:
@@ -121,8 +129,7 @@ def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:
     wanted = min(ranges, key=lambda one: one[0]), max(ranges, key=lambda one: one[1])
     opened = [_opened(connection, pk, count) for _, _, pk, count in wanted]
     (low_steps, low), (high_steps, high) = opened
-    least = _row(number, low_steps, low)
-    return (*least[:4], *_row(number, high_steps, high)[4:])
+    return (*_row(number, low_steps, low)[:3], *_row(number, high_steps, high)[3:])
 
 
 def _opened(connection: "sa.Connection", pk: int, count: int) -> "tuple[np.ndarray, np.ndarray]":
@@ -133,13 +140,3 @@ def _opened(connection: "sa.Connection", pk: int, count: int) -> "tuple[np.ndarr
     query = sa.text("SELECT step_data, value_data FROM chunk_data WHERE chunk_pk = :pk")
     steps, values = connection.execute(query, {"pk": pk}).one()
     return unpack_optional(steps, count), unpack_values(values, count)
-
-
-def _named(sql: str) -> str:
-    """The statement with the values named by their places."""
-    first, *rest = sql.split("?")
-    return first + "".join(f":v{place}{part}" for place, part in enumerate(rest))
-
-
-def _bound(row: Row) -> dict[str, Any]:
-    return {f"v{place}": value for place, value in enumerate(row)}

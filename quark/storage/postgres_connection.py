@@ -117,6 +117,11 @@ class PostgresConnection:
             for row in rows:
                 copy.write_row(row)
 
+    def table_of(self, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+        """A query that gives the rows, with its values: an array for each column, however many rows there are."""
+        marks = ", ".join(f"?::{name}[]" for name in types)
+        return f"SELECT * FROM unnest({marks})", [list(column) for column in zip(*rows, strict=True)]  # noqa: S608
+
     def numbers(self, table: str, count: int) -> Sequence[int]:
         """New row numbers out of the table's sequence, which never gives one twice."""
         query = "SELECT nextval(pg_get_serial_sequence(?, 'pk')) FROM generate_series(1, ?)"

@@ -43,6 +43,11 @@ class SqliteConnection(sqlite3.Connection):
         marks = ", ".join("?" * (columns.count(",") + 1))
         self.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608  names of ours
 
+    def table_of(self, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+        """A query that gives the rows, with its values."""
+        marks = f"({', '.join('?' * len(types))})"
+        return f"VALUES {', '.join([marks] * len(rows))}", [value for row in rows for value in row]
+
     def numbers(self, table: str, count: int) -> range:
         """New row numbers: the transaction is the only one that writes."""
         (last,) = self.execute(f"SELECT coalesce(max(pk), 0) FROM {table}").fetchone()  # noqa: S608  a name of ours
