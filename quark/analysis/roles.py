@@ -183,10 +183,12 @@ class Roles:
 
     def of(self, key: str) -> str | None:
         """The part of a metric, None if it has none or another metric plays it. A plainer name takes a part over."""
-        found = self._role(key)
+        found = self._known.get(key, False)
+        if found is False:
+            found = self._role(key)
         if found is None:
             return None
-        role, rank = found
+        role, rank = found  # type: ignore[misc]
         holder = self._taken.get(role)
         if holder is not None and rank >= holder[0]:
             return role if holder[1] == key else None

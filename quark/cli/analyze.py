@@ -8,7 +8,7 @@ from ..records.literals import ScoreKey
 from .gate import FailOn, gated, leave
 from .options import AsJson, RunId, ServiceUrl, StorageDir
 from .output import SEVERITIES, console, print_json, table, text
-from .verdict import SCORES, print_sentence, roles_line
+from .verdict import SCORES, print_roles, print_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,8 +76,7 @@ def _print(view: "RunView", result: "AnalyzerResult", out: "Console", abstained:
     count = len(result.alerts)
     out.print(text(f"{view.name or view.id}: {count} alert{'' if count == 1 else 's'}", "bold"))
     print_sentence(result.verdict, out)
-    if result.roles:
-        out.print(text(f"roles of metrics: {roles_line(result.roles)}", "dim", 2000), soft_wrap=True)
+    print_roles(result.roles, out)
     _print_scores(result, out)
     for alert in by_consequence(result.alerts):
         at = "" if alert.step_start is None else f", since step {alert.step_start}"

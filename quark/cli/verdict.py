@@ -27,9 +27,7 @@ def print_verdict(view: "RunView", out: "Console", address: str) -> None:
         out.print(text(f"health: not analyzed yet: quark analyze {address}", "yellow", 2000), soft_wrap=True)
         return
     print_sentence(verdict, out)
-    roles = view.roles()
-    if roles:
-        out.print(text(f"roles of metrics: {roles_line(roles)}", "dim", 2000), soft_wrap=True)
+    print_roles(view.roles(), out)
     if verdict.status == "not analyzed":
         out.print(text(f"health: not analyzed: quark analyze {address}", "yellow", 2000), soft_wrap=True)
     elif verdict.score is None:
@@ -44,6 +42,8 @@ def print_sentence(verdict: "Verdict", out: "Console") -> None:
     out.print(text(verdict.text, SEVERITIES.get(verdict.severity or "", ""), 2000), soft_wrap=True)
 
 
-def roles_line(roles: Mapping[str, str]) -> str:
-    """Which metric was taken for what, on one line."""
-    return ", ".join(f"{role.replace('_', ' ')}: {key}" for role, key in roles.items())
+def print_roles(roles: Mapping[str, str], out: "Console") -> None:
+    """Which metric of the user's was taken for what, on one line."""
+    own = [f"{role.replace('_', ' ')}: {key}" for role, key in roles.items() if not key.startswith("system/")]
+    if own:
+        out.print(text(f"roles of metrics: {', '.join(own)}", "dim", 2000), soft_wrap=True)

@@ -27,11 +27,14 @@ LEAST_RECORDS = 20
 """A process that recorded less than this has nothing to be judged by."""
 
 _NEEDED = ("numpy", "sqlalchemy")
-_began = time.monotonic()
 
 
-def analyze_at_end(session: "TrainingSession", deadline: float) -> None:
-    """Judge the run and record the outcome; ``deadline``: until when the store may take what is recorded.
+def analyze_at_end(session: "TrainingSession", deadline: float, process_s: float) -> None:
+    """Judge the run and record the outcome.
+
+    Args:
+        deadline: until when the store may take what is recorded.
+        process_s: how long ago the first run of the process began.
 
     Not where the program has analyzed the run itself, little was recorded, or the store is in trouble.
     """
@@ -43,7 +46,7 @@ def analyze_at_end(session: "TrainingSession", deadline: float) -> None:
     now = time.monotonic()
     allowed = min(MOST_S, max(LEAST_S, SHARE * session.elapsed_s))
     if not all(name in sys.modules for name in _NEEDED):
-        if wanted is None and SHARE * (now - _began) < LOADING_S:
+        if wanted is None and SHARE * process_s < LOADING_S:
             return
         allowed = min(MOST_S, allowed + LOADING_S)
     if worker.state == "retrying" or not session._delivery.flush(now + (deadline - now) / 2, [worker]):

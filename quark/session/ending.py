@@ -42,6 +42,7 @@ logger = logging.getLogger("quark")
 
 _REASON_OF = {"completed": "completed", "failed": "error", "interrupted": "interrupted"}
 SIGNAL_CLOSE_S = 2.0
+_BEGAN = time.monotonic()
 
 
 class Ending(Recorder):
@@ -236,7 +237,7 @@ class Ending(Recorder):
     def _analyze(self, deadline: float) -> bool:
         from .closing import analyze_at_end
 
-        analyze_at_end(cast("TrainingSession", self), deadline)
+        analyze_at_end(cast("TrainingSession", self), deadline, time.monotonic() - _BEGAN)
         return True
 
     def _say_goodbye(self, stored: bool) -> None:

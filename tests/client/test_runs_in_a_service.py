@@ -43,6 +43,26 @@ def test_a_run_in_a_service_reads_like_one_in_a_folder(service: Service, tmp_pat
         assert len(list(view.records("metric"))) == 3002
 
 
+def test_a_run_in_a_service_is_analyzed_when_it_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service holds is read back and judged; while it is away the run ends in its time, without a verdict."""
+    monkeypatch.setattr("quark.session.closing.LEAST_S", 60.0)
+    monkeypatch.setattr("quark.session.closing.MOST_S", 60.0)
+    away = quark.start_run(project="p", close_timeout_s=0.3, analyze=True)
+    for step in range(100):
+        away.log({"train/loss": 1.0}, step=step)
+    away.finish("completed")
+    assert away.verdict is None
+    service.start()
+    with quark.start_run(project="p", analyze=True) as run:
+        for step in range(100):
+            run.log({"Train Loss": 0.9**step if step < 90 else float("nan")}, step=step)
+    with quark.connect(service.url, user_key=service.key) as store:
+        view = store.run(run.run_id)
+        assert view.verdict() == run.verdict
+        assert run.verdict is not None and run.verdict.severity == "critical"
+        assert [alert.rule_id for alert in view.alerts()] == ["nonfinite_values"]
+
+
 def test_a_run_starts_and_ends_without_its_service(service: Service, tmp_path: Path) -> None:
     """With the service down a run starts at once and ends within its time; sync delivers when the service is there."""
     start = time.perf_counter()

@@ -147,17 +147,20 @@ def test_a_store_that_cannot_be_read_is_no_trouble(tmp_path: Path, monkeypatch: 
     assert stored(run) == (None, [], 0)
 
 
-def test_a_short_run_loads_nothing_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("loading_s", "outcome"), [(3600.0, ["False", "True"]), (0.0, ["True", "False"])])
+def test_a_short_run_loads_nothing_for_it(tmp_path: Path, loading_s: float, outcome: list[str]) -> None:
     """In a process that never read a store the modules for that cost more than a run of a moment may."""
     code = (
         "import sys, quark\n"
+        "from quark.session import closing\n"
+        f"closing.LOADING_S, closing.LEAST_S, closing.MOST_S = {loading_s}, 60.0, 60.0\n"
         "with quark.start_run(project='p', storage_dir=sys.argv[1]) as run:\n"
         "    for step in range(60): run.log({'train/loss': 1.0}, step=step)\n"
-        "print('sqlalchemy' in sys.modules, run.verdict)\n"
+        "print('sqlalchemy' in sys.modules, run.verdict is None)\n"
     )
     environment = {**child_environment(), "QUARK_ANALYZE": "1"}
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split()) == (0, ["False", "None"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, outcome), done.stderr
 
 
 def test_the_last_lines_say_the_verdict(
