@@ -31,12 +31,16 @@ export function answerOf(held, path, body) {
   return null;
 }
 
-/** Records as ``where`` asks for them. @param {any} answer @param {URLSearchParams} query */
+/** Records as ``where``, ``sort`` and ``limit`` ask for them. @param {any} answer @param {URLSearchParams} query */
 function filtered(answer, query) {
+  if (!answer.records) return answer;
   const where = Object.entries(JSON.parse(query.get("where") ?? "{}"));
-  if (!answer.records || !where.length) return answer;
-  const fits = (/** @type {any} */ record) => where.every(([name, value]) => record[name] === value);
-  return { ...answer, records: answer.records.filter(fits) };
+  const sort = query.get("sort") ?? "arrival";
+  const field = { arrival: "time_ns" }[sort.replace("-", "")] ?? sort.replace("-", "");
+  const found = answer.records.filter((/** @type {any} */ record) => where.every(([name, value]) => record[name] === value));
+  found.sort((/** @type {any} */ a, /** @type {any} */ b) => (a[field] < b[field] ? -1 : a[field] > b[field] ? 1 : 0));
+  if (sort.startsWith("-")) found.reverse();
+  return { records: found.slice(0, Number(query.get("limit") ?? found.length)), next: null };
 }
 
 /** The part of a chart between two x. @param {Chart} chart @param {number | null} min @param {number | null} max @returns {Chart} */

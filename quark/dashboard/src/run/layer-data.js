@@ -2,7 +2,7 @@
 import { records } from "../lib/api.js";
 
 const MOST = 12000;
-const MOST_STEPS = 100;
+const MOST_CELLS = 8000;
 
 /** @param {string} id @param {{kind: string, where: object}} statistic @param {[number, number] | null} range
  * @param {Record<string, number>} counts @returns {Promise<{records: any[], every: number}>} */
@@ -16,7 +16,7 @@ export async function loadLayers(id, { kind, where }, range, counts) {
   if (!one) return { records: [], every: 1 };
   const name = kind === "parameter" ? "parameter_name" : "module_name";
   const steps = (await records(id, kind, { ...fields, where: JSON.stringify({ ...where, [name]: one[name] }) }, 100_000)).map((record) => record.step);
-  const every = Math.max(1, Math.ceil(steps.length / MOST_STEPS));
+  const every = Math.max(1, Math.ceil(steps.length / Math.min(400, Math.max(50, MOST_CELLS / Math.max(1, counts[kind] / steps.length)))));
   const wanted = steps.filter((_, i) => i % every === 0);
   return { records: await records(id, kind, { ...fields, step: wanted }, MOST * 2), every };
 }
