@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import ConfigurationError, SessionStoreError
 from ..records.artifact import ArtifactRecord
 from ..storage.database import digest
+from ..storage.filesystem import identity_of
 from .config import ServiceConfig
 from .payloads import PARTIAL_S, BlobFiles, assign_owners, drop_partials, owners_of
 from .problems import ProblemError
@@ -78,6 +79,7 @@ class Namespaces:
         self._config = config
         self._directory = config.data_dir / "namespaces"
         self._open: OrderedDict[str, SqlStore] = OrderedDict()  # the one that was asked for last at the end
+        self._places: dict[str, tuple[int, int]] = {}  # which directory each of them was opened in
         self._leaving: list[tuple[float, SqlStore]] = []
         self._lock = threading.Lock()
         self._monotonic = monotonic
@@ -93,8 +95,10 @@ class Namespaces:
         """
         name = canonical_name(text)
         store = self._open.get(name)
-        if store is None:
+        if store is None or self._is_removed(name):
             with self._lock:
+                if self._is_removed(name) and name in self._open:
+                    self._leaving.append((self._monotonic(), self._open.pop(name)))
                 store = self._open.get(name)
                 if store is None:
                     name = self._to_open(name, maker)
@@ -104,10 +108,15 @@ class Namespaces:
             self._open.move_to_end(name)
         return store
 
+    def _is_removed(self, name: str) -> bool:
+        """Whether an open namespace was removed by the command, and perhaps made again by another process."""
+        opened = self._places.get(name)
+        return opened is not None and opened != identity_of(self._directory / digest(name))
+
     def exists(self, text: str | None) -> bool:
         """Whether something was stored in a namespace; the default one is always there."""
         name = canonical_name(text)
-        return name in self._open or self._is_there(name)
+        return self._is_there(name)
 
     def files(self, text: str | None) -> Path:
         """The directory of a namespace's artifacts."""
@@ -213,6 +222,7 @@ class Namespaces:
             store = SqlStore(self._config.db, namespace=name)
         try:
             assign_owners(store, directory / BLOBS)
+            self._places[name] = identity_of(directory) or (0, 0)
         except BaseException:
             store.close()
             raise

@@ -12,6 +12,8 @@ from ..errors import QuarkError, SchemaValidationError, SessionStoreError
 _CAUSES = {
     "53100": ("disk_full", "free some space on the server; what was not stored comes again"),
     "53300": ("busy", "the server has no connection left; raise max_connections, or close some"),
+    "42P01": ("unavailable", "its tables were removed while it was open; open it again"),
+    "3F000": ("unavailable", "its tables were removed while it was open; open it again"),
     "53": ("busy", "the server lacks memory or another resource; try again"),
     "40": ("busy", "two transactions stood in each other's way; try again"),
     "55P03": ("busy", "another process writes the same run; try again"),

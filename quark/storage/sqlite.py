@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ClosedError, SessionStoreError
 from .faults import damage_named, faults_named
-from .filesystem import make_private, network_file_system
+from .filesystem import identity_of, make_private, network_file_system
 from .lock import StoreLock
 from .version import HEAD, bring_up_to_date, refuse_foreign_objects, refuse_newer, schema_of
 
@@ -88,7 +88,7 @@ class SqliteDatabase:
             try:
                 refuse_foreign_objects(self._writer, path)
                 self._prepare()
-                self._identity = _identity_of(path)
+                self._identity = identity_of(path)
             except BaseException:
                 self._writer.close()
                 self.lock.close()
@@ -245,17 +245,8 @@ class SqliteDatabase:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the store {self.path} is closed; open it again with SqlStore({str(self.path)!r})")
-        if _identity_of(self.path) != self._identity:
+        if identity_of(self.path) != self._identity:
             raise SessionStoreError(
                 f"the store {self.path} was deleted or replaced while it was open, and what is written would be lost; "
                 "put the file back and open it again", code="unavailable",
             )  # fmt: skip
-
-
-def _identity_of(path: Path) -> tuple[int, int] | None:
-    """Which file a path names; None for none. About a microsecond."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

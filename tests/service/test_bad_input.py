@@ -18,7 +18,7 @@ from quark.cli.entry import app
 from quark.records.base import Origin
 from quark.records.run import project_id
 from quark.service import ServiceConfig, create_app
-from quark.service.namespaces import Namespaces, namespace_label
+from quark.service.namespaces import Namespaces, namespace_label, remove_namespace
 from quark.testing import event_line, make_batch, metric_lines, run_line, start_line
 
 from .conftest import Served
@@ -186,6 +186,25 @@ def test_a_namespace_is_removed(tmp_path: Path, database: str, request: pytest.F
     assert CliRunner().invoke(app, ["namespaces", "remove", "team/a", "--yes", *options]).exit_code == 0
     assert "team/a" not in CliRunner().invoke(app, ["namespaces", "list", *options]).output
     assert use() == []
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_namespace_that_is_removed_while_it_is_used(
+    tmp_path: Path, database: str, request: pytest.FixtureRequest
+) -> None:
+    """Whoever removes a namespace under a running service finds it empty there; nobody has to restart the service."""
+    url = f"sqlite:///{tmp_path}/quark.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    headers = {"X-Quark-Storage-Dir": "team/a"}
+    with TestClient(create_app(ServiceConfig.of(url, tmp_path))) as client:
+        served = Served(client)
+        for run_id in ("run-1", "run-2"):
+            origin = Origin(run_id, "w")
+            lines = [start_line(origin), *metric_lines(3)]
+            send(served, make_batch(origin, lines), headers=headers).raise_for_status()
+            found = served.ask("GET", "/api/v1/runs", headers=headers).json()["runs"]
+            assert [run["id"] for run in found] == [run_id]
+            remove_namespace(served.app.state.config, "team/a")
+            assert served.ask("GET", "/api/v1/runs", headers=headers).json()["runs"] == []
 
 
 def test_links_in_the_data_directory_are_not_followed(served: Served, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -253,6 +254,27 @@ def test_a_reader_that_does_not_read(live: Threaded, caplog: pytest.LogCaptureFi
         wait_until(lambda: not live.server.server_state.connections)
     assert live.app.state.room.free == live.app.state.config.max_memory
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_answers_that_nobody_reads_hold_no_connection_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    """Over PostgreSQL too: more unread answers than its pool has connections are cut, and others are served."""
+    monkeypatch.setattr(requests, "PIECE_S", SHORT_S)
+    live = Threaded(ServiceConfig.of(postgres_url, tmp_path))
+    try:
+        stored(live, 20_000)
+        with ExitStack() as opened:
+            for _ in range(40):
+                made = opened.enter_context(live.connect())
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                made.sendall(head(live, "/api/v1/runs/run-1/series?key=train/loss", method="GET"))
+            assert live.ask("/api/v1/runs").status_code == 200
+            assert live.write(make_batch(Origin("run-2", "w"), [start_line(Origin("run-2", "w"))])) == 200
+            wait_until(lambda: not live.server.server_state.tasks)
+        assert live.app.state.room.free == live.app.state.config.max_memory
+    finally:
+        live.close()
 
 
 def wait_until(true: Callable[[], bool]) -> None:
