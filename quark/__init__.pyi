@@ -9,6 +9,8 @@ from .analysis.engine import AnalyzerResult as AnalyzerResult
 from .analysis.live import LiveAnalyzer as LiveAnalyzer
 from .analysis.phases.analyzer import PhaseAnalysisResult as PhaseAnalysisResult
 from .analysis.phases.analyzer import PhaseAnalyzer as PhaseAnalyzer
+from .analysis.rules.base import Rule as Rule
+from .analysis.rules.registry import register_rule as register_rule
 from .analysis.verdict import Verdict as Verdict
 from .core.batch import RecordBatch as RecordBatch
 from .core.batch import RunMark as RunMark

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
@@ -12,13 +13,13 @@ from . import roles
 from .frames import Frame
 from .roles import Roles
 from .rules import RULES, Finding, Rule, RuleOutcome
-from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, VALIDATION, Seen
+from .rules.base import ANY, BATCH, EVENT, LOSS, OTHER, PROBE, TELEMETRY, TIMING, TOPICS, VALIDATION, Seen
+from .rules.registry import added_rules
 from .stretch import Losses, Stretch
 
 logger = logging.getLogger("quark")
 
-_TOPICS = (LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY)
-_BIT = {topic: 1 << place for place, topic in enumerate(_TOPICS)}
+_BIT = {topic: 1 << place for place, topic in enumerate(TOPICS)}
 _FIELDS = {
     roles.LOSS: ("loss", LOSS), roles.VALIDATION_LOSS: ("validation", VALIDATION),
     roles.TRAIN_EVAL_LOSS: ("train_eval", OTHER), roles.ACCURACY: ("accuracy", OTHER),
@@ -41,6 +42,9 @@ RETRY = 8
 class Analysis:
     """All rules over one run.
 
+    Rules of other packages are an analysis of their own, which takes every frame: however slow they are, Quark's own
+    rules pass over stretches in which nothing happens as they do without them.
+
     Args:
         config: limits, names of metrics, silenced rules.
 
@@ -49,12 +53,18 @@ class Analysis:
     """
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
-        known = [rule.name for rule in RULES]
+        added = added_rules()
+        known = [rule.name for rule in (*RULES, *added)]
         for name in config.silenced_rules:
             if name not in known:
                 raise ConfigurationError(f"there is no rule {name!r} to silence; the rules are {', '.join(known)}")
+        self._begin(config, RULES)
+        chosen = [rule for rule in added if rule.name not in config.silenced_rules]
+        self._others = _OtherRules(config, chosen) if chosen else None
+
+    def _begin(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]]) -> None:
         self.roles = Roles(config)
-        self.rules: list[Rule] = [rule(config) for rule in RULES if rule.name not in config.silenced_rules]
+        self.rules: list[Rule] = [rule(config) for rule in rules if rule.name not in config.silenced_rules]
         self.seen = Seen(self.roles)
         self.faults: dict[str, str] = {}
         self._failed: list[Rule] = []
@@ -63,8 +73,10 @@ class Analysis:
 
     def feed(self, frame: Frame | Stretch) -> list[Finding]:
         """Take a frame, or many; the alerts that it gives rise to, in the order of the rules."""
-        if isinstance(frame, Stretch):
-            return self._feed_stretch(frame)
+        made = self._feed_stretch(frame) if isinstance(frame, Stretch) else self._feed(frame)
+        return made if self._others is None else made + self._others.feed(frame)
+
+    def _feed(self, frame: Frame) -> list[Finding]:
         seen = self._ranks.get(frame.rank)
         if seen is None:
             seen = self._ranks[frame.rank] = Seen(self.roles)
@@ -102,7 +114,7 @@ class Analysis:
             at += taken
             if taken < len(block):
                 alone = alone - 1 if alone else 0 if taken else RETRY
-                made += self.feed(stretch.frame(at))
+                made += self._feed(stretch.frame(at))
                 at += 1
         return made
 
@@ -209,9 +221,32 @@ class Analysis:
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Time goes by and nothing is recorded."""
-        return [finding for rule in self.rules for finding in rule.tick(now_ns)]
+        made: list[Finding] = []
+        for rule in list(self.rules):
+            try:
+                made += rule.tick(now_ns)
+            except Exception as error:  # noqa: BLE001  a defect of one rule must not silence the others
+                self._give_up(rule, error)
+        return made if self._others is None else made + self._others.tick(now_ns)
 
     def result(self) -> list[RuleOutcome]:
         """What every rule has to say."""
         made = [rule.result() for rule in self.rules]
-        return made + [replace(rule.result(), abstained=self.faults[rule.name]) for rule in self._failed]
+        made += [replace(rule.result(), abstained=self.faults[rule.name]) for rule in self._failed]
+        return made if self._others is None else made + self._others.result()
+
+
+class _OtherRules(Analysis):
+    """The rules of other packages over one run, frame by frame; one that cannot be made is left out."""
+
+    def __init__(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]]) -> None:
+        self._begin(config, ())
+        self._others = None
+        for rule in rules:
+            try:
+                self.rules.append(rule(config))
+            except Exception as error:  # noqa: BLE001  another package's code may raise anything
+                logger.warning("quark: the rule %s cannot be made: %s: %s", rule.name, type(error).__name__, error)
+
+    def _feed_stretch(self, stretch: Stretch) -> list[Finding]:
+        return [finding for frame in stretch.frames() for finding in self._feed(frame)]

@@ -15,10 +15,10 @@ from ..records.thresholds import AnalyzerEngineConfig
 from .analysis import Analysis
 from .health import health_of
 from .progress import no_progress, progress_words
+from .rules.base import alert_fields
 from .stored import analyze_stored
 from .subject import Subject
 from .verdict import UNKNOWN, Verdict, verdict_of
-from .wording import alert_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

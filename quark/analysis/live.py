@@ -24,11 +24,10 @@ from .frames import Frame, Framer
 from .phases.analyzer import PhaseAnalysisResult
 from .phases.following import PhaseFollower
 from .rules import Finding
-from .rules.base import SEVERITIES
+from .rules.base import SEVERITIES, alert_fields
 from .stored import stored_frames
 from .subject import RunOfReader, Unkept
 from .verdict import UNKNOWN
-from .wording import alert_fields
 
 logger = logging.getLogger("quark")
 

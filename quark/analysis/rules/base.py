@@ -1,9 +1,11 @@
 """What a rule is: it is fed frames, holds a few numbers, and says alerts, or why it says nothing."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
-from ...records.analysis import EvidenceRecord
+from ...records.analysis import AlertRecord, EvidenceRecord
+from ...records.base import Origin
+from ...records.line import build
 from ...records.literals import AlertCategory, AlertSeverity
 from ...records.thresholds import AnalyzerEngineConfig, AnalyzerThresholds
 from ..course import Course
@@ -12,11 +14,15 @@ from ..roles import Roles
 from ..stretch import Losses
 
 SEVERITIES: tuple[str, ...] = get_args(AlertSeverity)
+_NOWHERE = Origin("run", "writer")
+"""Whose record an alert is while it is checked."""
 
 LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY = (
     "loss", "validation", "probe", "timing", "telemetry", "batch", "event", "other", "any"
 )  # fmt: skip
 """What a frame may hold; a rule is fed only the frames that hold one of its topics."""
+
+TOPICS = (LOSS, VALIDATION, PROBE, TIMING, TELEMETRY, BATCH, EVENT, OTHER, ANY)
 
 
 @dataclass(slots=True)
@@ -51,6 +57,17 @@ class Finding:
     def key(self) -> tuple[str, str | None, int]:
         """What the alert is about; a later finding of the same key is the same alert, grown worse."""
         return self.rule_id, self.topic, self.episode
+
+
+def alert_fields(finding: Finding) -> dict[str, Any]:
+    """The fields of an AlertRecord."""
+    return {
+        "rule_id": finding.rule_id, "category": finding.category, "severity": finding.severity,
+        "title": finding.title, "summary": f"{finding.fact} {finding.inference}", "fact": finding.fact,
+        "inference": finding.inference, "evidence": finding.evidence, "step_start": finding.step_start,
+        "step_end": finding.step_end, "subject": finding.subject, "consequence": finding.consequence,
+        "actions": finding.actions, "clears": finding.clears,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +175,13 @@ class Levels:
 
 
 class Rule:
-    """Watches for one thing that goes wrong. Its class docstring is its page in the documentation.
+    """Watches for one thing that goes wrong. The docstring of a rule of Quark's own is its page in the documentation.
 
     A subclass says its ``name``, ``category``, ``topics``, what it ``needs`` to judge, and what to tell of every
     alert; ``look`` is called with every frame that holds one of its topics. It holds O(1) numbers a series or layer.
     """
+
+    __module__ = "quark"
 
     name: ClassVar[str] = ""
     category: ClassVar[AlertCategory] = "optimization"
@@ -231,19 +250,22 @@ class Rule:
         Args:
             topic: what is up, where several alerts of a rule stand beside each other; ``subject`` may change.
             since: step of the onset.
+
+        Raises:
+            SchemaValidationError: the alert lacks evidence or a title, or one of them is of a wrong type.
         """
         rank = SEVERITIES.index(severity)
         if self._up.get(topic, -1) >= rank:
             return
-        if topic not in self._up:
-            self._episodes[topic] = self._episodes.get(topic, -1) + 1
-        self._up[topic] = rank
+        episode = self._episodes.get(topic, -1) + (topic not in self._up)
         made = Finding(
             self.name, self.category, severity, title, fact, inference, tuple(evidence),
             self.consequence if consequence is None else consequence, self.actions if actions is None else actions,
             self.clears, subject, frame.step if since is None else since, frame.step, frame.epoch, frame.rank,
-            topic, self._episodes[topic], frame.time_ns,
+            topic, episode, frame.time_ns,
         )  # fmt: skip
+        build(AlertRecord, _NOWHERE, 0, 0, alert_fields(made))
+        self._up[topic], self._episodes[topic] = rank, episode
         earlier = self._findings.get(made.key)
         if earlier is not None:
             made.step_start = earlier.step_start
