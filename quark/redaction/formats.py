@@ -73,7 +73,11 @@ KEY_ENDS = lazy_pattern(r"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4
 _DISCORD = lazy_pattern(r"(?<![A-Za-z0-9])[MNO][\w\-]{23,27}\.[\w\-]{6}\.[\w\-]{27,}+")
 _SHORTEST_DISCORD = 59
 
+_FEW_TEXTS = 200
+"""So many texts are looked through without the pattern of all formats; compiling it takes as long as these do."""
+
 _prefixed: "re.Pattern[str] | None" = None
+_looked_through = 0
 
 
 def without_known_formats(text: str) -> str:
@@ -87,9 +91,14 @@ def without_known_formats(text: str) -> str:
         text = _DISCORD.sub(HIDDEN, text)
     if _prefixed is not None:
         return _prefixed.sub(HIDDEN, text)
-    if any(begin in text for begin in _BEGINS):  # slower than the pattern, but for most runs it need not be compiled
-        return _compiled().sub(HIDDEN, text)
-    return text
+    return _compiled().sub(HIDDEN, text) if _is_worth_compiling(text) else text
+
+
+def _is_worth_compiling(text: str) -> bool:
+    """Whether a text may hold a key, or many texts came; to look for each beginning is ten times as slow."""
+    global _looked_through
+    _looked_through += 1
+    return _looked_through > _FEW_TEXTS or len(text) > 10_000 or any(begin in text for begin in _BEGINS)
 
 
 def _compiled() -> "re.Pattern[str]":

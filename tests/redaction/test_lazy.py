@@ -22,6 +22,17 @@ def test_the_first_key_of_a_process_is_hidden_like_the_next(text: str, monkeypat
     assert (HIDDEN in first) == (text in KEYS)
 
 
+def test_the_pattern_is_compiled_once_many_texts_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large configuration without keys is not looked through beginning by beginning."""
+    monkeypatch.setattr(formats, "_prefixed", None)
+    monkeypatch.setattr(formats, "_looked_through", 0)
+    redact_text("epoch 3: loss=0.5")
+    assert formats._prefixed is None
+    for _ in range(300):
+        redact_text("epoch 3: loss=0.5")
+    assert formats._prefixed is not None
+
+
 def test_a_lazy_pattern_does_what_the_pattern_does() -> None:
     """Searching, replacing, flags and attributes are those of ``re.compile``, the first time and later."""
     for _ in range(2):
