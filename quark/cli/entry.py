@@ -24,6 +24,7 @@ from . import (
     keys,
     mcp,
     namespaces,
+    report,
     runs,
     serve,
     show,
@@ -63,7 +64,8 @@ for command, name in (
     (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
     (version.version, "version"), (analyze.analyze, "analyze"), (compare.compare, "compare"),
-    (ui.ui, "ui"), (mcp.mcp, "mcp"), (watch.watch, "watch"), (delete, "delete"), (restore, "restore"), (purge, "purge"),
+    (ui.ui, "ui"), (mcp.mcp, "mcp"), (watch.watch, "watch"), (report.report, "report"),
+    (delete, "delete"), (restore, "restore"), (purge, "purge"),
 ):  # fmt: skip
     app.command(name)(command)
 for word in ("ls", "list", "status"):

@@ -12,7 +12,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from ..storage.changes import Change
-from .lanes import CONTROL, run_in
+from .lanes import CONTROL, KEYS, run_in
 from .parameters import Text
 from .runs import store_of
 
@@ -43,7 +43,8 @@ async def stream(
     status, name or tags, and `all` for what happened before the stream began; a hint may come twice, and one of
     `metric` comes with every change. `seq`: records of the run so far. A client that comes again with the header
     `Last-Event-ID` misses no run. With `project` only the runs of this one. A comment is sent every 15 seconds. A key
-    has 16 streams at once, more are answered with 429; a client that does not read is cut off.
+    has 16 streams at once, more are answered with 429; a client that does not read is cut off, and so is one whose key
+    was revoked.
     """
     request.app.state.room.take_stream(request.scope, request.state.key.id, MOST_OF_A_KEY)
     return ServerSentEvent(_events(request, project, seconds, _since(last_id)))
@@ -65,7 +66,7 @@ async def _events(
     watch = _Watch(request, project, since)
     yield ServerSentEventMessage(data=None, comment="connected", retry=2000)
     spoke = time.monotonic()
-    while not state.stopping:
+    while not state.stopping and await _may_listen(request):
         for message in await run_in(request, CONTROL, watch.look):
             spoke = time.monotonic()
             yield message
@@ -76,6 +77,12 @@ async def _events(
         if left <= 0:
             return
         await asyncio.sleep(min(LOOK_S, left))
+
+
+async def _may_listen(request: Request[Any, Any, Any]) -> bool:
+    """Whether the key that began a stream is still in use; a page that comes again without one is told so."""
+    keys, key_id = request.app.state.key_store, request.state.key.id
+    return (keys.remembered_id(key_id) or await run_in(request, KEYS, keys.check_id, key_id)) is not None
 
 
 class _Watch:

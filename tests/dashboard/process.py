@@ -42,6 +42,7 @@ class Ui:
         self.url, _, token = self.said["url"].partition("#token=")
         self.link: str = self.said["url"]
         self.token = token
+        self.cookies: Any = None
 
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:

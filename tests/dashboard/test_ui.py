@@ -35,7 +35,7 @@ LIVE = """
 import sys, time, quark
 with quark.start_run(project="p", storage_dir=sys.argv[1], run_id=sys.argv[2]) as run:
     for step in run.steps(range(1_000_000)):
-        run.log({"train/loss": 1.0}, step=step)
+        run.log({"train/loss": 1 / (step + 1)}, step=step)
         if not step:
             print("begun", flush=True)
         time.sleep(0.02)
