@@ -236,31 +236,25 @@ class Waits(Tiny):
 trainer(sys.argv[1], [QuarkCallback(storage_dir=sys.argv[1])]).fit(Waits(), loader())
 print("after")
 """
-SIGNALS = {
-    "SIGTERM": ({0}, "interrupted", "interrupted"),
-    "SIGINT": ({1}, "interrupted", "interrupted"),
-    "SIGKILL": ({-9}, "failed", "lost"),
-}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", SIGNALS)
-def test_signals(tmp_path, name):
-    """Preemption, Ctrl-C and kill -9 of a real process: it ends as it would without Quark, and the run is true."""
-    codes, status, reason = SIGNALS[name]
+def test_a_preempted_training_finishes_its_batch(tmp_path):
+    """Lightning ends the batch before it leaves at SIGTERM; Quark does not cut that short, and the run is true.
+
+    Ctrl-C and kill -9 are in the table of ways out, tests/session/test_exit_table.py.
+    """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path), name, root], capture_output=True, text=True, check=False
+        [sys.executable, "-c", CHILD, str(tmp_path), "SIGTERM", root], capture_output=True, text=True, check=False
     )
-    assert done.returncode in codes, done.stderr
+    assert done.returncode == 0, done.stderr
     assert "after" not in done.stdout
     with quark.open(tmp_path) as store:
         (run,) = store.runs()
-        assert (run.status, run.reason) == (status, reason)
-        assert len(run.series("train_loss_step").steps) >= 3
-        if name == "SIGTERM":  # Lightning finishes the batch before it leaves, and Quark does not cut that short
-            assert 3 in run.series("train_loss_step").steps.tolist()
+        assert (run.status, run.reason) == ("interrupted", "interrupted")
+        assert run.series("train_loss_step").steps.tolist() == [0, 1, 2, 3]
 
 
 RANKS = """
@@ -316,8 +310,7 @@ LAUNCHERS = {"lightning": None, "torchrun": ["-m", "torch.distributed.run", "--s
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["alone", "both"])
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(("launcher", "how"), [("lightning", "both"), ("torchrun", "alone")])
 def test_two_processes_are_one_run(tmp_path, launcher, how):
     """Two real ranks: one run, the values of rank 0 once, the telemetry of both, no journal left."""
     done = job(tmp_path, how, LAUNCHERS[launcher])

@@ -1,6 +1,7 @@
 """Every way out of every host, the whole table: status, reason, and that trackers hear of the end once."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ BY_THE_PROCESS = {
 }  # fmt: skip
 """Cells that only the end of the process decides; so are all of a session without with, and the signals."""
 
+CODES = {
+    ("SIGTERM", "Lightning"): 0, ("Ctrl-C", "Lightning"): 1, ("SIGTERM", "Transformers"): -signal.SIGTERM,
+    ("kill -9", "Lightning"): -signal.SIGKILL, ("kill -9", "Transformers"): -signal.SIGKILL,
+}  # fmt: skip
+"""The exit codes of frameworks that a signal ends: those that they have without Quark."""
+
 
 @pytest.mark.timeout(300)  # a process that imports a framework takes long beside other work
 @pytest.mark.parametrize(("way", "host", "reason"), CELLS)
@@ -94,6 +101,7 @@ def in_a_process(host, way, store, diary):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     loud = way == "exception" or (way == "Ctrl-C" and host != "Lightning")  # which turns it into an exit
     assert ("Traceback" in done.stderr) == loud, done.stderr
+    assert done.returncode == CODES.get((way, host), done.returncode), done.stderr
 
 
 def test_no_cell_is_forgotten():
