@@ -61,6 +61,7 @@ test("the verdict: the worst alert with the number and what to do; failure; not 
   const left = { text: "Overfitting, since step 9: the loss rose by 3.2. Try: Stop early", severity: "warning", rule: "r", step: 9 };
   assert.deepEqual(verdict(run, distinct([alert("warning", 9)]), [], 1, left), { level: "warning", what: "Overfitting, since step 9.", why: "The loss rose by 3.2.", next: "Try: Stop early", n: 1 });
   assert.equal(verdict(run, [], [], 1, { text: "No fault was found: it fell to 0.1.", status: "healthy" }).what, "No fault was found: it fell to 0.1.");
+  assert.equal(verdict(run, [], [], 1, { text: "Not analyzed: too large", status: "not analyzed" }).next, "quark analyze 0123456789abc");
   assert.match(verdict(run, [], [], 0).what, /Not diagnosed/);
   assert.equal(verdict(run, [], [], 2).level, "healthy");
 });

@@ -22,7 +22,7 @@ export function Panel(props) {
     return () => near.disconnect();
   }, []);
   if (seen.value) return <Chart {...props} />;
-  return <figure ref={place} class="panel" data-key={props.name}><figcaption><span class="key">{label(props.name)}</span></figcaption><div class="plot" /></figure>;
+  return <figure ref={place} class="panel" data-key={props.name}><figcaption><span class="key">{label(props.name).replace(/^system\//, "")}</span></figcaption><div class="plot" /></figure>;
 }
 
 /** @param {PanelProps} props */
@@ -35,7 +35,7 @@ function Chart(props) {
   return (
     <figure ref={figure} onKeyDown={onKey} class={`panel${wide.value ? " wide" : ""}`} data-key={name}>
       <figcaption>
-        <span class="key" title={label(name)}>{label(name)}</span>
+        <span class="key" title={label(name)}>{label(name).replace(/^system\//, "")}</span>
         {view.value.o && <button class="state" onClick={() => show({ o: false })} title="Show all values">without outliers</button>}
         {own.value && <button class="state" onClick={() => (own.value = null)}>own zoom</button>}
         {other && <span class="state" title="The metric has no steps">by {other}</span>}

@@ -48,7 +48,7 @@ function sentence(text) {
  * @param {any} [recorded] the verdict that an analysis left @returns {Said} */
 export function verdict(run, alerts, phases, analysed, recorded = null) {
   const top = leading(alerts);
-  if (recorded && typeof recorded.text === "string") return ofRecord(recorded, alerts);
+  if (recorded && typeof recorded.text === "string") return ofRecord(run, recorded, alerts);
   if (top) {
     const { alert, n } = top;
     const since = alert.step_start === null ? "" : `, ${alert.step_start === alert.step_end ? "at" : "since"} step ${alert.step_start.toLocaleString("en-US")}`;
@@ -68,8 +68,9 @@ export function verdict(run, alerts, phases, analysed, recorded = null) {
   return { level: "healthy", what: run.status === "running" ? "No fault found so far." : "No fault was found.", why: now, next: "", n: null };
 }
 
-/** The verdict of an analysis in its parts. @param {any} recorded @param {{alert: Alert, n: number}[]} alerts @returns {Said} */
-function ofRecord({ text, severity: level, status, rule, step }, alerts) {
+/** The verdict of an analysis in its parts. @param {Run} run @param {any} recorded @param {{alert: Alert, n: number}[]} alerts @returns {Said} */
+function ofRecord(run, { text, severity: level, status, rule, step }, alerts) {
+  if (status === "not analyzed") return { level: "none", what: sentence(text), why: "", next: `quark analyze ${run.id.slice(0, 13)}`, n: null };
   const [said, action] = text.split(/[.!?]? Try: /);
   const colon = action === undefined ? -1 : said.indexOf(": ");
   const [what, why] = colon < 0 ? [said, ""] : [said.slice(0, colon), said.slice(colon + 2)];

@@ -19,7 +19,7 @@ export function QueryBar({ model }) {
       <Picker label={`Group${view.value.g.length ? `: ${view.value.g.length}` : ""}`} title="Group by up to three config keys" options={model.settings.value} chosen={view.value.g} choose={(g) => show({ g: g.slice(0, 3) })} name={(key) => key} />
       <button disabled={chosen.length < 2 || chosen.length > 20} onClick={() => go(`/c?runs=${chosen.map(encodeURIComponent).join(",")}`)} title="2 to 20 runs">Compare {chosen.length}</button>
       <Views project={model.project} />
-      <span class="dim" role="status">{rows ? `${rows.length.toLocaleString("en-US")}${model.more.value ? "+" : ""} runs` : "Loading…"}</span>
+      <span class="dim" role="status">{rows ? `${rows.length.toLocaleString("en-US")}${model.more.value ? "+" : ""} ${rows.length === 1 ? "run" : "runs"}` : "Loading…"}</span>
       {view.value.g.length > 0 && (rows?.length ?? 0) > MOST_GROUPED && <span class="dim">the first {MOST_GROUPED} are grouped</span>}
       {model.failure.value && <span class="error" role="alert">{model.failure.value}</span>}
     </div>
