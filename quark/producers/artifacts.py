@@ -20,7 +20,7 @@ from ..redaction import redact
 from .attach import Attachment
 from .events import one_or_many
 from .naming import artifact_key_for
-from .payload import decode_payload, encode_payload
+from .payload import decode_payload, encode_payload, size_of
 
 RetentionHook = Callable[["ArtifactStore", ArtifactRecord], Any]
 
@@ -108,13 +108,13 @@ class ArtifactStore(Attachment):
         return unrecorded(ArtifactRecord, self._handle.journal.origin, REFUSED, fields)
 
     def _write(
-        self, kind: str, key: str, content: bytes, payload_format: str, step: int | None, epoch: int | None,
+        self, kind: str, key: str, content: bytes | Path, payload_format: str, step: int | None, epoch: int | None,
         metadata: dict[str, Any], timestamp: str | None,
     ) -> ArtifactRecord:  # fmt: skip
         from ..storage.artifacts import write_payload
 
         if self._handle.disabled:
-            relative, meta, size, digest = "off", "off", len(content), "0" * 64
+            relative, meta, size, digest = "off", "off", size_of(content), "0" * 64
         else:
             described = {
                 "artifact_type": kind, "artifact_key": key, "payload_format": payload_format, "step": step,

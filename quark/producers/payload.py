@@ -11,16 +11,20 @@ from ..records.jsonable import jsonable
 from ..records.literals import PAYLOAD_FORMATS
 
 
-def encode_payload(payload: Any, payload_format: str | None = None, *, strict: bool = True) -> tuple[str, bytes]:
-    """The format of a payload, inferred if None, and its bytes; a Path is the file there, as bytes.
+def encode_payload(payload: Any, payload_format: str | None = None, *, strict: bool = True) -> tuple[str, bytes | Path]:
+    """The format of a payload, inferred if None, and its bytes; a Path of a file that can be read stands for these.
 
     Args:
         strict: False converts what JSON cannot hold, see ``jsonable``.
 
     Raises:
         WrongTypeError, SchemaValidationError: the payload does not fit the format.
+        OSError: the file cannot be read.
     """
     if isinstance(payload, Path):
+        if payload_format in (None, "bytes"):
+            payload.open("rb").close()
+            return "bytes", payload
         payload = payload.read_bytes()
     chosen = _inferred(payload) if payload_format is None else one_of(payload_format, PAYLOAD_FORMATS, "payload_format")
     if chosen == "text":
@@ -32,6 +36,11 @@ def encode_payload(payload: Any, payload_format: str | None = None, *, strict: b
             raise WrongTypeError(f"a payload of the format bytes must be bytes-like, got {shown(payload)}")
         return chosen, bytes(payload)
     return chosen, orjson.dumps(clean_json(payload, "payload") if strict else jsonable(payload))
+
+
+def size_of(content: bytes | Path) -> int:
+    """How many bytes an encoded payload has."""
+    return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
 def decode_payload(content: bytes, payload_format: str) -> Any:

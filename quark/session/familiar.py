@@ -81,8 +81,8 @@ for _word, _here in RUN_WORDS.items():
     setattr(Familiar, _word, _NamedElsewhere(_word, _here))
 
 
-def _payload_of(file: Any, name: str | None) -> tuple[bytes, str]:
-    """The bytes to store and the name to store them under."""
+def _payload_of(file: Any, name: str | None) -> tuple[bytes | Path, str]:
+    """The bytes or the file to store and the name to store them under."""
     from .folders import artifact_name
 
     if isinstance(file, (bytes, bytearray, memoryview)):
@@ -102,4 +102,5 @@ def _payload_of(file: Any, name: str | None) -> tuple[bytes, str]:
         raise SchemaValidationError(
             f"there is no file {shown(str(path))} in {os.getcwd()}; to store the text itself use ArtifactStore.store"
         )
-    return path.read_bytes(), name or artifact_name(Path(path.name))
+    path.open("rb").close()  # one that cannot be read is refused here
+    return path, name or artifact_name(Path(path.name))

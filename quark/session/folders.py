@@ -31,7 +31,7 @@ def store_files(
     A file that is named is stored, whatever it is called. Of a directory those that match are stored; a warning counts
     the others, and says so where there is no such file or directory. The key of an artifact is the file's path below
     ``path``, with what a key may not hold replaced by ``-``; the path itself is in the metadata. Links that lead out of
-    the directory are left out. Each file is read into memory.
+    the directory are left out. Files are copied piece by piece, so a large one takes no memory.
 
     Args:
         session: a session, or the RunContext of one.
@@ -56,9 +56,10 @@ def store_files(
     count = 0
     with ArtifactStore(session) as store:
         for file in chosen:
+            file.open("rb").close()
             relative = Path(file.name) if file == top else file.relative_to(top)
             record = store.store(
-                artifact_type, artifact_name(relative), file.read_bytes(), payload_format="bytes",
+                artifact_type, artifact_name(relative), file, payload_format="bytes",
                 metadata={"path": str(relative)},
             )  # fmt: skip
             count += not record.refused

@@ -204,6 +204,8 @@ class LocalSessionStore:
     ) -> ArtifactRecord:  # fmt: skip
         """Store a payload, then its record: text for strings, bytes for bytes-like objects, else JSON."""
         chosen, content = encode_payload(payload, payload_format)
+        if isinstance(content, Path):
+            content = content.read_bytes()
         fields = described_artifact(artifact_type, name, namespace, chosen, content, metadata)
         handle = self._handle(run_id)
         handle.upload(fields["sha256"], content)

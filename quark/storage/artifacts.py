@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -16,14 +16,17 @@ from ..records.grammar import check_key, shown, to_json
 from ..records.naming import file_key
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
+_PIECE = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_payload(
-    run_path: Path, artifact_type: str, artifact_key: str, artifact_id: str, payload: bytes, payload_format: str,
-    metadata: Mapping[str, Any],
+    run_path: Path, artifact_type: str, artifact_key: str, artifact_id: str, payload: bytes | Path,
+    payload_format: str, metadata: Mapping[str, Any],
 ) -> tuple[str, str, int, str]:  # fmt: skip
     """Store a payload and its metadata as ``ARTIFACT_STORAGE_LAYOUT`` says; both survive a power loss on return.
+
+    A payload that is a path is the content of the file there, which is copied piece by piece.
 
     Returns:
         The paths of payload and metadata relative to ``run_path``, the size in bytes and the SHA-256 in hexadecimal.
@@ -44,14 +47,13 @@ def write_payload(
         "extension": extensions[payload_format],
     }  # fmt: skip
     relative, described = (str(ARTIFACT_STORAGE_LAYOUT[name]).format(**places) for name in ("payload", "metadata"))
-    digest = hashlib.sha256(payload).hexdigest()
-    about = {"id": artifact_id, **metadata, "size_bytes": len(payload), "sha256": digest}
     directory = PurePosixPath(relative).parent
     with _directory(run_path, directory, create=True) as folder:
-        _write(folder, PurePosixPath(relative).name, payload)
-        _write(folder, PurePosixPath(described).name, to_json(about))
+        size, digest = _write(folder, PurePosixPath(relative).name, _pieces(payload))
+        about = {"id": artifact_id, **metadata, "size_bytes": size, "sha256": digest}
+        _write(folder, PurePosixPath(described).name, (to_json(about),))
         os.fsync(folder)
-    return relative, described, len(payload), digest
+    return relative, described, size, digest
 
 
 def read_payload(run_path: Path, record: ArtifactRecord) -> bytes:
@@ -144,16 +146,30 @@ def _make_directory(name: str, folder: int) -> bool:
     return True
 
 
-def _write(folder: int, name: str, content: bytes) -> None:
-    """Write a file under a temporary name, make it durable, then give it its name."""
+def _pieces(payload: bytes | Path) -> Iterator[bytes]:
+    if isinstance(payload, Path):
+        with payload.open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+    else:
+        yield payload
+
+
+def _write(folder: int, name: str, pieces: Iterable[bytes]) -> tuple[int, str]:
+    """Write a file under a temporary name, make it durable, then give it its name; its size and SHA-256."""
+    size, digest = 0, hashlib.sha256()
     temporary = f".{name}.{os.urandom(6).hex()}.tmp"
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         with os.fdopen(file, "wb") as stream:
-            stream.write(content)
+            for piece in pieces:
+                stream.write(piece)
+                digest.update(piece)
+                size += len(piece)
             stream.flush()
             os.fsync(file)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         os.unlink(temporary, dir_fd=folder)
         raise
+    return size, digest.hexdigest()

@@ -1,7 +1,9 @@
 """Artifact files are whole, private, checked when they are read, and never outside the run's directory."""
 
+import hashlib
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,24 @@ def test_a_payload_returns(tmp_path: Path, payload_format: str, extension: str) 
     )
     files = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600} and len(files) == 2
+
+
+def test_a_large_file_takes_no_memory(tmp_path: Path) -> None:
+    """A path stands for the file there, which is copied and hashed piece by piece."""
+    source = tmp_path / "weights.bin"
+    with source.open("wb") as file:
+        file.truncate(50 << 20)
+        file.write(b"begin")
+    tracemalloc.start()
+    try:
+        relative, _, size, digest = write_payload(tmp_path / "run", "file", "weights", "id-1", source, "bytes", {})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    stored = (tmp_path / "run" / relative).read_bytes()
+    assert (size, digest) == (50 << 20, hashlib.sha256(stored).hexdigest())
+    assert stored == source.read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5_000_000])
