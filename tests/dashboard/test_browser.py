@@ -19,6 +19,7 @@ from quark.service import ServiceConfig
 from ..children import child_environment
 from ..service.serving import Threaded
 from .browser import CHROMIUM, PATIENCE_MS, PHONE, launched, looking
+from .pictures import IMAGES, PICTURES, RECORDER, take
 from .process import Ui
 from .test_ui import LIVE, started
 
@@ -27,8 +28,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.skipif(CHROMIUM is None, reason="missing: the browser chromium; apt-get install chromium"),
 ]
-
-RECORDER = Path(__file__).with_name("record_demo.py")
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +328,14 @@ def test_a_report_is_printed(shown: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "quark.cli", "report", "sick", "-d", shown, "-o", tmp_path / "run.html", "--pdf"]
     subprocess.run(command, env=child_environment(), check=True, capture_output=True, timeout=300)
     assert (tmp_path / "run.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_pictures_of_the_documentation_can_be_taken(page: Page, ui: Ui, tmp_path: Path) -> None:
+    """Each picture that a page of the documentation shows is one that the pages still give, at its size."""
+    take(page, ui.url, tmp_path)
+    for name in PICTURES:
+        made, kept = (directory / f"{name}.png" for directory in (tmp_path, IMAGES))
+        assert made.read_bytes()[:24] == kept.read_bytes()[:24], "take them anew: python -m tests.dashboard.pictures"
 
 
 def test_a_used_link_says_so(browser: Browser, recorded: Path) -> None:
