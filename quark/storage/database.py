@@ -1,19 +1,14 @@
-"""What a store asks of the database that it lives in, whichever that is, and how one is opened."""
+"""What a store asks of the database that it lives in, whichever that is."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ConfigurationError, SessionStoreError, require
-from ..records.paths import is_database_address
+from ..errors import ConfigurationError, SessionStoreError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-POSTGRES_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 class Result(Protocol):
@@ -131,36 +126,6 @@ class Frozen:
         raise SessionStoreError(self._why, status=403, code="read_only")
 
 
-def open_database(
-    path_or_url: str | os.PathLike[str], lock_path: str | os.PathLike[str] | None, namespace: str | None
-) -> Database:
-    """The database at a path or URL, brought up to date.
-
-    Raises:
-        ConfigurationError: a URL of a database that this release does not serve.
-        MissingDependencyError: PostgreSQL's driver is not installed.
-    """
-    text = os.fspath(path_or_url)
-    scheme = text.partition("://")[0] if "://" in text else None
-    if scheme in POSTGRES_SCHEMES:
-        if lock_path is not None:
-            raise ConfigurationError("lock_path is for a store in a file, PostgreSQL has its own locks; leave it out")
-        if text[len(scheme or "") :].startswith(":///") and "@" in text.partition("?")[0]:
-            raise ConfigurationError(
-                "a PostgreSQL URL has two slashes before its user: postgresql://user@host/database"
-            )
-        require("psycopg", "postgres")
-        from .postgres import PostgresDatabase
-
-        return PostgresDatabase("postgresql" + text.removeprefix(scheme or ""), namespace)
-    from .sqlite import SqliteDatabase
-
-    path = _path(text)
-    if namespace is not None:
-        path = path.with_name(f"{path.stem}-{digest(namespace)}{path.suffix}")
-    return SqliteDatabase(path, None if lock_path is None else Path(lock_path))
-
-
 def digest(name: str) -> str:
     """What stands for a namespace in names of files and schemas: 32 hexadecimal digits.
 
@@ -170,21 +135,3 @@ def digest(name: str) -> str:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"a namespace needs a name of at least one character, got {name!r}")
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _path(text: str) -> Path:
-    if "://" not in text and is_database_address(text):
-        raise ConfigurationError(  # it may hold a password, so it is not shown
-            "a store lives in a file or in PostgreSQL, got what is neither a path nor a URL; pass the file's path "
-            "(./name:1 if its name has a colon), sqlite:///path, or postgresql://user@host/database"
-        )
-    if "://" in text:
-        scheme, _, rest = text.partition("://")
-        if scheme != "sqlite" or not rest.startswith("/"):
-            shown = scheme if scheme.isalnum() else "..."
-            raise ConfigurationError(
-                f"a store lives in a file or in PostgreSQL, got the URL {shown}://...; "
-                "pass the file's path, sqlite:///path, or postgresql://user@host/database"
-            )
-        text = rest[1:]
-    return Path(os.path.realpath(os.path.expanduser(text)))

@@ -20,11 +20,12 @@ from .belonging import Belonging, Reach
 from .blueprints import Blueprints
 from .changes import Changes
 from .control import Controls
-from .database import Database, Frozen, open_database
+from .database import Database, Frozen
 from .deletion import Deletion
 from .drawn import Drawn
 from .faults import damage_named
 from .ids import no_run, public_id
+from .opening import open_database
 from .saved import SavedViews
 from .summaries import Summaries
 

@@ -12,11 +12,18 @@ PACKAGES = ("quark", "quark_integrations")
 
 @dataclass(frozen=True)
 class Import:
-    """One import statement: the module that it reaches, and whether it runs when the importing module is loaded."""
+    """One import statement.
+
+    Attributes:
+        target: the module that it reaches.
+        at_load: whether it runs when the importing module is loaded.
+        for_types: whether it is for type checkers alone.
+    """
 
     target: str
     line: int
     at_load: bool
+    for_types: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,21 @@ def modules() -> tuple[Module, ...]:
 
 def imports(module: Module) -> Iterator[Import]:
     """Its imports, those of type checkers left out, with the names resolved to modules where they are modules."""
+    return (found for found in all_imports(module) if not found.for_types)
+
+
+def all_imports(module: Module) -> Iterator[Import]:
+    """Its imports, those of type checkers too."""
     names = {known.name for known in modules()}
-    for node, at_load in _statements(module.tree, True):
+    for node, at_load, for_types in _statements(module.tree, True, False):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, node.lineno, at_load)
+                yield Import(alias.name, node.lineno, at_load, for_types)
         elif isinstance(node, ast.ImportFrom):
             base = _base(module, node)
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
-                yield Import(whole if whole in names else base, node.lineno, at_load)
+                yield Import(whole if whole in names else base, node.lineno, at_load, for_types)
 
 
 def _base(module: Module, node: ast.ImportFrom) -> str:
@@ -74,10 +86,9 @@ def _base(module: Module, node: ast.ImportFrom) -> str:
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
-def _statements(node: ast.AST, at_load: bool) -> Iterator[tuple[ast.AST, bool]]:
+def _statements(node: ast.AST, at_load: bool, for_types: bool) -> Iterator[tuple[ast.AST, bool, bool]]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            continue
+        typed = for_types or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test))
         inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        yield child, at_load
-        yield from _statements(child, at_load and not inside)
+        yield child, at_load and not typed, typed
+        yield from _statements(child, at_load and not inside and not typed, typed)
