@@ -58,12 +58,12 @@ class Analysis:
         for name in config.silenced_rules:
             if name not in known:
                 raise ConfigurationError(f"there is no rule {name!r} to silence; the rules are {', '.join(known)}")
-        self._begin(config, RULES)
+        self._begin(config, RULES, Roles(config))
         chosen = [rule for rule in added if rule.name not in config.silenced_rules]
-        self._others = _OtherRules(config, chosen) if chosen else None
+        self._others = _OtherRules(config, chosen, self.roles) if chosen else None
 
-    def _begin(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]]) -> None:
-        self.roles = Roles(config)
+    def _begin(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]], roles: Roles) -> None:
+        self.roles = roles
         self.rules: list[Rule] = [rule(config) for rule in rules if rule.name not in config.silenced_rules]
         self.seen = Seen(self.roles)
         self.faults: dict[str, str] = {}
@@ -239,8 +239,8 @@ class Analysis:
 class _OtherRules(Analysis):
     """The rules of other packages over one run, frame by frame; one that cannot be made is left out."""
 
-    def __init__(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]]) -> None:
-        self._begin(config, ())
+    def __init__(self, config: AnalyzerEngineConfig, rules: Iterable[type[Rule]], roles: Roles) -> None:
+        self._begin(config, (), roles)
         self._others = None
         for rule in rules:
             try:

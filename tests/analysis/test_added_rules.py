@@ -125,6 +125,16 @@ def test_an_installed_rule_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_others")
+def test_a_loss_that_is_found_by_its_behaviour_is_seen() -> None:
+    """A rule of another package sees the same loss as Quark's own."""
+    register_rule(Counts)
+    run = MemoryRunHandle()
+    losses(run, falling(100), key="wibble")
+    assert analyzed(run).roles == {"loss": "wibble"}
+    assert [loss for _, loss, _ in Counts.frames] == falling(100)
+
+
+@pytest.mark.usefixtures("_no_others")
 def test_every_frame_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule with ``look`` alone sees each frame with its state; Quark's own rules pass over as many as without it."""
     alone: list[int] = []
