@@ -1,4 +1,4 @@
-"""Reads a metric stretch by stretch, for those who must not hold all of it: one chunk or fragment is open at a time."""
+"""Reads a metric stretch by stretch: only the points that are asked for and a chunk or some fragments are held."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from ..core.reader import SERIES_COLUMNS, Series
 from ..errors import SessionStoreError
 from .arrays import SERIES_TYPES, joined, series_number
+from .budget import groups
 from .columns import ABSENT, unpack_optional, unpack_values
-from .points import unpack_fragments
+from .points import FEW, FRAGMENT_POINTS, unpack_fragments
 from .schema import chunk_data, chunks, fragments, writers
 
 Place = tuple[int, int]
@@ -113,13 +114,13 @@ class _Reader:
                 yield points
 
     def _fragments(self, writer_pk: int, first: int = 0) -> Iterator[np.ndarray]:
-        """The points of the key in each fragment of a writer."""
-        query = sa.select(fragments.c.pk).where(
+        """The points of the key in a writer's fragments, of which some hundred small ones are opened at once."""
+        query = sa.select(fragments.c.pk, (fragments.c.count + FEW).label("size")).where(
             fragments.c.run_pk == self.run_pk, fragments.c.writer_pk == writer_pk, fragments.c.last_sequence >= first
         )
-        for pk in self.connection.execute(query.order_by(fragments.c.pk)).scalars().all():
-            blob = self.connection.execute(sa.select(fragments.c.points).where(fragments.c.pk == pk)).scalar_one()
-            points = unpack_fragments([blob])
+        for group in groups(self.connection.execute(query.order_by(fragments.c.pk)).all(), FRAGMENT_POINTS):
+            wanted = sa.select(fragments.c.points).where(fragments.c.pk.in_([row.pk for row in group]))
+            points = unpack_fragments(self.connection.execute(wanted.order_by(fragments.c.pk)).scalars())
             yield points[points["series"] == self.number]
 
     def _visible(self, part: Series, first: int, later: list[int]) -> Series:
