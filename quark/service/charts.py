@@ -10,6 +10,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from ..records.identifiers import ID_PATTERN
+from ..storage.charts import AxisChart, GroupChart
 from ..storage.curves import STEP, Window
 from .columns import MEDIA, packed
 from .lanes import SCANS, in_lane
@@ -158,18 +159,11 @@ def draw(request: Request[Any, Any, Any], data: JSONBody[ChartRequest]) -> Respo
         row = store.find(run_id, reach)
         if row is not None:
             _take_room(request, store, row.id, data.keys, window)
-        for key, chart in zip(data.keys, store.charts(row.id, data.keys, window) if row else data.keys, strict=True):
-            about = {"run": run_id, "key": key, "axis": data.axis, "count": 0, "width": 0.0}
-            columns = dict.fromkeys(("x", "mean", "min", "max", "n"), np.empty(0))
-            rest: dict[str, Any] = {"nonfinite": [], "nonfinite_count": 0, "restarts": []}
-            if not isinstance(chart, str):
+        charts = store.charts(row.id, data.keys, window) if row is not None else [None] * len(data.keys)
+        for key, chart in zip(data.keys, charts, strict=True):
+            if chart is not None:
                 request.app.state.room.take(request.scope, BUCKET_BYTES * (len(chart.x) + len(chart.nonfinite)))
-                about.update(axis=chart.axis, count=chart.count, width=chart.width)
-                columns = {"x": chart.x, "mean": chart.mean, "min": chart.minimum, "max": chart.maximum, "n": chart.n}
-                rest = {
-                    "nonfinite": chart.nonfinite, "nonfinite_count": chart.nonfinite_count, "restarts": chart.restarts,
-                }  # fmt: skip
-            drawn.append(({**about, **rest}, columns))
+            drawn.append(_drawn(run_id, key, chart or AxisChart.of_nothing(key, data.axis)))
     return _answer(request, drawn)
 
 
@@ -190,16 +184,21 @@ def draw_groups(request: Request[Any, Any, Any], data: JSONBody[GroupRequest]) -
             _take_room(request, store, row.id, data.keys, window)
         for chart in store.group_charts([[row.id for row in rows]], data.keys, window)[0]:
             request.app.state.room.take(request.scope, BUCKET_BYTES * len(chart.x))
-            about = {
-                "name": group.name,
-                "key": chart.key,
-                "axis": chart.axis,
-                "runs": chart.runs,
-                "width": chart.width,
-            }
-            columns = {"x": chart.x, "mean": chart.mean, "min": chart.minimum, "max": chart.maximum, "n": chart.n}
-            drawn.append((about, columns))
+            about = {"name": group.name, "key": chart.key, "axis": chart.axis, "runs": chart.runs, "width": chart.width}
+            drawn.append((about, _columns(chart)))
     return _answer(request, drawn)
+
+
+def _drawn(run_id: str, key: str, chart: AxisChart) -> Drawn:
+    about = {
+        "run": run_id, "key": key, "axis": chart.axis, "count": chart.count, "width": chart.width,
+        "nonfinite": chart.nonfinite, "nonfinite_count": chart.nonfinite_count, "restarts": chart.restarts,
+    }  # fmt: skip
+    return about, _columns(chart)
+
+
+def _columns(chart: AxisChart | GroupChart) -> dict[str, np.ndarray]:
+    return {"x": chart.x, "mean": chart.mean, "min": chart.minimum, "max": chart.maximum, "n": chart.n}
 
 
 def _check_size(charts: int, buckets: int) -> None:

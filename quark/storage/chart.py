@@ -7,6 +7,7 @@ and for ten million.
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -117,7 +118,7 @@ def _single(points: list[Points]) -> Parts:
     return Parts(np.ones(len(steps), np.int64), values, values, values, values, steps, steps)
 
 
-def _joined(parts: list[bytes | np.ndarray | None]) -> Parts:
+def _joined(parts: list[Any]) -> Parts:
     """Arrays of BLOCK_DTYPE and their bytes, one behind the other."""
     made = np.frombuffer(b"".join(part for part in parts if part is not None), BLOCK_DTYPE)
     return Parts(*(made[field.name] for field in fields(Parts)))

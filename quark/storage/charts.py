@@ -49,6 +49,11 @@ class AxisChart:
     nonfinite_count: int = 0
     restarts: list[float] = field(default_factory=list)
 
+    @classmethod
+    def of_nothing(cls, key: str, axis: str) -> "AxisChart":
+        """The chart of a metric that is not there."""
+        return cls(key, axis, 0, 0.0, *_none())
+
 
 @dataclass(frozen=True, slots=True)
 class GroupChart:
@@ -95,6 +100,12 @@ def read_group_charts(
     ]  # fmt: skip
 
 
+def _none() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The columns of a chart without points."""
+    none = np.empty(0)
+    return none, none, none, none, none
+
+
 def _chart(key: str, curve: Curve | None, marks: Marks | None, window: Window) -> AxisChart:
     if curve is None and marks is not None:  # it was never finite
         places = np.array(marks.steps, np.float64)
@@ -105,11 +116,11 @@ def _chart(key: str, curve: Curve | None, marks: Marks | None, window: Window) -
             np.ones(len(places), bool),
         )  # fmt: skip
     if curve is None:
-        return AxisChart(key, window.axis, 0, 0.0, *(np.empty(0) for _ in range(5)))
+        return AxisChart.of_nothing(key, window.axis)
     starts, width = _starts(curve, window.buckets)
     shown, count = _marks(curve, window, width)
     if not len(starts):
-        return AxisChart(key, curve.axis, 0, 0.0, *(np.empty(0) for _ in range(5)), shown, count, curve.restarts)
+        return AxisChart(key, curve.axis, 0, 0.0, *_none(), shown, count, curve.restarts)
     n = np.add.reduceat(curve.count, starts)
     minimum = np.minimum.reduceat(curve.minimum, starts)
     maximum = np.maximum.reduceat(curve.maximum, starts)
@@ -158,7 +169,7 @@ def _marks(curve: Curve, window: Window, width: float) -> tuple[list[Mark], int]
 def _group_chart(key: str, curves: list[Curve], window: Window) -> GroupChart:
     curves = [curve for curve in curves if len(curve.x)]
     if not curves:
-        return GroupChart(key, window.axis, 0, 0.0, *(np.empty(0) for _ in range(5)))
+        return GroupChart(key, window.axis, 0, 0.0, *_none())
     low = min(float(curve.x[0]) for curve in curves)
     high = max(curve.last for curve in curves)
     # A cell is no narrower than the usual distance between points of a run: else most cells would lack most runs.
