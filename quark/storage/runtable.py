@@ -68,21 +68,29 @@ def read_table(
     if not isinstance(sort, str):
         raise WrongTypeError("sort must be the text of a column, with - before it for descending")
     order = _Order(sort, connection.dialect.name)
-    base = sa.select(
-        runs.c.pk, runs.c.id, runs.c.name, projects.c.name.label("project"), runs.c.status, runs.c.reason,
-        runs.c.started_at, runs.c.ended_at, runs.c.updated_at, runs.c.parent_run_id, *order.columns,
-        *_settings(wanted, connection.dialect.name),
-    ).where(shown_runs, *conditions(parse_query(query), connection.dialect.name))  # fmt: skip
+    base = sa.select(runs.c.pk, *order.columns).where(
+        shown_runs, *order.joins, *conditions(parse_query(query), connection.dialect.name)
+    )
     if projects_only is not None:
         base = base.where(projects.c.name.in_(projects_only), projects.c.id != UNKNOWN)
     if after is not None:
         base = base.where(order.behind(after))
-    rows = connection.execute(base.order_by(*order.by).limit(limit + 1)).all()
-    shown, cut = rows[:limit], len(rows) > limit
-    if budget is not None:
-        fitting = _fitting(shown, budget)
-        shown, cut = shown[:fitting], cut or fitting < len(shown)
-    return RunTable(_built(connection, shown, wanted), order.cursor(shown[-1]) if cut and shown else None)
+    keys = connection.execute(base.order_by(*order.by).limit(limit + 1)).all()
+    rows = _rows(connection, [key.pk for key in keys[:limit]], wanted)
+    shown = rows if budget is None else rows[: _fitting(rows, budget)]
+    following = order.cursor(keys[len(shown) - 1]) if shown and len(shown) < len(keys) else None
+    return RunTable(_built(connection, shown, wanted), following)
+
+
+def _rows(connection: sa.Connection, numbers: list[int], columns: Sequence[Column]) -> list[Any]:
+    """What is shown of runs, in the order of their numbers; settings are looked at only here, of a page."""
+    query = sa.select(
+        runs.c.pk, runs.c.id, runs.c.name, projects.c.name.label("project"), runs.c.status, runs.c.reason,
+        runs.c.started_at, runs.c.ended_at, runs.c.updated_at, runs.c.parent_run_id,
+        *_settings(columns, connection.dialect.name),
+    ).where(shown_runs, runs.c.pk.in_(numbers))  # fmt: skip
+    found = {row.pk: row for row in connection.execute(query)}
+    return [found[number] for number in numbers]
 
 
 def _columns(texts: Collection[str]) -> list[Column]:
@@ -92,22 +100,23 @@ def _columns(texts: Collection[str]) -> list[Column]:
 
 
 class _Order:
-    """The order by a column. Numbers come before text, and runs without a value last, also in descending order."""
+    """The order by a column. Numbers come before text, and runs without a value last, also in descending order.
+
+    Attributes:
+        columns: what a row has to hold for ``cursor``.
+        joins: conditions that a query with these columns needs.
+    """
 
     def __init__(self, sort: str, dialect: str) -> None:
         self._sort = sort
         self._descending = sort.startswith("-")
-        self._parts = order_of(parse_column(sort.removeprefix("-")), dialect)
-
-    @property
-    def columns(self) -> list[Any]:
-        """What a row has to hold for ``cursor``."""
-        return [part.label(f"sort_{place}") for place, part in enumerate(self._parts)]
+        *self._parts, self.joins = order_of(parse_column(sort.removeprefix("-")), dialect)
+        self.columns = [part.label(f"sort_{place}") for place, part in enumerate(self._parts)]
 
     @property
     def by(self) -> list[Any]:
         """What a query is ordered by."""
-        rank, *rest = self._parts
+        rank, *rest = self.columns
         turned = sa.desc if self._descending else sa.asc
         return [rank, *(turned(part) for part in (*rest, runs.c.pk))]
 

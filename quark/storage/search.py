@@ -92,11 +92,12 @@ class ColumnValues:
 
     Attributes:
         metric: the number that a metric is reduced to; None for a column without a metric.
+        joins: conditions that a query with these values needs; none unless ``joined``.
     """
 
-    def __init__(self, column: Column, dialect: str) -> None:
-        self._column = column
-        self._setting = None if column.setting is None else SETTINGS[dialect](column.setting)
+    def __init__(self, column: Column, dialect: str, *, joined: bool = False) -> None:
+        self._setting = None if column.setting is None else SETTINGS[dialect](column.setting, joined=joined)
+        self.joins: list[Any] = [] if self._setting is None else self._setting.joins
         self.metric: Any = None
         if column.metric is not None:
             self.metric = (
@@ -134,19 +135,19 @@ class ColumnValues:
         return sa.cast(sa.null(), sa.Text) if self._setting is None else self._setting.json
 
 
-def order_of(column: Column, dialect: str) -> tuple[Any, Any, Any]:
-    """What runs are sorted by for a column: 0 for numbers, 1 for text, 2 for none; the number; the text."""
+def order_of(column: Column, dialect: str) -> tuple[Any, Any, Any, list[Any]]:
+    """What runs are sorted by for a column: 0 for numbers, 1 for text, 2 for none; the number; the text; joins."""
     if column.field is not None:
         value = _FIELDS[column.field]
         if isinstance(value.type, sa.Text):
-            return sa.case((value.is_(None), 2), else_=1), sa.literal(0, sa.BigInteger), sa.func.coalesce(value, "")
+            return sa.case((value.is_(None), 2), else_=1), sa.literal(0, sa.BigInteger), sa.func.coalesce(value, ""), []
         return (
-            sa.case((value.is_(None), 2), else_=0), sa.func.coalesce(value, 0), sa.literal("", sa.Text),
+            sa.case((value.is_(None), 2), else_=0), sa.func.coalesce(value, 0), sa.literal("", sa.Text), [],
         )  # fmt: skip
-    values = ColumnValues(column, dialect)
+    values = ColumnValues(column, dialect, joined=True)
     number, text = values.number, values.text
     if column.setting is None:
-        return sa.case((number.is_(None), 2), else_=0), sa.func.coalesce(number, 0.0), sa.literal("", sa.Text)
+        return sa.case((number.is_(None), 2), else_=0), sa.func.coalesce(number, 0.0), sa.literal("", sa.Text), []
     number = sa.func.coalesce(number, sa.cast(values.truth, sa.Double))
     rank = sa.case((number.is_not(None), 0), (text.is_not(None), 1), else_=2)
-    return rank, sa.func.coalesce(number, 0.0), sa.func.coalesce(text, "")
+    return rank, sa.func.coalesce(number, 0.0), sa.func.coalesce(text, ""), values.joins

@@ -34,7 +34,8 @@ def _cut(parts: list[str], cuts: tuple[int, ...]) -> Iterator[list[str]]:
 class SqliteSetting:
     """A value of the configuration; SQLite reads true as 1, so the types are asked for as well."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, joined: bool = False) -> None:
+        self.joins: list[Any] = []
         self._paths = ["$" + "".join(f'."{key}"' for key in keys) for keys in ways(path)]
 
     @property
@@ -82,14 +83,25 @@ class SqliteSetting:
 
 
 class PostgresSetting:
-    """A value of the configuration."""
+    """A value of the configuration.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: where it is.
+        joined: whether the query adds ``joins`` to its conditions; then each configuration is parsed once.
+    """
+
+    def __init__(self, path: str, *, joined: bool = False) -> None:
         from sqlalchemy.dialects.postgresql import JSONB
 
         held = sa.cast(_config, JSONB)
         found = [sa.func.jsonb_extract_path(held, *keys) for keys in ways(path)]
-        self._value = sa.type_coerce(sa.func.coalesce(*found) if len(found) > 1 else found[0], JSONB)
+        self._found = sa.func.coalesce(*found) if len(found) > 1 else found[0]
+        self.joins: list[Any] = []
+        self._value = sa.type_coerce(self._found, JSONB)
+        if joined:  # the offset keeps the server from writing the value out wherever it is used
+            held = sa.select(runs.c.pk, self._found.label("value")).offset(0).subquery()
+            self.joins.append(held.c.pk == runs.c.pk)
+            self._value = sa.type_coerce(held.c.value, JSONB)
         self._type = sa.func.jsonb_typeof(self._value)
 
     @property
@@ -118,7 +130,7 @@ class PostgresSetting:
     @property
     def json(self) -> Any:
         """The value as JSON text."""
-        return sa.cast(self._value, sa.Text)
+        return sa.cast(self._found, sa.Text)
 
 
 SETTINGS: dict[str, Any] = {"sqlite": SqliteSetting, "postgresql": PostgresSetting}
