@@ -73,12 +73,13 @@ class _Attempt:
     def __init__(self, session: "TrainingSession") -> None:
         self._session = session
         self._thread = threading.Thread(target=self._run, name="quark-analysis", daemon=True)
-        self._over = False
+        self._until = 0.0
         self.analysis: Analysis | None = None
         self.error: BaseException | None = None
 
     def start(self, seconds: float) -> None:
         """Begin, and wait so long at most."""
+        self._until = time.monotonic() + seconds
         try:
             self._thread.start()
         except RuntimeError:  # the interpreter is past starting threads
@@ -86,30 +87,31 @@ class _Attempt:
         try:
             self._thread.join(seconds)
         finally:
-            self._over = True
+            self._until = 0.0
 
     def _run(self) -> None:
         try:
+            self.check()
             from ..analysis.stored import analyze_stored
             from ..analysis.subject import RunOfReader
             from ..records.thresholds import AnalyzerEngineConfig
 
-            self.check()
             reader: Any = self._session._home.open(self._session.project_name)
             try:
                 stored = _Bounded(RunOfReader(reader, self._session.run_id), self)
                 analysis, _ = analyze_stored(stored, AnalyzerEngineConfig(), each=self.check)
             finally:
                 reader.close()
-            self.analysis = None if self._over else analysis
+            self.check()
+            self.analysis = analysis
         except _OutOfTimeError:
             return
         except Exception as error:  # noqa: BLE001  a store that cannot be read keeps no run from its end
-            self.error = None if self._over else error
+            self.error = error
 
     def check(self) -> None:
         """Go on only while somebody waits for the outcome."""
-        if self._over:
+        if time.monotonic() >= self._until:
             raise _OutOfTimeError("the time for the analysis is over")
 
 

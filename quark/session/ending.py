@@ -214,7 +214,7 @@ class Ending(Recorder):
         if timeout_s is None:  # the time is that of the sinks; a slow tracker has taken its own
             deadline += time.monotonic() - began
             if self._origin.rank == 0 and reason != "interrupted":
-                self._try("analysis", lambda: interrupt.wait(lambda: self._analyze(deadline)), interrupt)
+                self._try("analysis", lambda: interrupt.wait(lambda: self._analyze(deadline) is None), interrupt)
         self._write_end(reason)
         complete = interrupt.wait(lambda: self._delivery.close(final, reason, deadline))
         if interrupt.came:
@@ -234,11 +234,10 @@ class Ending(Recorder):
             self.leftovers.finish(deadline)
         return True
 
-    def _analyze(self, deadline: float) -> bool:
+    def _analyze(self, deadline: float) -> None:
         from .closing import analyze_at_end
 
         analyze_at_end(cast("TrainingSession", self), deadline, time.monotonic() - _BEGAN)
-        return True
 
     def _say_goodbye(self, stored: bool) -> None:
         asked = setting("QUARK_GOODBYE")

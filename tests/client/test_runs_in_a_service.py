@@ -53,7 +53,7 @@ def test_a_run_in_a_service_is_analyzed_when_it_ends(service: Service, monkeypat
     away.finish("completed")
     assert away.verdict is None
     service.start()
-    with quark.start_run(project="p", analyze=True) as run:
+    with quark.start_run(project="p", analyze=True, close_timeout_s=120) as run:
         for step in range(100):
             run.log({"Train Loss": 0.9**step if step < 90 else float("nan")}, step=step)
     with quark.connect(service.url, user_key=service.key) as store:
