@@ -6,6 +6,7 @@ import { bytes, duration, flatten, metric, number, plain, position, runName, tic
 import { mainKey, matcher, sections } from "../../../quark/dashboard/src/lib/keys.js";
 import { linesOf, notesOf } from "../../../quark/dashboard/src/lib/log-lines.js";
 import { imageType } from "../../../quark/dashboard/src/lib/media.js";
+import { stepRange } from "../../../quark/dashboard/src/lib/range.js";
 import { ranked } from "../../../quark/dashboard/src/lib/rank.js";
 import { nearest } from "../../../quark/dashboard/src/lib/search.js";
 import { ChartSource, byRuns } from "../../../quark/dashboard/src/lib/source.js";
@@ -159,4 +160,14 @@ test("images are known by their first bytes, not by their names", () => {
   assert.equal(imageType(new TextEncoder().encode("RIFF1234WEBP")), "image/webp");
   assert.equal(imageType(new TextEncoder().encode("<svg onload=alert(1)>")), "");
   assert.equal(imageType(Uint8Array.of()), "");
+});
+
+test("keys move and size the range within the whole run", () => {
+  const whole = [0, 100];
+  assert.deepEqual(stepRange("ArrowRight", false, [10, 20], whole), [11, 21]);
+  assert.deepEqual(stepRange("ArrowRight", true, [85, 95], whole), [90, 100]);
+  assert.deepEqual(stepRange("+", false, [0, 100], whole), [25, 75]);
+  assert.equal(stepRange("-", false, [25, 75], whole), null);
+  assert.equal(stepRange("Escape", false, [25, 75], whole), null);
+  assert.equal(stepRange("a", false, [25, 75], whole), undefined);
 });

@@ -49,7 +49,7 @@ function Legend({ alerts, grouped }) {
 const AXES = [["step", "Step"], ["epoch", "Epoch"], ["relative", "Relative time"], ["wall", "Wall time"]];
 
 /** @param {{keys: string[]}} props */
-export function ChartTools({ keys }) {
+function ChartTools({ keys }) {
   const { x, y, o, s, n, z } = view.value;
   return (
     <div class="bar" role="toolbar" aria-label="Charts">
@@ -64,7 +64,7 @@ export function ChartTools({ keys }) {
   );
 }
 
-export function FilterBox() {
+function FilterBox() {
   const box = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => {
     const focus = () => box.current?.focus();

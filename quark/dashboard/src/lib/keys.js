@@ -18,7 +18,7 @@ const LAST = ["system"];
 const OTHER = "metrics";
 
 /** The first part of a key: the section that it is shown in. @param {string} key */
-export function sectionOf(key) {
+function sectionOf(key) {
   const slash = key.indexOf("/");
   return slash > 0 ? key.slice(0, slash) : OTHER;
 }

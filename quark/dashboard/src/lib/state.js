@@ -8,7 +8,6 @@ export const path = signal(start.pathname);
 export const search = signal(start.search);
 /** @type {import("@preact/signals").Signal<View>} */
 export const view = signal(decodeView(location.hash));
-export const columns = computed(() => view.value.n);
 
 /** Change the view; the address follows. Text that is being typed replaces the entry of the history.
  * @param {Partial<View>} change @param {{replace?: boolean}} [options] */

@@ -8,7 +8,7 @@ import { metric, plain, runName } from "../lib/format.js";
 import { label } from "../lib/names.js";
 import { Message } from "../parts/message.jsx";
 import { RunModel } from "../run/model.js";
-import { PHASE_COLORS } from "../run/strip.jsx";
+import { PHASE_COLORS } from "../run/strip-paint.js";
 import { difference, settingsTable } from "./compare-data.js";
 import { Text } from "../parts/text.jsx";
 

@@ -15,7 +15,7 @@ export function QueryBar({ model }) {
     <div class="bar query" role="toolbar" aria-label="Runs">
       <input class="query-box" type="search" placeholder='status:failed  lr<1e-3  tag:x  max:val/acc>0.9  "text"' aria-label="Query over runs" value={view.value.q} spellcheck={false}
         onInput={(event) => show({ q: event.currentTarget.value }, { replace: true })} />
-      <Picker label="Columns" title="Columns" search options={columnOptions(model)} chosen={model.columns.value} choose={(cols) => show({ cols })} name={headOf} />
+      <Picker label="Columns" title="Columns" options={columnOptions(model)} chosen={model.columns.value} choose={(cols) => show({ cols })} name={headOf} />
       <Picker label={`Group${view.value.g.length ? `: ${view.value.g.length}` : ""}`} title="Group by up to three config keys" options={model.settings.value} chosen={view.value.g} choose={(g) => show({ g: g.slice(0, 3) })} name={(key) => key} />
       <button disabled={chosen.length < 2 || chosen.length > 20} onClick={() => go(`/c?runs=${chosen.map(encodeURIComponent).join(",")}`)} title="2 to 20 runs">Compare {chosen.length}</button>
       <Views project={model.project} />
@@ -33,7 +33,7 @@ function columnOptions(model) {
 }
 
 /** A button that opens a list of choices, with a search over them.
- * @param {{label: string, title: string, options: string[], chosen: string[], choose: (chosen: string[]) => void, name: (option: string) => string, search?: boolean}} props */
+ * @param {{label: string, title: string, options: string[], chosen: string[], choose: (chosen: string[]) => void, name: (option: string) => string}} props */
 function Picker({ label, title, options, chosen, choose, name }) {
   const open = useSignal(false);
   const text = useSignal("");

@@ -1,0 +1,58 @@
+// The picture of a strip: the main metric in miniature, phases below it, alerts as pins, the shown range in a frame.
+import { drawBand, drawLine, pixel, scaleOf } from "../charts/draw.js";
+import { extent, stretches } from "../charts/shape.js";
+import { css } from "../lib/colors.js";
+import { view } from "../lib/state.js";
+
+export const HEIGHT = 48;
+export const PHASE_COLORS = {
+  initialization_adaptation: "--phase-start", rapid_learning: "--phase-fast", stabilization: "--phase-steady",
+  stagnation: "--phase-flat", overfitting_onset: "--phase-over", divergence: "--phase-bad",
+};
+
+/** @param {HTMLCanvasElement} canvas @param {number} width @param {Chart | null} chart @param {import("./model.js").RunModel} model */
+export function paint(canvas, width, chart, model) {
+  const ratio = devicePixelRatio || 1;
+  canvas.width = width * ratio;
+  canvas.height = HEIGHT * ratio;
+  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  ctx.scale(ratio, ratio);
+  const whole = model.whole.value;
+  if (!whole) return;
+  const sx = scaleOf(whole[0], Math.max(whole[0] + 1, whole[1]), 0, width);
+  for (const phase of model.phases.value) {
+    ctx.fillStyle = css(PHASE_COLORS[phase.phase_name] ?? "--phase-start");
+    ctx.globalAlpha = 0.16;
+    ctx.fillRect(pixel(sx, phase.step_start), 0, Math.max(1, pixel(sx, phase.step_end) - pixel(sx, phase.step_start)), HEIGHT);
+    ctx.globalAlpha = 1;
+    ctx.fillRect(pixel(sx, phase.step_start), HEIGHT - 3, Math.max(1, pixel(sx, phase.step_end) - pixel(sx, phase.step_start)), 3);
+  }
+  if (chart?.x.length) {
+    const [low, high] = extent([chart], whole, false, false);
+    const sy = scaleOf(low, high, HEIGHT - 4, 8);
+    const starts = stretches(chart.x, chart.width);
+    ctx.fillStyle = ctx.strokeStyle = css("--c0");
+    ctx.globalAlpha = 0.3;
+    drawBand(ctx, chart, starts, sx, sy, 1);
+    ctx.globalAlpha = 1;
+    drawLine(ctx, chart.x, chart.mean, starts, sx, sy, 1);
+  }
+  for (const { x, severity } of model.marks.value) {
+    ctx.fillStyle = css(`--${severity}`);
+    const px = pixel(sx, x);
+    ctx.fillRect(px - 0.5, 0, 1.5, HEIGHT);
+    ctx.beginPath();
+    ctx.moveTo(px - 4, 0);
+    ctx.lineTo(px + 5, 0);
+    ctx.lineTo(px + 0.5, 7);
+    ctx.fill();
+  }
+  const z = view.value.z;
+  if (!z) return;
+  ctx.fillStyle = css("--shade");
+  const [left, right] = [pixel(sx, z[0]), pixel(sx, z[1])];
+  ctx.fillRect(0, 0, left, HEIGHT);
+  ctx.fillRect(right, 0, width - right, HEIGHT);
+  ctx.strokeStyle = css("--accent");
+  ctx.strokeRect(left + 0.5, 0.5, Math.max(2, right - left - 1), HEIGHT - 1);
+}
