@@ -1,7 +1,5 @@
 """Names that say that what they hold is secret, and names that only sound alike."""
 
-import pytest
-
 from quark.redaction import HIDDEN, is_secret_name, redact
 
 SECRET = """
@@ -100,19 +98,22 @@ def test_the_tables_are_large_and_apart():
     assert not set(SECRET) & set(INNOCENT)
 
 
-@pytest.mark.parametrize("name", sorted(set(SECRET)))
-def test_text_under_a_secret_name_is_hidden(name):
-    """However its words are joined, a secret name hides the text that it holds, and all that lies below it."""
-    assert is_secret_name(name)
-    assert redact({name: "hunter2"}) == {name: HIDDEN}
-    assert redact({"outer": [{name: ["hunter2", {"value": "hunter2"}]}]}) == {
-        "outer": [{name: [HIDDEN, {"value": HIDDEN}]}]
-    }
+def is_hidden(name):
+    flat, deep = {name: "hunter2"}, {"outer": [{name: ["hunter2", {"value": "hunter2"}]}]}
+    hidden = {"outer": [{name: [HIDDEN, {"value": HIDDEN}]}]}
+    return is_secret_name(name) and redact(flat) == {name: HIDDEN} and redact(deep) == hidden
 
 
-@pytest.mark.parametrize("name", sorted(set(INNOCENT)))
-def test_the_vocabulary_of_training_is_left_alone(name):
-    """A name that only sounds like a secret keeps text and numbers."""
+def is_left_alone(name):
     value = {name: "value", "nested": {name: [3, "value"]}}
-    assert not is_secret_name(name)
-    assert redact(value) == value
+    return not is_secret_name(name) and redact(value) == value
+
+
+def test_text_under_a_secret_name_is_hidden():
+    """However its words are joined, a secret name hides the text that it holds, and all that lies below it."""
+    assert [name for name in sorted(set(SECRET)) if not is_hidden(name)] == []
+
+
+def test_the_vocabulary_of_training_is_left_alone():
+    """A name that only sounds like a secret keeps text and numbers."""
+    assert [name for name in sorted(set(INNOCENT)) if not is_left_alone(name)] == []
