@@ -99,14 +99,14 @@ class _Reader:
 
     def _pieces(self, writer_pk: int, first: int) -> Iterator[Any]:
         """What a writer's chunks hold, then its fragments, as ``arrays.joined`` takes it."""
-        for row in self.connection.execute(
+        for pk, count in self.connection.execute(
             sa.select(chunks.c.pk, chunks.c.count)
             .where(chunks.c.series_pk == self.number, chunks.c.writer_pk == writer_pk, chunks.c.last_sequence >= first)
             .order_by(chunks.c.first_sequence)
         ).all():
-            data = self.connection.execute(sa.select(chunk_data).where(chunk_data.c.chunk_pk == row.pk)).one()
+            data = self.connection.execute(sa.select(chunk_data).where(chunk_data.c.chunk_pk == pk)).one()
             yield [
-                row.count, unpack_values(data.value_data, row.count), data.step_data, data.epoch_data, data.time_data,
+                count, unpack_values(data.value_data, count), data.step_data, data.epoch_data, data.time_data,
                 data.sequence_data,
             ]  # fmt: skip
         for points in self._fragments(writer_pk, first):
@@ -143,12 +143,12 @@ class _Reader:
                 chunks.c.step_min <= int(real.max()), chunks.c.step_max >= int(real.min()),
             )
         )  # fmt: skip
-        for row in self.connection.execute(query).all():
+        for pk, count in self.connection.execute(query).all():
             data = self.connection.execute(
-                sa.select(chunk_data.c.step_data).where(chunk_data.c.chunk_pk == row.pk)
+                sa.select(chunk_data.c.step_data).where(chunk_data.c.chunk_pk == pk)
             ).scalar_one()
-            others = np.empty(row.count, np.int64)
-            unpack_optional(data, row.count, others)
+            others = np.empty(count, np.int64)
+            unpack_optional(data, count, others)
             found |= np.isin(steps, others)
         for attempt in later:
             found |= np.isin(steps, self._unpacked_steps(attempt))
