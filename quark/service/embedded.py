@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import uvicorn
 from litestar import Litestar
 
-from ..errors import SchemaValidationError
+from ..errors import SchemaValidationError, SessionStoreError
 from ..reading.opening import Embedded, deliver_leftovers, open_embedded
 from ..records.artifact import ArtifactRecord
 from ..session.placement import Placement
@@ -83,6 +83,10 @@ class OneStore:
                 return os.fdopen(os.dup(stream.fileno()), "rb")
         except (OSError, SchemaValidationError) as error:
             raise FileNotFoundError(artifact.payload_relative_path) from error
+        except SessionStoreError as error:
+            if error.code == "artifact_missing":
+                raise FileNotFoundError(artifact.payload_relative_path) from error
+            raise SessionStoreError(str(error), status=409, code=error.code) from error
 
     def every(self) -> "list[SqlStore]":
         """The store."""

@@ -1,18 +1,23 @@
 """Who may look: a link that works once, a key, a cookie that only this site's pages can use."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar.testing import TestClient
 
+from quark.reading.opening import open_embedded
 from quark.service import cookies
+from quark.service.embedded import create_page_app
 from quark.service.keys import REMEMBERED_S
 from quark.service.origin import is_allowed_host
+from quark.service.sessions import Tokens
 
 from ..service.conftest import Served, served  # noqa: F401  the fixture
-from .conftest import ADDRESS, Page
+from .conftest import ADDRESS, Page, record_runs
 
 ORIGIN = {"Origin": "http://testserver.local"}
 
@@ -193,3 +198,21 @@ def test_a_payload_is_never_a_page(page: Page) -> None:
     assert answer.headers["content-disposition"] == "attachment"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_a_payload_that_is_gone_or_changed_is_not_sent(tmp_path: Path) -> None:
+    """A file that is no longer what was recorded is refused by name, and a missing one is not there."""
+    record_runs(tmp_path / "runs")
+    (payload,) = (tmp_path / "runs" / ".quark" / "runs" / "good-run" / "artifacts" / "report").rglob("*.txt")
+    app = create_page_app(open_embedded(tmp_path / "runs"), tmp_path / "private", tokens := Tokens())
+    with TestClient(app, base_url=ADDRESS) as client:
+        page = Page(client, tokens)
+        page.sign_in()
+        (artifact,) = page.get("/api/v1/runs/good-run/records/artifact").json()["records"]
+        path = f"/api/v1/runs/good-run/artifacts/{artifact['id']}/payload"
+        payload.write_bytes(b"x" * payload.stat().st_size)
+        changed = page.get(path)
+        assert (changed.status_code, changed.json()["error"]["code"]) == (409, "artifact_damaged")
+        payload.unlink()
+        gone = page.get(path)
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "payload_not_found")
