@@ -24,12 +24,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 
 
 def printable(text: str) -> str:
     """The text with escapes such as ``\\x1b`` in place of the characters that a terminal obeys; newlines stay."""
-    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(_CONTROLS, lambda match: ascii(match[0])[1:-1], text)
 
 
 class _Printable(logging.Filter):

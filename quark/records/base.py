@@ -24,9 +24,10 @@ CURRENT_SCHEMA_VERSION = 1
 def frozen(cls: type[T]) -> type[T]:
     """A frozen, slotted, keyword-only dataclass that calls itself ``quark.<name>``.
 
-    Equality and hash are Document's: records hold JSON objects, which the generated hash would refuse.
+    Equality and hash are Document's: records hold JSON objects, which the generated hash would refuse. So is the text:
+    each method that a dataclass generates takes a tenth of a millisecond of every start.
     """
-    made = dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
+    made = dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)(cls)
     made.__module__ = "quark"
     return made
 
@@ -42,9 +43,13 @@ class Origin:
 
 
 class Document:
-    """An immutable value that knows its fields: equality, hash and ``to_dict``."""
+    """An immutable value that knows its fields: text, equality, hash and ``to_dict``."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in field_names(type(self)))
+        return f"{type(self).__qualname__}({shown})"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-like values: records become dictionaries, tuples lists."""

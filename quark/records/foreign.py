@@ -11,8 +11,8 @@ LONGEST_TEXT = 200
 _MANY = 1000
 """Items of a collection whose text would take longer than a log call may."""
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_ADDRESS = r" at 0x[0-9a-fA-F]+"
+_SURROGATES = "[\ud800-\udfff]"
 
 
 def must_propagate(error: BaseException) -> bool:
@@ -53,7 +53,7 @@ def clean_text(text: str) -> str:
     """Text that UTF-8 can hold: lone surrogates become U+FFFD."""
     if text.isascii():
         return text
-    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return re.sub(_SURROGATES, "\N{REPLACEMENT CHARACTER}", text)
 
 
 def shown(value: object) -> str:
@@ -70,7 +70,7 @@ def shown(value: object) -> str:
 def described(value: object) -> str:
     """An object as its author prints it: ``str`` without memory addresses, cut short; its type if that raises."""
     with suppress_foreign():
-        text = _ADDRESS.sub("", clean_text(str.__str__(str(value))))
+        text = re.sub(_ADDRESS, "", clean_text(str.__str__(str(value))))
         return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
     return f"<{type_name(value)}>"
 
