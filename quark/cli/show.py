@@ -192,9 +192,14 @@ def event_line(event: "EventRecord", names: Mapping[str, str] | None = None) -> 
     """An event on one line: time, severity, step, what happened, its details; ``names`` of types, by type."""
     from rich.text import Text
 
+    from ..analysis.verdict import verdict_from
+    from ..records.literals import ANALYZED
     from ..records.naming import NONFINITE
 
     payload = dict(event.payload)
+    verdict = verdict_from(payload) if event.event_type == ANALYZED else None
+    if verdict is not None:
+        payload = {"message": verdict.text}
     message = str(payload.pop("message", ""))
     payload.pop("identifier", None)
     if event.event_type == NONFINITE and "name" in payload:

@@ -11,6 +11,7 @@ import quark
 from quark import AlertRecord, AnalyzerEngine
 from quark.analysis.health import Health, health_of
 from quark.analysis.rules import RULES, RuleOutcome
+from quark.cli.show import event_line
 from quark.records.literals import AlertCategory, AlertSeverity
 from quark.testing import MemoryRunHandle
 
@@ -159,6 +160,8 @@ def test_the_verdict_is_stored_with_the_run(tmp_path: Path) -> None:
     with quark.open(tmp_path) as store:
         view = store.run(run.run_id)
         assert view.verdict() == result.verdict
+        (analyzed,) = view.events("run_analyzed")
+        assert event_line(analyzed).plain.endswith(f" run_analyzed {result.verdict.text}")
         assert result.roles == {"loss": "Train Loss"}
     verdict = result.verdict
     assert (verdict.severity, verdict.rule, verdict.step) == ("error", "lr_too_high", 108)
