@@ -24,7 +24,9 @@ def program(name: str) -> str:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources with the packages of the lock file."""
-    npm, folder = program("npm"), tmp_path_factory.mktemp("page") / "dashboard"
+    npm, root = program("npm"), tmp_path_factory.mktemp("page")
+    folder = root / "quark" / "dashboard"
+    shutil.copytree(HERE / "js", root / "tests" / "dashboard" / "js")
     shutil.copytree(DASHBOARD, folder, ignore=shutil.ignore_patterns("node_modules", "*.py", "__pycache__"))
     done = subprocess.run(
         [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
@@ -35,9 +37,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_functions_of_the_page() -> None:
+def test_functions_of_the_page(sources: Path) -> None:
     """What the page computes and draws is right; node's own test runner says so."""
-    tests = sorted(str(path) for path in (HERE / "js").glob("*.test.mjs"))
+    tests = sorted(str(path) for path in (sources.parents[1] / "tests" / "dashboard" / "js").glob("*.test.mjs"))
     done = subprocess.run([program("node"), "--test", *tests], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
