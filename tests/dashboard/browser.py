@@ -13,6 +13,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 60_000
 """How long a page may take on a machine that is busy with other tests."""
 
+ARGUMENTS = ("--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+"""Containers often have too little shared memory for a browser, which then dies in the middle of a page."""
+
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -22,7 +25,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def launched(playwright: Playwright) -> Browser:
     """The installed Chromium; none is downloaded."""
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*arguments, "--disable-gpu", "--hide-scrollbars"])
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*arguments, *ARGUMENTS])
 
 
 class Noticed:
