@@ -269,6 +269,13 @@ def test_names_are_text_everywhere(browser: Browser, ui: Ui, path: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
 
 
+@pytest.mark.parametrize("path", ["r/hostile", "p/hostile"])
+def test_metrics_have_the_names_that_they_were_given(page: Page, ui: Ui, path: str) -> None:
+    """Not the keys under which they are stored."""
+    page.goto(ui.url + path)
+    expect(page.locator("figure").get_by_text("train/<b>loss</b>", exact=True).first).to_be_visible()
+
+
 PAGES = [
     "", "p/sweep", "r/sick", *(f"r/sick/{tab}" for tab in ("layers", "alerts", "alerts/2", "system", "logs", "config")),
     "c?runs=lr0.3-seed0,lr0.1-seed0",

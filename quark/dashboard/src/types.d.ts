@@ -113,4 +113,4 @@ interface Row {
 interface Phase { phase_name: string; display_name: string; summary: string; step_start: number; step_end: number }
 interface Health { score_key: string; score: number; status: string; step: number | null }
 interface LogEvent { id: string; event_type: string; severity: string; step: number | null; timestamp: string; payload: any }
-interface Overview { keys: string[]; latest: Record<string, [number | null, number]>; counts: Record<string, number>; names?: Record<string, string>; writers?: { writer_id: string; rank: number; attempt: number; next: number }[] }
+interface Overview { keys: string[]; latest: Record<string, [number | null, number]>; counts: Record<string, number>; names?: Record<string, Record<string, string>>; writers?: { writer_id: string; rank: number; attempt: number; next: number }[] }

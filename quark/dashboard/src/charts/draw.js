@@ -16,7 +16,8 @@ export function pixel(scale, value) {
   return value > 0 ? scale.a * Math.log10(value) + scale.b : scale.a * -300 + scale.b;
 }
 
-/** The band from minimum to maximum of each bucket. A bucket of its own, with nothing to connect to, is a bar.
+/** The band from minimum to maximum of each bucket, with an outline: a spike of one step is thinner than a pixel.
+ * A bucket of its own, with nothing to connect to, is a bar.
  * @param {any} ctx @param {Chart} chart @param {number[]} starts @param {Scale} sx @param {Scale} sy @param {number} wide */
 export function drawBand(ctx, chart, starts, sx, sy, wide) {
   const { x, min, max } = chart;
@@ -34,6 +35,7 @@ export function drawBand(ctx, chart, starts, sx, sy, wide) {
     ctx.closePath();
   });
   ctx.fill();
+  ctx.stroke();
 }
 
 /** A line through values, interrupted at gaps; a point of its own is a dot.

@@ -150,7 +150,8 @@ export class Plot {
     for (const { line, starts, smooth } of this.parts ?? []) {
       const faded = focus && focus !== line.id ? 0.15 : 1;
       ctx.fillStyle = ctx.strokeStyle = line.color;
-      ctx.globalAlpha = 0.22 * faded;
+      ctx.globalAlpha = 0.3 * faded;
+      ctx.lineWidth = ratio;
       drawBand(ctx, line.chart, starts, sx, sy, 2 * ratio);
       ctx.globalAlpha = (smooth ? 0.3 : 1) * faded;
       ctx.lineWidth = (smooth ? 1 : 1.5) * ratio;

@@ -46,7 +46,7 @@ export class RunModel {
       this.failure.value = "";
       if (state === this.seen) return;
       this.seen = state;
-      learn(overview.names);
+      learn(overview.names?.metric);
       this.overview.value = overview;
       this.source.refresh();
       this.generation.value += 1;

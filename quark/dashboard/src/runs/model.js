@@ -64,7 +64,7 @@ export class ProjectModel {
     const { runs } = await json(`/runs?${query}`);
     const configs = runs.map((/** @type {any} */ run) => Object.fromEntries(flatten(run.config ?? {}).filter(([path]) => path)));
     const overviews = await Promise.all(runs.slice(0, 3).map((/** @type {any} */ run) => json(ofRun(run.id, "/overview"))));
-    overviews.forEach((overview) => learn(overview.names));
+    overviews.forEach((overview) => learn(overview.names?.metric));
     this.settings.value = [...new Set(configs.flatMap(Object.keys))].sort();
     this.keys.value = [...new Set(overviews.flatMap((overview) => overview.keys))];
     this.first.value = firstColumns(configs, this.keys.value);
