@@ -1,6 +1,5 @@
 """The last, least and greatest value of every metric of a run, kept up to date as points arrive."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .incoming import ABSENT, FEW, count_of, points_in
@@ -56,11 +55,11 @@ def _rows_of_few(packed: bytes) -> list[Row]:
 def _rows_of_many(packed: bytes) -> list[Row]:
     from .points import array_of
 
-    return [_row(*one) for one in _by_series(array_of(packed))]
+    return _rows_of(array_of(packed))
 
 
-def _by_series(points: "np.ndarray") -> "Iterator[tuple[int, np.ndarray, np.ndarray]]":
-    """Number, steps and values of every series among points, in order."""
+def _rows_of(points: "np.ndarray") -> list[Row]:
+    """A row of every series among points; without a loop over series, of which an append may have thousands."""
     import numpy as np
 
     from .points import ranked
@@ -68,8 +67,18 @@ def _by_series(points: "np.ndarray") -> "Iterator[tuple[int, np.ndarray, np.ndar
     numbers = np.ascontiguousarray(points["series"])
     order, starts, stops = ranked(numbers)
     steps, values = points["step"][order], points["value"][order]
-    for start, stop in zip(starts, stops, strict=True):
-        yield int(numbers[order[start]]), steps[start:stop], values[start:stop]
+    first, last = np.array(starts), np.array(stops) - 1
+    places = [*(_first_of(reduce, values, first, last) for reduce in (np.minimum, np.maximum)), last]
+    columns = [column for at in places for column in (_steps(steps[at]), values[at].tolist())]
+    return list(zip(numbers[order[first]].tolist(), *columns, strict=True))
+
+
+def _first_of(reduce: "np.ufunc", values: "np.ndarray", first: "np.ndarray", last: "np.ndarray") -> "np.ndarray":
+    """Where the extreme of each stretch of values is met first."""
+    import numpy as np
+
+    met = np.flatnonzero(values == np.repeat(reduce.reduceat(values, first), last - first + 1))
+    return met[np.searchsorted(met, first)]
 
 
 def _row(number: int, steps: "np.ndarray", values: "np.ndarray") -> Row:
@@ -78,6 +87,10 @@ def _row(number: int, steps: "np.ndarray", values: "np.ndarray") -> Row:
         number, _step(steps[low]), float(values[low]), _step(steps[high]), float(values[high]), _step(steps[-1]),
         float(values[-1]),
     )  # fmt: skip
+
+
+def _steps(steps: "np.ndarray") -> list[int | None]:
+    return [None if step == ABSENT else step for step in steps.tolist()]
 
 
 def _step(step: Any) -> int | None:
@@ -104,8 +117,8 @@ def fill(connection: "sa.Connection") -> None:
             note((*found[:5], step, value))
     for pk in connection.execute(sa.text("SELECT pk FROM fragments ORDER BY pk")).scalars().all():
         blob = connection.execute(sa.text("SELECT points FROM fragments WHERE pk = :pk"), {"pk": pk}).scalar_one()
-        for one in _by_series(unpack_fragments([blob])):
-            note(_row(*one))
+        for row in _rows_of(unpack_fragments([blob])):
+            note(row)
 
 
 def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:
