@@ -120,6 +120,8 @@ def fresh():
     """What was there before any run; the suite itself may leave runs open."""
     exits.end_open_runs()
     exits._give_back()
+    for patch in exits._patches:
+        patch._wrapper = None  # one that others hold in theirs, as wandb does, is left to them
     while "quark-signals" in {thread.name for thread in threading.enumerate()}:  # of the test before; it is ending
         time.sleep(0.01)
     handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}

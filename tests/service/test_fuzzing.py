@@ -1,5 +1,6 @@
 """Requests of a holder of keys, thousands of shapes: never an error of ours, and one answer on both databases."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,14 +84,26 @@ def _steady(answer: Any) -> Any:
     return without(answer.json())
 
 
-@pytest.fixture(scope="module")
-def two(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
-    """Services over SQLite and PostgreSQL with the same runs."""
-    place: Path = tmp_path_factory.mktemp("fuzzing")
+@contextlib.contextmanager
+def _both(postgres_server: str, place: Path) -> Iterator[Two]:
     with new_database(postgres_server) as url:
         configs = [ServiceConfig.of(f"sqlite:///{place}/one/quark.db"), ServiceConfig.of(url, place / "two")]
         with TestClient(create_app(configs[0])) as one, TestClient(create_app(configs[1])) as other:
             yield Two([Served(one), Served(other)])
+
+
+@pytest.fixture(scope="module")
+def two(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    """Services over SQLite and PostgreSQL with the same runs."""
+    with _both(postgres_server, tmp_path_factory.mktemp("fuzzing")) as made:
+        yield made
+
+
+@pytest.fixture
+def edited(postgres_server: str, tmp_path: Path) -> Iterator[Two]:
+    """Services of their own: edits are records, whose writers and ids each service draws by itself."""
+    with _both(postgres_server, tmp_path) as made:
+        yield made
 
 
 scalars = st.one_of(
@@ -248,7 +261,7 @@ strange = values | st.text(max_size=6) | st.lists(st.text(max_size=3), max_size=
 ])  # fmt: skip
 
 
-def test_what_a_page_asks(two: Two) -> None:
+def test_what_a_page_asks(edited: Two) -> None:
     """Charts, tables, edits and views with fields that hold something else: one answer, and no fault of ours."""
 
     @seed(7)
@@ -267,11 +280,11 @@ def test_what_a_page_asks(two: Two) -> None:
         )
         query = {"project": data.draw(st.just("digits") | texts)} if "views" in path else {}
         headers = {"Content-Type": "application/json"}
-        two.ask(method, path, key, params=query, headers=headers, content=encode(body) if body else None)
+        edited.ask(method, path, key, params=query, headers=headers, content=encode(body) if body else None)
 
-    two.statuses.clear()
+    edited.statuses.clear()
     ask()
-    assert two.statuses[200] > EXAMPLES // 10, two.statuses
+    assert edited.statuses[200] > EXAMPLES // 10, edited.statuses
 
 
 BODIES = {
