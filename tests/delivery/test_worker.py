@@ -44,7 +44,13 @@ def metric(number: int) -> bytes:
 
 
 @pytest.fixture
-def dispatcher(tmp_path):
+def others():
+    """The threads that were there before the test's own."""
+    return set(threading.enumerate())
+
+
+@pytest.fixture
+def dispatcher(tmp_path, others):
     made = Dispatcher(tmp_path / "journal" / "run", Origin("run", "0-1-x"), MANIFEST, health=Health())
     made.start()
     yield made
@@ -332,10 +338,10 @@ def test_backoff_grows_to_a_bound_and_honours_what_the_sink_asks(dispatcher):
     worker._failures, worker._asked_pause = 0, 0.0
 
 
-def test_only_daemon_threads_and_none_after_the_end(dispatcher):
+def test_only_daemon_threads_and_none_after_the_end(dispatcher, others):
     """Quark's threads never keep a process alive, and they end with the run."""
     dispatcher.add_sink(Collector())
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith("quark-")]
+    ours = set(threading.enumerate()) - others
     assert ours
     assert all(thread.daemon for thread in ours)
     finish(dispatcher)
