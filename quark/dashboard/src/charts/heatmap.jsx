@@ -5,22 +5,17 @@ import { number } from "../lib/format.js";
 import { announcement, isDark, show, view } from "../lib/state.js";
 import { columnsOf, heatPixels, TABLE } from "./heat.js";
 import { Text } from "../parts/text.jsx";
+import { useSize } from "../lib/use-size.js";
 
 /** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: import("@preact/signals").Signal<string>, title: string}} props */
 export function HeatMap({ heat, log, outlined, chosen, title }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const width = useSignal(0);
+  const width = useSize(canvas, "clientWidth", 0);
   const at = useSignal(/** @type {{row: number, column: number} | null} */ (null));
   const given = useSignal({ heat, log });
   given.value = { heat, log };
   const cell = Math.max(12, Math.min(24, Math.floor(460 / heat.rows.length)));
   const span = view.value.z ?? [heat.steps[0], (heat.steps.at(-1) ?? 0) + 1];
-  useEffect(() => {
-    const element = /** @type {HTMLCanvasElement} */ (canvas.current);
-    const sized = new ResizeObserver(() => (width.value = element.clientWidth));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   useSignalEffect(() => {
     const held = given.value;
     const element = canvas.current;

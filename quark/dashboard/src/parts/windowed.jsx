@@ -1,6 +1,7 @@
 // A long list of which only the rows in view are in the document.
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { useSize } from "../lib/use-size.js";
 
 const MORE = 12;
 
@@ -8,14 +9,8 @@ const MORE = 12;
 export function Windowed({ rows, height, label, row, follow = false }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const top = useSignal(0);
-  const size = useSignal(600);
+  const size = useSize(box, "clientHeight", 600);
   const atEnd = useRef(true);
-  useEffect(() => {
-    const element = /** @type {HTMLDivElement} */ (box.current);
-    const sized = new ResizeObserver(() => (size.value = element.clientHeight));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   useLayoutEffect(() => {
     if (follow && atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [rows.length]);

@@ -1,27 +1,22 @@
 // The strip: the whole run in miniature, with its phases and alerts; dragging on it sets the range of all charts.
 import { useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { spanOf } from "../charts/shape.js";
 import { position } from "../lib/format.js";
 import { stepRange } from "../lib/range.js";
 import { isDark, show, view } from "../lib/state.js";
 import { HEIGHT, PHASE_COLORS, paint } from "./strip-paint.js";
+import { useSize } from "../lib/use-size.js";
 
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Strip({ model }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const width = useSignal(0);
+  const width = useSize(canvas, "clientWidth", 0);
   const chart = useSignal(/** @type {Chart | null} */ (null));
   const drag = useRef(/** @type {null | {from: number, shift: [number, number] | null}} */ (null));
   const key = model.main.value;
 
-  useEffect(() => {
-    const element = /** @type {HTMLCanvasElement} */ (canvas.current);
-    const sized = new ResizeObserver(() => (width.value = element.clientWidth));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   useSignalEffect(() => {
     model.generation.value;
     const wanted = model.main.value;

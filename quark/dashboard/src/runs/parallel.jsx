@@ -1,12 +1,13 @@
 // Parallel coordinates over the columns of the table; dragging on an axis keeps the runs within, and chooses them for the charts.
 import { useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { pixel, scaleOf } from "../charts/draw.js";
 import { css } from "../lib/colors.js";
 import { number } from "../lib/format.js";
 import { hovered, show } from "../lib/state.js";
 import { numbersOf, rangeOf, within } from "./scatter-data.js";
 import { headOf } from "./table-data.js";
+import { useSize } from "../lib/use-size.js";
 
 const [TOP, BOTTOM, SIDE, HEIGHT] = [34, 24, 60, 460];
 const MOST_CHOSEN = 20;
@@ -14,16 +15,10 @@ const MOST_CHOSEN = 20;
 /** @param {{model: import("./model.js").ProjectModel}} props */
 export function Parallel({ model }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const width = useSignal(0);
+  const width = useSize(canvas, "clientWidth", 0);
   const brushes = useSignal(/** @type {([number, number] | null)[]} */ ([]));
   const drag = useRef(/** @type {{axis: number, from: number} | null} */ (null));
   const kept = useSignal(0);
-  useEffect(() => {
-    const element = /** @type {HTMLCanvasElement} */ (canvas.current);
-    const sized = new ResizeObserver(() => (width.value = element.clientWidth));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   const axesOf = () => model.columns.value.map((column) => {
     const { values, words } = numbersOf(model.ordered.value, column);
     const range = rangeOf(values);

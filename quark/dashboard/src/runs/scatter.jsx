@@ -1,29 +1,24 @@
 // A scatter plot of two columns, one point a run; a click opens the run.
 import { useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { pixel, scaleOf } from "../charts/draw.js";
 import { css } from "../lib/colors.js";
 import { number, runName } from "../lib/format.js";
 import { go, hovered, show, view } from "../lib/state.js";
 import { nearestPoint, numbersOf, rangeOf } from "./scatter-data.js";
 import { headOf, shown, cell } from "./table-data.js";
+import { useSize } from "../lib/use-size.js";
 
 const [LEFT, BOTTOM, TOP, RIGHT, HEIGHT] = [64, 34, 12, 16, 460];
 
 /** @param {{model: import("./model.js").ProjectModel}} props */
 export function Scatter({ model }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const width = useSignal(0);
+  const width = useSize(canvas, "clientWidth", 0);
   const at = useSignal(-1);
   const points = useRef({ xs: new Float64Array(), ys: new Float64Array() });
   const options = [...new Set([...model.wanted.value, ...model.settings.value.map((key) => `config.${key}`), ...model.keys.value.filter((key) => !key.startsWith("system/")).flatMap((key) => [`min:${key}`, `max:${key}`, `last:${key}`])])];
   const [x = "", y = ""] = view.value.c ? view.value.c.split("|") : [model.first.value.find((one) => one.startsWith("config.")) ?? options[0], model.first.value.find((one) => one.includes(":")) ?? options[1]];
-  useEffect(() => {
-    const element = /** @type {HTMLCanvasElement} */ (canvas.current);
-    const sized = new ResizeObserver(() => (width.value = element.clientWidth));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   useSignalEffect(() => {
     const rows = model.ordered.value;
     const [left, right] = view.value.c ? view.value.c.split("|") : [model.first.value.find((one) => one.startsWith("config.")) ?? "", model.first.value.find((one) => one.includes(":")) ?? ""];

@@ -1,12 +1,13 @@
 // The run table: a real table, of which only the rows in view are in the document.
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { lineStyle } from "../lib/colors.js";
 import { ago, duration, number, runName } from "../lib/format.js";
 import { hovered, show, view } from "../lib/state.js";
 import { Status } from "../run/head.jsx";
 import { cell, headOf, meanOf, shown } from "./table-data.js";
 import { Text } from "../parts/text.jsx";
+import { useSize } from "../lib/use-size.js";
 
 const ROW = 28;
 const MORE = 10;
@@ -16,17 +17,11 @@ const MORE = 10;
 export function RunTable({ model }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const top = useSignal(0);
-  const size = useSignal(800);
+  const size = useSize(box, "clientHeight", 800);
   const items = useComputed(() => {
     if (!view.value.g.length) return model.ordered.value.map((row) => /** @type {Item} */ ({ row }));
     return model.groups.value.flatMap((group, index) => [/** @type {Item} */ ({ group, index }), ...group.rows.map((row) => ({ row }))]);
   });
-  useEffect(() => {
-    const element = /** @type {HTMLDivElement} */ (box.current);
-    const sized = new ResizeObserver(() => (size.value = element.clientHeight));
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   const columns = model.columns.value;
   const all = items.value;
   const first = Math.max(0, Math.floor(top.value / ROW) - MORE);
