@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from ..core.query import MAX_COLUMN, MAX_QUERY
-from ..storage.runtable import MAX_COLUMNS
+from ..storage.runtable import MAX_COLUMNS, ListedRun
 from .lanes import SCANS, in_lane
 from .room import page_budget
 from .runs import QUERY, store_of
@@ -32,26 +32,6 @@ class RunQuery(msgspec.Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=8192)] | None = None
 
 
-class ListedRun(msgspec.Struct):
-    """A run of the table. ``columns`` has a value for each column that was asked for, null where the run has none.
-
-    ``steps`` has the step of each last, least or greatest value of a metric that has one.
-    """
-
-    id: str
-    name: str | None
-    project: str
-    status: str
-    reason: str | None
-    created_at: str
-    ended_at: str | None
-    updated_at: str
-    parent_run_id: str | None
-    tags: list[str]
-    columns: dict[str, Any]
-    steps: dict[str, int]
-
-
 class RunTable(msgspec.Struct):
     """A page of the table; ``next`` is the ``cursor`` of the page behind, null at the end."""
 
@@ -73,4 +53,4 @@ def query_runs(request: Request[Any, Any, Any], data: JSONBody[RunQuery]) -> Run
         projects_only=request.state.key.projects, budget=page_budget(request),
     )  # fmt: skip
     following = None if found.next is None else cursors.seal_text(found.next, "table")
-    return RunTable([msgspec.convert(row, ListedRun, from_attributes=True) for row in found.runs], following)
+    return RunTable(found.runs, following)

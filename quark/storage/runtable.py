@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,12 +24,10 @@ MAX_VALUE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run of the table; times are RFC 3339 text.
+class ListedRun:
+    """A run of the table. ``columns`` has a value for each column that was asked for, None where the run has none.
 
-    Attributes:
-        columns: the value of each column that was asked for; None where the run has none.
-        steps: the step of each last, least or greatest value of a metric, where it has one.
+    ``steps`` has the step of each last, least or greatest value of a metric that has one. Times are RFC 3339 text.
     """
 
     id: str
@@ -42,15 +40,15 @@ class RunRow:
     updated_at: str
     parent_run_id: str | None
     tags: tuple[str, ...]
-    columns: dict[str, Any] = field(default_factory=dict)
-    steps: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, Any]
+    steps: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class RunTable:
     """A page of the table; ``next`` is the cursor behind it, None at the end."""
 
-    runs: list[RunRow]
+    runs: list[ListedRun]
     next: str | None
 
 
@@ -173,7 +171,7 @@ def _fitting(rows: Sequence[Any], budget: PageBudget) -> int:
     return len(rows)
 
 
-def _built(connection: sa.Connection, rows: Sequence[Any], columns: Sequence[Column]) -> list[RunRow]:
+def _built(connection: sa.Connection, rows: Sequence[Any], columns: Sequence[Column]) -> list[ListedRun]:
     numbers = [row.pk for row in rows]
     tags = tags_of(connection, numbers)
     metrics = _metrics(connection, numbers, sorted({column.metric for column in columns if column.metric is not None}))
@@ -186,7 +184,7 @@ def _built(connection: sa.Connection, rows: Sequence[Any], columns: Sequence[Col
             values[column.text] = value
             if step is not None:
                 steps[column.text] = step
-        made.append(RunRow(
+        made.append(ListedRun(
             public_id(row.id), row.name, row.project, row.status, row.reason, format_timestamp(row.started_at),
             None if row.ended_at is None else format_timestamp(row.ended_at), format_timestamp(row.updated_at),
             row.parent_run_id, tuple(tags[row.pk]), values, steps,
