@@ -8,6 +8,7 @@ import msgspec
 from ..records.layer import qualified_name
 from ..records.line import WIDE, Line, value_of
 from ..records.naming import NAME
+from ..records.ready import ready
 
 MOST_ITEMS = 20_000
 """A frame that never ends, because nothing in it has a step, is closed at so many records."""
@@ -107,7 +108,7 @@ BODIES: dict[str, type[Any]] = {
 }  # fmt: skip
 """The kinds of records that rules read beside metrics."""
 
-_DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+_DECODERS = {kind: msgspec.json.Decoder(ready(body)) for kind, body in BODIES.items()}
 
 
 class Frame:
@@ -182,7 +183,7 @@ class Framer:
         decoder = _DECODERS.get(kind)
         if decoder is None:
             if kind == "run" and line.label == NAME:
-                named = msgspec.json.decode(line.body, type=_Named)
+                named = msgspec.json.decode(line.body, type=ready(_Named))
                 self._names[named.key] = named.name
             return None
         return self.item(kind, decoder.decode(line.body), line.step, line.epoch, line.time)

@@ -13,6 +13,7 @@ from ..core.reader import RecordFilter, RecordReader, Series
 from ..records.base import Origin, Record
 from ..records.line import build, record_of_body
 from ..records.naming import METRIC, metric_key
+from ..records.ready import ready
 
 logger = logging.getLogger("quark")
 
@@ -74,10 +75,10 @@ class RunOfReader:
                 origin = record.origin
                 yield (
                     origin.attempt, origin.rank, record.sequence, record.time_ns, getattr(record, "step", None),
-                    getattr(record, "epoch", None), msgspec.convert(record, shape, from_attributes=True),
+                    getattr(record, "epoch", None), msgspec.convert(record, ready(shape), from_attributes=True),
                 )  # fmt: skip
             return
-        decode = msgspec.json.Decoder(shape).decode
+        decode = msgspec.json.Decoder(ready(shape)).decode
         for attempt, rank, sequence, time_ns, step, epoch, body in bodies(self._run_id, kind):
             try:
                 item = decode(body)
@@ -93,7 +94,7 @@ def _by_way_of_record(kind: str, shape: type[Any], body: str, origin: Origin, se
     """What the structure does not take may still be a record, whose fields have defaults; None if it is none."""
     try:
         record = record_of_body(kind, body, origin, sequence, 0, None, None)
-        return msgspec.convert(record, shape, from_attributes=True)
+        return msgspec.convert(record, ready(shape), from_attributes=True)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         logger.warning(
             "quark: %s record %d of run %s cannot be judged and is left out: %s", kind, sequence, origin.run_id, error

@@ -32,10 +32,15 @@ def json_text(document: Any) -> str:
 
 
 def console() -> "Console":
-    """The terminal, or plain text where standard output is not one. NO_COLOR and TERM=dumb are honoured."""
+    """The terminal, or plain text where standard output is not one: there a line stays one, however long it is.
+
+    NO_COLOR and TERM=dumb are honoured.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    made = Console(highlight=False, markup=False, emoji=False)
+    made.soft_wrap = not made.is_terminal
+    return made
 
 
 def text(value: object, style: str = "", limit: int = 300) -> "Text":

@@ -61,7 +61,7 @@ def sync(
         for problem in report.problems:
             out.print(text(f"problem: {problem}", "red", 2000))
         if not (report.delivered or report.alive or report.problems or report.waiting):
-            out.print(text(f"{place}: nothing was left to deliver"))
+            out.print(text(f"{place}: nothing was left to deliver", limit=4000), soft_wrap=True)
         _print_fallbacks(place, out)
     if report.problems or report.waiting:
         raise typer.Exit(1)
@@ -74,4 +74,5 @@ def _print_fallbacks(place: Path, out: "Console") -> None:
 
     for directory in fallback_directories():
         if directory != place and (found := leftover_runs(Placement(directory))):
-            out.print(text(f"{len(found)} more runs wait in {directory}: quark sync {directory}", limit=2000))
+            words = f"{len(found)} more wait in {directory}: quark sync {directory}"
+            out.print(text(words, limit=4000), soft_wrap=True)

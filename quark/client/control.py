@@ -6,6 +6,7 @@ import msgspec
 
 from ..core.control import RunControl, check_grace
 from ..errors import RunNotFoundError
+from ..records.ready import ready
 from .connection import Connection
 from .paths import path_of_run
 
@@ -19,7 +20,7 @@ class RemoteControls:
 
     def control(self: _Connected, run_id: str) -> RunControl:
         """Signs of life of a run and what was asked of it; RunNotFoundError if there is none."""
-        return msgspec.convert(self.connection.get(f"{path_of_run(run_id)}/control"), RunControl)
+        return msgspec.convert(self.connection.get(f"{path_of_run(run_id)}/control"), ready(RunControl))
 
     def request_stop(self: _Connected, run_id: str, grace_period_s: float) -> RunControl:
         """Ask a run to stop; InvalidRunStateError if it has ended."""
@@ -59,7 +60,7 @@ class RemotePulse:
             answer = self._connection.send("POST", f"{path_of_run(run_id)}/heartbeat", None, body, headers)
         except RunNotFoundError:
             return None
-        return msgspec.json.decode(answer, type=RunControl)
+        return msgspec.json.decode(answer, type=ready(RunControl))
 
     def close(self) -> None:
         """Close the connections."""
@@ -68,4 +69,4 @@ class RemotePulse:
 
 def _asked(connection: Connection, run_id: str, what: str, grace_period_s: Any) -> RunControl:
     wanted = {"grace_period_s": check_grace(grace_period_s)}
-    return msgspec.convert(connection.write("POST", f"{path_of_run(run_id)}/{what}", wanted), RunControl)
+    return msgspec.convert(connection.write("POST", f"{path_of_run(run_id)}/{what}", wanted), ready(RunControl))

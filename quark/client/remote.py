@@ -23,6 +23,7 @@ from ..records.base import COMMON_FIELDS, Origin, Record
 from ..records.grammar import check_index
 from ..records.kinds import KINDS
 from ..records.line import Line, build, encode
+from ..records.ready import ready
 from ..records.run import ProjectRecord, RunRecord
 from .blueprints import RemoteBlueprints
 from .connection import Connection, Several
@@ -95,7 +96,9 @@ class RemoteStore(RemoteControls, RemoteBlueprints):
 
     def projects(self) -> list[ProjectRecord]:
         """The projects that have runs, by name."""
-        return [msgspec.convert(project, ProjectRecord) for project in self.connection.get("/projects")["projects"]]
+        return [
+            msgspec.convert(project, ready(ProjectRecord)) for project in self.connection.get("/projects")["projects"]
+        ]
 
     def keys(self, run_id: str) -> list[str]:
         """The metric keys of a run, sorted."""
@@ -232,7 +235,7 @@ def _selected(told: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
 
 def run_record(told: dict[str, Any]) -> RunRecord:
     """A run as a service tells of it; what some services call active is running."""
-    return msgspec.convert({**told, "status": "running"} if told["status"] == "active" else told, RunRecord)
+    return msgspec.convert({**told, "status": "running"} if told["status"] == "active" else told, ready(RunRecord))
 
 
 def _record(kind: str, told: dict[str, Any]) -> Record:

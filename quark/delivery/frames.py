@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from ..records.ready import ready
+
 _HEAD = struct.Struct("<Q")
 _PIPE = 1 << 16
 
@@ -69,7 +71,7 @@ def receive(descriptor: int, kind: Any, *, alive: Callable[[], bool] = lambda: T
         EOFError: the other side is gone.
     """
     (length,) = _HEAD.unpack(_exactly(descriptor, _HEAD.size, alive))
-    return msgspec.msgpack.decode(_exactly(descriptor, length, alive), type=kind)
+    return msgspec.msgpack.decode(_exactly(descriptor, length, alive), type=ready(kind))
 
 
 def _exactly(descriptor: int, length: int, alive: Callable[[], bool]) -> bytearray:

@@ -16,6 +16,7 @@ from ..core.batch import RecordBatch
 from ..core.lifecycle import RunManifest
 from ..core.sink import Sink
 from ..records.base import Origin
+from ..records.ready import ready
 from .frames import Answer, Call, Fault, Made, receive, send
 
 GRACE_S = 30.0
@@ -105,13 +106,13 @@ class Host:
         sink: Sink = self._sink
         if call.method == "write":
             origin, first, stop, data, dropped = call.arguments
-            batch = RecordBatch(msgspec.convert(origin, Origin), first, stop, data, dropped)
+            batch = RecordBatch(msgspec.convert(origin, ready(Origin)), first, stop, data, dropped)
             try:
                 return sink.write(batch)
             finally:
                 rejected.extend(batch.rejected)
         if call.method == "on_start":
-            sink.on_start(msgspec.convert(call.arguments[0], RunManifest))
+            sink.on_start(msgspec.convert(call.arguments[0], ready(RunManifest)))
             return sink.tell()
         return getattr(sink, call.method)(*call.arguments)
 

@@ -15,6 +15,7 @@ from ..records.base import Origin
 from ..records.foreign import suppress_foreign, type_name
 from ..records.grammar import shown
 from ..records.identifiers import is_id
+from ..records.ready import ready
 from .disk import Disk
 from .signature import is_signed, sign
 
@@ -170,7 +171,7 @@ class WriterPlace:
         """
         try:
             content = self._read()
-            msgspec.convert(content, _Description)
+            msgspec.convert(content, ready(_Description))
             return content
         except (OSError, ValueError, msgspec.ValidationError) as error:
             raise SessionStoreError(f"the journal {self.directory} has no readable {WRITER_FILE} ({error})") from error
@@ -203,7 +204,7 @@ class WriterPlace:
 
     def described_sinks(self) -> list["DescribedSink"]:
         """The writer's sinks."""
-        return msgspec.convert(self.content(), _Description).sinks
+        return msgspec.convert(self.content(), ready(_Description)).sinks
 
     def release(self) -> None:
         """Give back what this process holds of the locks."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from ..records.ready import ready
+
 
 class RunNote(msgspec.Struct):
     """Where the run lives, and as which attempt; ``home`` is the sink that brings it there."""
@@ -19,7 +21,7 @@ class RunNote(msgspec.Struct):
 def read_note(path: Path) -> RunNote | None:
     """The note, once it is there."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunNote)
+        return msgspec.json.decode(path.read_bytes(), type=ready(RunNote))
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 

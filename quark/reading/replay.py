@@ -13,6 +13,7 @@ from ..records.base import Origin, Record
 from ..records.kinds import KINDS
 from ..records.line import WIDE, Line, encode, line_of
 from ..records.metric import MetricRecord
+from ..records.ready import ready
 from ..records.run import ProjectRecord
 from .view import RunView
 
@@ -70,7 +71,7 @@ def _batches(view: RunView, origin: Origin, stop: int, position: int, since: int
 
 
 def _before(line: bytes, since: int) -> bool:
-    step = msgspec.json.decode(line, type=_Stepped).step
+    step = msgspec.json.decode(line, type=ready(_Stepped)).step
     return step is not None and step < since
 
 

@@ -7,6 +7,7 @@ import msgspec
 from ..errors import SchemaValidationError, WrongTypeError
 from .base import Document
 from .grammar import clean_json, shown
+from .ready import ready
 
 
 def checked(owner: str, field: str, declared: Any, value: Any) -> Any:
@@ -29,7 +30,7 @@ def checked(owner: str, field: str, declared: Any, value: Any) -> Any:
         raise WrongTypeError(f"{owner}.{field} cannot be {shown(value)}; pass {getattr(base, '__name__', base)}(...)")
     plain = clean_json(_plain(value), f"{owner}.{field}")
     try:
-        return msgspec.convert(plain, type=declared)
+        return msgspec.convert(plain, type=ready(declared))
     except msgspec.ValidationError as error:
         reason = str(error)
         # msgspec says ", got `type`" for a wrong type only; a broken constraint has no such part.

@@ -14,6 +14,7 @@ import msgspec
 from ..errors import SchemaValidationError
 from .base import COMMON_FIELDS, Origin, Record, body_names, object_fields
 from .metric import MetricRecord
+from .ready import ready
 
 
 class Line(msgspec.Struct, omit_defaults=True, gc=False):
@@ -39,7 +40,7 @@ WIDE = "metrics"
 """The kind of a line that holds many metrics of one step."""
 
 encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Line)
+_decoder = msgspec.json.Decoder(ready(Line))
 decode_line = _decoder.decode
 decode_lines = _decoder.decode_lines
 
@@ -153,7 +154,7 @@ def build(cls: type[Record], origin: Origin, sequence: int, time: int, fields: d
         if own.get(name) is None:
             own[name] = {}
     try:
-        record = msgspec.convert(own, type=cls)
+        record = msgspec.convert(own, type=ready(cls))
     except msgspec.ValidationError as error:
         raise SchemaValidationError(f"{cls.__name__}: {error}; see docs/records.md for the field") from error
     object.__setattr__(record, "_origin", origin)

@@ -16,6 +16,7 @@ from .checking import checked
 from .event import EventRecord
 from .grammar import MAX_INT, check_event_type, check_key, clean_json, shown
 from .metric import MetricRecord
+from .ready import ready
 from .run import ProjectRecord, RunContext, RunRecord
 
 _TIMES = ("timestamp", "created_at", "updated_at", "started_at", "ended_at")
@@ -91,7 +92,7 @@ def _is_right(record: Any) -> bool:
 def _shape(cls: type[Record]) -> type[msgspec.Struct]:
     """What holds all fields of a record class against their declarations at once."""
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every record is a dataclass
-    return msgspec.defstruct(cls.__name__, [(field.name, field.type) for field in fields])
+    return ready(msgspec.defstruct(cls.__name__, [(field.name, field.type) for field in fields]))
 
 
 def _check(record: Document) -> None:

@@ -9,6 +9,7 @@ from ..delivery.place import writer_places
 from ..delivery.tail import Tail
 from ..errors import QuarkError, RunNotFoundError
 from ..records.identifiers import check_id
+from ..records.ready import ready
 from ..records.run import RunRecord
 from .home import Home
 from .placement import Placement
@@ -77,7 +78,7 @@ def _in_journals(placement: Placement, parent: str) -> str | None:
             batch = Tail(place.directory, place.origin()).read()
             for line in () if batch is None else batch.lines():
                 if line.kind == "run" and line.label == "start":
-                    return msgspec.convert(msgspec.json.decode(line.body)["run"], RunRecord).lineage_root_run_id
+                    return msgspec.convert(msgspec.json.decode(line.body)["run"], ready(RunRecord)).lineage_root_run_id
         except (QuarkError, OSError, msgspec.MsgspecError, KeyError, TypeError):
             continue  # another writer of the run may have it whole
     return None

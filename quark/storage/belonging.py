@@ -13,6 +13,7 @@ import msgspec
 
 from ..core.batch import RecordBatch
 from ..errors import SessionStoreError
+from ..records.ready import ready
 from ..records.run import project_id
 from .ids import MARK
 from .lifecycle import UNKNOWN, insert_placeholder
@@ -183,7 +184,7 @@ def _project_started(batch: RecordBatch) -> str | None:
     for line in lines:
         if line.kind == "run" and line.label == "start":
             try:
-                return msgspec.json.decode(line.body, type=_Start).project.name
+                return msgspec.json.decode(line.body, type=ready(_Start)).project.name
             except (msgspec.MsgspecError, RecursionError):
                 return None  # applying the line says what is wrong with it
     return None

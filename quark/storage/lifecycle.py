@@ -15,6 +15,7 @@ from ..records.kinds import KINDS
 from ..records.limits import MAX_LABEL, MAX_NAME, MAX_RECORD_BYTES, MAX_TAGS, check_size
 from ..records.line import Line, encode
 from ..records.literals import RUN_STATUSES
+from ..records.ready import ready
 from ..records.run import ProjectRecord, RunRecord, project_id
 from .control import forget_requests, inherit_stop
 from .database import Connection
@@ -80,8 +81,8 @@ def insert_placeholder(connection: Connection, row_id: str, batch: RecordBatch, 
 
 
 def _start(connection: Connection, run_pk: int, origin: Origin, line: Line, body: dict[str, Any]) -> None:
-    project = msgspec.convert(body["project"], ProjectRecord)
-    run = msgspec.convert(body["run"], RunRecord)
+    project = msgspec.convert(body["project"], ready(ProjectRecord))
+    run = msgspec.convert(body["run"], ready(RunRecord))
     texts = (getattr(record, field.name) for record in (project, run) for field in fields(record))
     length = sum(len(text) for text in texts if isinstance(text, str))
     if length > MAX_TEXT:

@@ -14,6 +14,7 @@ from ..core.reader import Page
 from ..errors import SchemaValidationError
 from ..records.base import parse_timestamp
 from ..records.grammar import check_index
+from ..records.ready import ready
 from .budget import PageBudget, bytes_of, groups
 from .conditions import any_of, has_run_id
 from .ids import no_run
@@ -202,7 +203,7 @@ def _digest(value: str) -> str:
 def _place(connection: sa.Connection, cursor: str, field: str, descending: bool) -> tuple[Any, int]:
     """What a cursor points behind: the value sorted by and the run's number."""
     try:
-        known, direction, value, pk, long = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_Cursor)
+        known, direction, value, pk, long = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=ready(_Cursor))
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise SchemaValidationError(
             f"after {cursor[:80]!r} is no cursor; pass the `next` of the page before"

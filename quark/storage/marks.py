@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ..records.naming import NONFINITE
+from ..records.ready import ready
 from .schema import records, writers
 
 KINDS = ("nan", "inf", "-inf")
@@ -56,4 +57,4 @@ def read_marks(connection: sa.Connection, run_pk: int, keys: Collection[str]) ->
     return found
 
 
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(ready(_Body)).decode

@@ -7,6 +7,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from ..records.naming import NAME, metric_key
+from ..records.ready import ready
 from .arrays import unpacked_points
 from .columns import unpack_values
 from .schema import chunk_data, chunks, fragments, records, series
@@ -32,7 +33,7 @@ def read_names(connection: sa.Connection, run_pk: int) -> dict[str, dict[str, st
     made: dict[str, dict[str, str]] = {}
     for body in connection.execute(query.order_by(records.c.pk)).scalars():
         try:
-            line = msgspec.json.decode(body, type=_Named)
+            line = msgspec.json.decode(body, type=ready(_Named))
         except msgspec.MsgspecError:  # whoever may write to a service may write any line
             continue
         for of, named in (*line.names.items(), (line.of, {line.key: line.name})):

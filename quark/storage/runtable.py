@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from ..core.query import Column, parse_column, parse_query
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.base import format_timestamp
+from ..records.ready import ready
 from .budget import PageBudget
 from .ids import public_id
 from .lifecycle import UNKNOWN
@@ -130,7 +131,7 @@ class _Order:
             SchemaValidationError: it is the cursor of another order, or none.
         """
         try:
-            sort, rank, number, text, pk = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_Cursor)
+            sort, rank, number, text, pk = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=ready(_Cursor))
         except (ValueError, TypeError, msgspec.MsgspecError) as error:
             raise SchemaValidationError(
                 f"cursor {cursor[:80]!r} cannot be read; pass the `next` of the page before"

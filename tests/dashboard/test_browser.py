@@ -201,7 +201,8 @@ def tab_to(page: Page, wanted: Locator) -> None:
         page.keyboard.press("Tab")
         if wanted.first.evaluate("element => element === document.activeElement"):
             return
-    raise AssertionError(f"Tab does not reach {wanted}")
+    focus = page.evaluate("document.activeElement.outerHTML.slice(0, 500)")
+    raise AssertionError(f"Tab does not reach {wanted} on {page.url}; it is at {focus}")
 
 
 def pick(page: Page, text: str) -> None:

@@ -41,6 +41,29 @@ def test_no_forbidden_call() -> None:
     assert [offence for module in modules() for offence in offences(module)] == []
 
 
+def test_msgspec_is_not_asked_for_a_class_by_two_threads() -> None:
+    """Whatever is converted to a class of ours is converted to ``ready(cls)``: see ``quark.records.ready``."""
+
+    def shapes(call: ast.Call) -> Iterator[ast.expr]:
+        yield from (word.value for word in call.keywords if word.arg == "type")
+        name = called(call)
+        if name.endswith("msgspec.convert"):
+            yield from call.args[1:2]
+        elif name in {"msgspec.json.Decoder", "msgspec.msgpack.Decoder"}:
+            yield from call.args[:1]
+
+    wrong = [
+        module.where(node.lineno)
+        for module in modules()
+        if module.name not in {"quark.records.ready", "quark.testing.opened"}
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and called(node).startswith("msgspec.")
+        for shape in shapes(node)
+        if not ast.unparse(shape).startswith(("ready(", "_shape(", "dict"))
+    ]
+    assert wrong == []
+
+
 def test_no_unsafe_serialisation() -> None:
     """Nothing is ever unpickled."""
     wrong = [

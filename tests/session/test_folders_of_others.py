@@ -131,7 +131,7 @@ def test_runs_that_went_elsewhere_are_found(
     from quark.cli import run as command
 
     command(["sync", str(tmp_path / "project")])
-    assert f"quark sync {fallback}" in " ".join(capsys.readouterr().out.split())
+    assert f"1 more wait in {fallback}: quark sync {fallback}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o000])

@@ -1,10 +1,12 @@
 """A process that has imported everything once and forks children in milliseconds: clients, or services."""
 
+import faulthandler
 import json
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 from tests.children import child_environment
@@ -69,8 +71,11 @@ def main(role: str) -> None:
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, 0)
             os.dup2(nothing, 1)
+            faulthandler.enable()  # a child that ends by itself says why in the log
             try:
                 _live(role, json.loads(line))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         print(child, flush=True)

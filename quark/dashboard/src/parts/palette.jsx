@@ -21,8 +21,11 @@ export function Palette({ close }) {
   const box = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => {
     box.current?.focus();
-    json("/projects").then((held) => (projects.value = held.projects.map((one) => one.name)), () => {});
-    json("/runs?limit=500&select=id&select=name&select=project_name&select=status").then((held) => (runs.value = held.runs), () => {});
+    // Both at once: what stands first, and is chosen by Enter, does not change while one of them is on its way.
+    Promise.allSettled([json("/projects"), json("/runs?limit=500&select=id&select=name&select=project_name&select=status")]).then(([named, held]) => {
+      if (named.status === "fulfilled") projects.value = named.value.projects.map((one) => one.name);
+      if (held.status === "fulfilled") runs.value = held.value.runs;
+    });
   }, []);
   const items = [
     ...actions(), ...openPlaces.value.map((place) => ({ ...place, act: () => go(place.url) })),
