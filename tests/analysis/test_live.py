@@ -22,7 +22,7 @@ def spiking(count: int = 300, at: int = 200) -> list[float]:
     return values
 
 
-def waited(condition: Any, seconds: float = 10.0) -> bool:
+def waited(condition: Any, seconds: float = 60.0) -> bool:
     """Whether the condition came true in time."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
