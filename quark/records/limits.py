@@ -47,7 +47,7 @@ def check_size(line: bytes, what: str = "the record", most: int = MAX_RECORD_BYT
     if len(line) <= _SHORT:
         return line
     _check_length(len(line), what, most)
-    if _separators(line) > MAX_ELEMENTS and _separators(_STRING.sub(b"", line)) > MAX_ELEMENTS:
+    if separators(line) > MAX_ELEMENTS and separators(_STRING.sub(b"", line)) > MAX_ELEMENTS:
         raise SchemaValidationError(
             f"{what} has more than {MAX_ELEMENTS} values in its lists and objects; store large content as an artifact"
         )
@@ -111,5 +111,6 @@ def _check_length(length: int, what: str, most: int) -> None:
         )
 
 
-def _separators(text: bytes) -> int:
+def separators(text: bytes) -> int:
+    """Commas and opening brackets: each value takes one, and strings may hold more."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..producers.events import log_event
+from ..records.fitting import MAX_EVENT_BYTES, fitted
 from ..records.jsonable import json_object
-from ..records.limits import check_size
-from ..records.line import encode
 from ..redaction import redact
 
 if TYPE_CHECKING:
@@ -53,12 +52,16 @@ class RunConfig(MutableMapping[str, Any]):
         news = {name: value for name, value in values.items() if name not in known or _differs(known[name], value)}
         if not news:
             return
-        check_size(encode({**known, **news}), "the configuration")
+        kept = {name: value for name, value in known.items() if name not in news}
+        news, excess = fitted(news, kept, "the configuration")
+        if excess is not None:
+            session.refuse(excess, what="config", subject="config")
         step = session.current_step
         session.lifecycle("config", {"values": news, "step": step})
         session.configured({**known, **news})
         previous = {name: known[name] for name in news if name in known}
-        log_event(session, UPDATED, step=step, payload={"values": news, "previous": previous})
+        payload, _ = fitted({"values": news, "previous": previous}, None, "the event", most=MAX_EVENT_BYTES)
+        log_event(session, UPDATED, step=step, payload=payload)
 
     @property
     def _values(self) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from ..delivery.place import writer_places
 from ..errors import InvalidRunStateError, RunNotFoundError
 from ..producers.events import log_event
 from ..records.base import Origin, format_timestamp
+from ..records.fitting import MAX_EVENT_BYTES, fitted
 from ..records.identifiers import check_id
 from ..records.jsonable import json_object
-from ..records.limits import MAX_RECORD_BYTES, check_size
-from ..records.line import encode
+from ..records.limits import MAX_RECORD_BYTES
 from ..records.run import ProjectRecord, RunContext, RunRecord, project_id
 from ..redaction import redact
 from ..settings import setting
@@ -148,8 +148,12 @@ def _begun(
     given: "_Given", run_id: str, job: Job, wanted: Placement, storage_dir: object, *, root: str | None,
     attempt: int = 1,
 ) -> TrainingSession:  # fmt: skip
-    config, environment = redact(given.config), capture_environment()
-    check_size(encode((config, environment)), "the config with its environment", MAX_RECORD_BYTES - START_BYTES)
+    environment = capture_environment()
+    config, excess = fitted(
+        redact(given.config), environment, "the config with its environment", most=MAX_RECORD_BYTES - START_BYTES
+    )
+    if excess is not None and given.strict:
+        raise excess
     placement = writable(wanted, run_id)
     now = format_timestamp(time.time_ns())
     run = RunRecord(
@@ -164,6 +168,8 @@ def _begun(
     context = _context_of(run, placement, home, now)
     session = _open(context, placement, home, job, attempt=attempt, close_timeout_s=given.close_timeout_s)
     _announce_start(session, context, job)
+    if excess is not None:
+        session.refuse(excess, what="start_run", subject="config")
     if job.owns_run:
         for tag in given.tags[START_TAGS:]:
             session.add_tag(tag)
@@ -195,7 +201,8 @@ def _further(
         session.add_tag(tag)
     changes = config_changes(before.config, redact(given.config)) if given.config else {}
     if changes:
-        log_event(session, "config_changed", payload={"attempt": attempt, **changes})
+        payload, _ = fitted({"attempt": attempt, **changes}, None, "the event", most=MAX_EVENT_BYTES)
+        log_event(session, "config_changed", payload=payload)
     session.config.update({name: value for name, value in given.config.items() if name not in before.config})
     return session
 

@@ -21,9 +21,9 @@ from quark.records.limits import (
     "payload", [{"m": "x" * MAX_RECORD_BYTES}, {"m": [[] for _ in range(MAX_ELEMENTS)]}], ids=["bytes", "values"]
 )
 def test_what_is_too_large_is_refused_where_it_is_logged(tmp_path: Path, payload: dict[str, Any]) -> None:
-    """An event and a configuration that no service would take raise; what fits is recorded."""
+    """An event that no service would take raises, and so does a configuration; what fits is recorded."""
     with pytest.raises(quark.SchemaValidationError, match="artifact"):
-        quark.start_run(project="p", storage_dir=tmp_path, config=payload)
+        quark.start_run(project="p", storage_dir=tmp_path, config=payload, strict_mode=True)
     with quark.start_run(project="p", storage_dir=tmp_path, strict_mode=True) as run:
         with pytest.raises(quark.SchemaValidationError, match="artifact"):
             run.add_log("x", payload=payload)
