@@ -134,7 +134,8 @@ def test_a_live_run_is_watched_and_stopped(browser: Browser, tmp_path: Path) -> 
 
 
 def test_an_alert_leads_to_its_layer(page: Page) -> None:
-    """From the home page to the run, to what is wrong with it, to the layer, to the layers' heat map."""
+    """From the home page to the run, to what is wrong with it, to the layer's series, to the layers' heat map."""
+    expect(page.get_by_role("link", name=re.compile("Gradients vanish"))).to_be_visible()
     page.get_by_role("link", name="sick-network").click()
     expect(page.get_by_label("Verdict")).to_contain_text("nan")
     page.get_by_role("link", name=re.compile("^Alerts")).click()
@@ -142,10 +143,11 @@ def test_an_alert_leads_to_its_layer(page: Page) -> None:
     expect(page.get_by_role("heading", name=re.compile("Gradients vanish"))).to_be_visible()
     expect(page.get_by_role("article").get_by_text("0.weight").first).to_be_visible()
     expect(page.get_by_label("What to do").get_by_role("listitem").first).to_be_visible()
-    page.get_by_role("link", name="Layers").click()
+    expect(page.get_by_role("article").locator("figure[data-key^='0.weight']")).to_be_visible()
+    page.get_by_role("link", name="Compare with the other layers").click()
     row = page.get_by_role("list", name="Layers").get_by_role("button", name="0.weight", exact=True)
     expect(row).to_have_attribute("title", "0.weight: has an alert")
-    row.click()
+    expect(row).to_have_attribute("aria-pressed", "true")
     expect(page.locator("figure[data-key^='0.weight']")).to_be_visible()
 
 

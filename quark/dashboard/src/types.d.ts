@@ -44,6 +44,7 @@ interface View {
   g: string[]; // config keys to group by
   m: string; // right side of a project: charts, scatter, parallel
   stat: string; // statistic of the heat map
+  l: string; // layer whose series is shown below the heat map
   c: string; // config key or metric on the axes of the scatter plot, "x|y"
 }
 

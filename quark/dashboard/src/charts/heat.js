@@ -11,11 +11,16 @@ export const STATISTICS = {
   saturated: { title: "saturated units", kind: "layer", field: "saturation_ratio", where: { summary_type: "activation" }, log: false },
 };
 
+/** The field of a record that names its layer or parameter. @param {string} kind */
+export function nameField(kind) {
+  return kind === "parameter" ? "parameter_name" : "module_name";
+}
+
 /** @typedef {{rows: string[], steps: number[], values: Float32Array, bad: Uint8Array, min: number, max: number, least: number}} Heat
  * Rows are in the order of the first record of each, which is that of the model.
  * @param {any[]} records @param {{kind: string, field: string}} statistic @returns {Heat} */
 export function heatOf(records, { kind, field }) {
-  const name = kind === "parameter" ? "parameter_name" : "module_name";
+  const name = nameField(kind);
   const rows = [...new Set(records.map((record) => record[name]))];
   const steps = [...new Set(records.map((record) => record.step ?? 0))].sort((a, b) => a - b);
   const [rowAt, stepAt] = [new Map(rows.map((row, i) => [row, i])), new Map(steps.map((step, i) => [step, i]))];

@@ -7,8 +7,8 @@ import { columnsOf, heatPixels, TABLE } from "./heat.js";
 import { Text } from "../parts/text.jsx";
 import { useSize } from "../lib/use-size.js";
 
-/** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: import("@preact/signals").Signal<string>, title: string}} props */
-export function HeatMap({ heat, log, outlined, chosen, title }) {
+/** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: string, choose: (row: string) => void, title: string}} props */
+export function HeatMap({ heat, log, outlined, chosen, choose, title }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const width = useSize(canvas, "clientWidth", 0);
   const at = useSignal(/** @type {{row: number, column: number} | null} */ (null));
@@ -42,7 +42,7 @@ export function HeatMap({ heat, log, outlined, chosen, title }) {
   function onKey(event) {
     const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     const now = at.value ?? { row: 0, column: 0 };
-    if (event.key === "Enter") chosen.value = heat.rows[now.row];
+    if (event.key === "Enter") choose(heat.rows[now.row]);
     else if (by) {
       at.value = { row: Math.min(heat.rows.length - 1, Math.max(0, now.row + by[0])), column: Math.min(heat.steps.length - 1, Math.max(0, now.column + by[1])) };
       announcement.value = words(at.value);
@@ -55,7 +55,7 @@ export function HeatMap({ heat, log, outlined, chosen, title }) {
       <ol class="heat-rows" aria-label="Layers">
         {heat.rows.map((row) => (
           <li key={row} style={{ height: `${cell}px` }}>
-            <button class={`link${outlined.has(row) ? " outlined" : ""}`} aria-pressed={chosen.value === row} onClick={() => (chosen.value = row)} title={outlined.has(row) ? `${row}: has an alert` : row}><Text>{row}</Text></button>
+            <button class={`link${outlined.has(row) ? " outlined" : ""}`} aria-pressed={chosen === row} onClick={() => choose(row)} title={outlined.has(row) ? `${row}: has an alert` : row}><Text>{row}</Text></button>
           </li>
         ))}
       </ol>
@@ -63,7 +63,7 @@ export function HeatMap({ heat, log, outlined, chosen, title }) {
         <div class="heat-canvas">
           <canvas ref={canvas} tabIndex={0} role="img" aria-label={`${title}, ${heat.rows.length} layers by ${heat.steps.length} steps, from ${number(heat.min)} to ${number(heat.max)}. Arrow keys move, Enter opens a layer.`}
             style={{ height: `${cell * heat.rows.length}px` }} onMouseMove={(event) => (at.value = cellAt(event))} onMouseLeave={() => (at.value = null)} onKeyDown={onKey}
-            onClick={(event) => (chosen.value = heat.rows[cellAt(event).row])} onDblClick={() => show({ z: null })} />
+            onClick={(event) => choose(heat.rows[cellAt(event).row])} onDblClick={() => show({ z: null })} />
           {at.value && at.value.column >= 0 && <i class="heat-cell" style={{ top: `${at.value.row * cell}px`, height: `${cell}px`, left: `${Math.max(0, left)}%` }} />}
         </div>
         <p class="heat-foot"><span>step {number(Math.round(span[0]))}</span><output>{words(at.value)}</output><span>{number(Math.round(span[1]))}</span></p>

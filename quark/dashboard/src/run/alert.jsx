@@ -1,9 +1,13 @@
 // One alert: what was seen, why it matters, the evidence as charts, and what to do.
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { Panel } from "../charts/panel.jsx";
-import { position } from "../lib/format.js";
-import { number } from "../lib/format.js";
-import { show } from "../lib/state.js";
+import { number, position } from "../lib/format.js";
+import { encodeView } from "../lib/view-code.js";
+import { show, view } from "../lib/state.js";
 import { Severity } from "./alerts.jsx";
+import { layersOf } from "./layer-alert.js";
+import { loadLayer } from "./layer-data.js";
 import { drawnOf } from "./page.jsx";
 import { Text } from "../parts/text.jsx";
 
@@ -36,6 +40,7 @@ export function AlertPage({ model, n }) {
         )}
       </div>
       <Charts model={model} alert={alert} from={from} to={to} />
+      <LayerCharts model={model} alert={alert} from={from} to={to} />
       <EvidenceTable alert={alert} />
     </article>
   );
@@ -59,6 +64,38 @@ function Charts({ model, alert, from, to }) {
       <div class="grid evidence">
         {sources.map((key) => <Panel key={key} name={key} runs={drawnOf(model)} source={model.source} generation={model.generation} whole={model.whole}
           marks={[{ x: from, severity: alert.severity }]} windows={[[from, to]]} eager threshold={limits.get(key) ?? null} height={220} />)}
+      </div>
+    </section>
+  );
+}
+
+/** The series of the layers that the alert is about, each with a link to it among the other layers.
+ * @param {{model: import("./model.js").RunModel, alert: Alert, from: number | null, to: number | null}} props */
+function LayerCharts({ model, alert, from, to }) {
+  const held = useSignal(/** @type {{subject: import("./layer-alert.js").Subject, chart: Chart, cut: boolean}[]} */ ([]));
+  const failure = useSignal("");
+  useEffect(() => {
+    let stale = false;
+    const load = async (subject) => {
+      const series = await loadLayer(model.id, subject);
+      return series ? [{ subject, ...series }] : [];
+    };
+    Promise.all(layersOf(alert).map(load)).then((all) => stale || (held.value = all.flat()), (error) => stale || (failure.value = error.message));
+    return () => void (stale = true);
+  }, [model, alert.id]);
+  if (failure.value) return <p class="note error">{failure.value}</p>;
+  if (!held.value.length) return null;
+  return (
+    <section aria-label="Layers">
+      <h3>Layers</h3>
+      <div class="grid evidence">
+        {held.value.map(({ subject: { name, stat, statistic }, chart, cut }) => (
+          <div key={name}>
+            <Panel name={`${name} · ${statistic.title}`} runs={drawnOf(model).map((run) => ({ ...run, load: () => Promise.resolve(chart) }))} source={model.source}
+              generation={model.generation} whole={model.whole} marks={from === null ? [] : [{ x: from, severity: alert.severity }]} windows={from === null || to === null ? [] : [[from, to]]} eager height={220} />
+            <p class="dim"><a href={`/r/${model.id}/layers${encodeView({ ...view.value, stat, l: name })}`}>Compare with the other layers</a>{cut && " · only its first records are drawn"}</p>
+          </div>
+        ))}
       </div>
     </section>
   );

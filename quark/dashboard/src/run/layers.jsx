@@ -1,10 +1,10 @@
 // Layers by steps as a heat map of one statistic; a click leads to the series of a layer below.
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { heatOf, STATISTICS } from "../charts/heat.js";
 import { HeatMap } from "../charts/heatmap.jsx";
 import { Panel } from "../charts/panel.jsx";
-import { loadLayers } from "./layer-data.js";
+import { loadLayers, seriesOf } from "./layer-data.js";
 import { drawnOf } from "./page.jsx";
 import { show, view } from "../lib/state.js";
 
@@ -15,7 +15,6 @@ export function Layers({ model }) {
   const held = useSignal(/** @type {{records: any[], every: number} | null} */ (null));
   const failure = useSignal("");
   const log = useSignal(true);
-  const chosen = useSignal("");
   const stat = useComputed(() => (STATISTICS[view.value.stat] ? view.value.stat : "gradient_norm"));
   const loaded = useRef({ what: "", at: 0 });
   useEffect(() => {
@@ -28,9 +27,7 @@ export function Layers({ model }) {
     return () => void (stale = true);
   }, [model, model.generation.value, stat.value, view.value.z?.[0], view.value.z?.[1]]);
   const heat = useComputed(() => held.value && heatOf(held.value.records, STATISTICS[stat.value]));
-  useSignalEffect(() => {
-    if (heat.value && !heat.value.rows.includes(chosen.peek())) chosen.value = "";
-  });
+  const chosen = heat.value?.rows.includes(view.value.l) ? view.value.l : "";
   const outlined = new Set(model.distinct.value.map(({ alert }) => alert.subject).filter(Boolean));
   const { log: mayLog } = STATISTICS[stat.value];
   return (
@@ -44,19 +41,9 @@ export function Layers({ model }) {
       {failure.value ? <p class="note error">{failure.value}</p>
         : !heat.value ? <p class="note">Loading…</p>
         : !heat.value.rows.length ? <p class="note">No layer was recorded here. <code>run.watch(model, optimizer)</code> records layers and parameters.</p>
-        : <HeatMap heat={heat.value} log={log.value && mayLog} outlined={outlined} chosen={chosen} title={STATISTICS[stat.value].title} />}
-      {chosen.value && heat.value && <Panel key={chosen.value + stat.value} name={`${chosen.value} · ${STATISTICS[stat.value].title}`} source={model.source} generation={model.generation}
-        whole={model.whole} eager height={180} marks={model.marks.value} runs={drawnOf(model).map((run) => ({ ...run, load: () => Promise.resolve(seriesOf(heat.value, chosen.value, run.id)) }))} />}
+        : <HeatMap heat={heat.value} log={log.value && mayLog} outlined={outlined} chosen={chosen} choose={(row) => show({ l: row })} title={STATISTICS[stat.value].title} />}
+      {chosen && heat.value && <Panel key={chosen + stat.value} name={`${chosen} · ${STATISTICS[stat.value].title}`} source={model.source} generation={model.generation}
+        whole={model.whole} eager height={180} marks={model.marks.value} runs={drawnOf(model).map((run) => ({ ...run, load: () => Promise.resolve(seriesOf(heat.value, chosen, run.id)) }))} />}
     </div>
   );
-}
-
-/** A row of the heat map as a chart. @param {any} heat @param {string} row @param {string} run @returns {Chart} */
-function seriesOf(heat, row, run) {
-  const { steps, rows, values } = heat;
-  const start = rows.indexOf(row) * steps.length;
-  const at = [...steps.keys()].filter((i) => Number.isFinite(values[start + i]));
-  const y = Float32Array.from(at, (i) => values[start + i]);
-  const bad = [...steps.keys()].filter((i) => heat.bad[start + i]).map((i) => ({ x: steps[i], step: steps[i], kind: "nan" }));
-  return { run, key: row, axis: "step", count: at.length, width: 0, x: Float64Array.from(at, (i) => steps[i]), mean: y, min: y, max: y, n: new Float64Array(at.length).fill(1), nonfinite: bad, nonfinite_count: bad.length, restarts: [] };
 }

@@ -1,4 +1,5 @@
 // The picture of a strip: the main metric in miniature, phases below it, alerts as pins, the shown range in a frame.
+import { sized } from "../charts/canvas.js";
 import { drawBand, drawLine, pixel, scaleOf } from "../charts/draw.js";
 import { extent, stretches } from "../charts/shape.js";
 import { css } from "../lib/colors.js";
@@ -12,11 +13,7 @@ export const PHASE_COLORS = {
 
 /** @param {HTMLCanvasElement} canvas @param {number} width @param {Chart | null} chart @param {import("./model.js").RunModel} model */
 export function paint(canvas, width, chart, model) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = width * ratio;
-  canvas.height = HEIGHT * ratio;
-  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  ctx.scale(ratio, ratio);
+  const ctx = sized(canvas, width, HEIGHT);
   const whole = model.whole.value;
   if (!whole) return;
   const sx = scaleOf(whole[0], Math.max(whole[0] + 1, whole[1]), 0, width);

@@ -1,25 +1,36 @@
-// Home: projects, what runs now, and what failed last.
+// Home: projects, the last alerts, what runs now, and the latest runs.
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { json } from "../lib/api.js";
+import { json, records } from "../lib/api.js";
 import { ago, runName, took } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { Message } from "../parts/message.jsx";
 import { Status } from "../run/head.jsx";
 import { Text } from "../parts/text.jsx";
+import { AlertList } from "./alert-list.js";
+import { LatestAlerts } from "./latest-alerts.jsx";
 
 const SHOWN = 12;
+const MOST_ALERTS = 10;
+const MOST_READ = 20; // runs whose alerts are looked at, beside those that run now
+const MOST_OF_A_RUN = 2000;
+const HEAD = ["id", "name", "project_name", "status", "updated_at"].map((field) => `select=${field}`).join("&");
 
 export function Home() {
   const held = useSignal(/** @type {{projects: any[], running: Run[], latest: Run[]} | null} */ (null));
+  const alerts = useSignal(/** @type {{listed: import("./alert-list.js").Listed[], runs: number} | null} */ (null));
   const failure = useSignal("");
   useEffect(() => {
     document.title = "Quark";
+    const list = new AlertList((id) => records(id, "alert", {}, MOST_OF_A_RUN).catch(unlessGone));
     const load = async () => {
       try {
         const [{ projects }, { runs: running }, { runs: latest }] = await Promise.all([json("/projects"), json("/runs?status=running&limit=50"), json(`/runs?limit=${SHOWN}`)]);
         held.value = { projects, running, latest };
         failure.value = "";
+        const { runs: changed } = await json(`/runs?sort=-updated_at&limit=${MOST_READ}&${HEAD}`);
+        const runs = [...new Map([...running.slice(0, MOST_READ), ...changed].map((run) => [run.id, run])).values()];
+        alerts.value = { listed: await list.newest(runs, MOST_ALERTS), runs: runs.length };
       } catch (error) {
         failure.value = error.message;
         throw error;
@@ -35,6 +46,7 @@ export function Home() {
     <main id="main" class="home">
       <h1 class="hidden">Projects and runs</h1>
       {failure.value && <p class="banner" role="status">{failure.value} Trying again.</p>}
+      <div class="home-top">
       <section>
         <h2>Projects <span class="count">{projects.length}</span></h2>
         <ul class="cards">
@@ -43,10 +55,18 @@ export function Home() {
           ))}
         </ul>
       </section>
+      {alerts.value && alerts.value.listed.length > 0 && <LatestAlerts alerts={alerts.value.listed} runs={alerts.value.runs} />}
+      </div>
       {running.length > 0 && <section><h2>Running now <span class="count">{running.length}</span></h2><RunList runs={running} /></section>}
       <section><h2>Latest runs</h2><RunList runs={latest} /></section>
     </main>
   );
+}
+
+/** A run may be deleted between the list and its alerts. @param {any} error */
+function unlessGone(error) {
+  if (error.status === 404) return [];
+  throw error;
 }
 
 /** @param {{runs: Run[]}} props */

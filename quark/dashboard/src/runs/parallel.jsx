@@ -1,6 +1,7 @@
 // Parallel coordinates over the columns of the table; dragging on an axis keeps the runs within, and chooses them for the charts.
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { sized } from "../charts/canvas.js";
 import { pixel, scaleOf } from "../charts/draw.js";
 import { css } from "../lib/colors.js";
 import { number } from "../lib/format.js";
@@ -77,11 +78,7 @@ export function Parallel({ model }) {
 /** @param {HTMLCanvasElement} canvas @param {number} width @param {any[]} axes @param {Uint8Array} inside @param {number[]} places
  * @param {([number, number] | null)[]} brushes @param {number} focus */
 function paint(canvas, width, axes, inside, places, brushes, focus) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = width * ratio;
-  canvas.height = HEIGHT * ratio;
-  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  ctx.scale(ratio, ratio);
+  const ctx = sized(canvas, width, HEIGHT);
   const line = (/** @type {number} */ i) => {
     ctx.beginPath();
     let pen = false;

@@ -1,6 +1,7 @@
 // A scatter plot of two columns, one point a run; a click opens the run.
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { sized } from "../charts/canvas.js";
 import { pixel, scaleOf } from "../charts/draw.js";
 import { css } from "../lib/colors.js";
 import { number, runName } from "../lib/format.js";
@@ -50,11 +51,7 @@ export function Scatter({ model }) {
 
 /** @param {HTMLCanvasElement} canvas @param {number} width @param {Row[]} rows @param {string} x @param {string} y @param {string} focus */
 function paint(canvas, width, rows, x, y, focus) {
-  const ratio = devicePixelRatio || 1;
-  canvas.width = width * ratio;
-  canvas.height = HEIGHT * ratio;
-  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  ctx.scale(ratio, ratio);
+  const ctx = sized(canvas, width, HEIGHT);
   const [across, up] = [numbersOf(rows, x), numbersOf(rows, y)];
   const [rx, ry] = [rangeOf(across.values), rangeOf(up.values)];
   const sx = scaleOf(rx.min, rx.max, LEFT + 10, width - RIGHT, rx.log);
