@@ -20,6 +20,10 @@ _SENTENCE_END = re.compile(r"[.;] (?=[A-Z])|\.$")
 _OPENING = re.compile(r"(?:After|A|An|At|For|In|It|Most|Of|On|One|Over|The|This|With)\b")
 """First words that are written small in the middle of a sentence; a name is left as it is."""
 
+_WORD = re.compile(r"\w(?:[\w./%-]*\w)?")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+_LITTLE_WORDS = frozenset(("a", "at", "is", "it", "seen", "since", "step", "the", "was", "were"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verdict(Document):
@@ -95,13 +99,23 @@ def leading_alert(alerts: Sequence[AlertRecord]) -> AlertRecord | None:
 
 def alert_sentence(alert: AlertRecord) -> str:
     """An alert in one sentence, with the first thing to do."""
-    fact = _SENTENCE_END.split(alert.fact, maxsplit=1)[0].strip()
+    text = f"{alert.title}{_since(alert)}"
+    fact = _added(alert.fact, text)
     if _OPENING.match(fact):
         fact = fact[0].lower() + fact[1:]
-    text = f"{alert.title}{_since(alert)}"
     if fact:
         text += f": {fact}"
     return f"{text}. Try: {alert.actions[0]}" if alert.actions else f"{text}."
+
+
+def _added(fact: str, said: str) -> str:
+    """The first sentence of a fact that says more than what was said already; empty if none does."""
+    known = _words(said) | _LITTLE_WORDS
+    return next((one.strip() for one in _SENTENCE_END.split(fact) if not _words(one) <= known), "")
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(_THOUSANDS.sub("", text.lower())))
 
 
 def _since(alert: AlertRecord) -> str:

@@ -1,5 +1,6 @@
 """Health scores: what alerts cost, what is unknown, and that a further fault never makes a run look better."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ import quark
 from quark import AlertRecord, AnalyzerEngine
 from quark.analysis.health import Health, health_of
 from quark.analysis.rules import RULES, RuleOutcome
+from quark.analysis.verdict import alert_sentence
 from quark.cli.show import event_line
 from quark.records.literals import AlertCategory, AlertSeverity
 from quark.testing import MemoryRunHandle
@@ -187,6 +189,20 @@ def test_a_verdict_follows_from_alerts_alone(tmp_path: Path) -> None:
             verdict = store.run(run.run_id).verdict()
     assert verdict is not None
     assert (verdict.rule, verdict.status, verdict.alerts) == ("no_learning", "watch", 2)
+
+
+@pytest.mark.parametrize(("step", "fact", "expected"), [
+    (9, "train/loss was nan at step 9.", "train/loss is nan, seen at step 9. Try: "),
+    (1200, "train/loss was nan at step 1200.", "train/loss is nan, seen at step 1,200. Try: "),
+    (9, "train/loss was nan at step 9. It is the 4th such value.", "train/loss is nan, seen at step 9: it is the 4th"),
+    (9, "train/loss was nan at step 8.", "train/loss is nan, seen at step 9: train/loss was nan at step 8. Try: "),
+    (9, "", "train/loss is nan, seen at step 9. Try: "),
+])  # fmt: skip
+def test_a_verdict_says_nothing_twice(step: int, fact: str, expected: str) -> None:
+    """A fact that repeats title and step is left out; the first sentence that adds to them is said."""
+    about = {"title": "train/loss is nan", "fact": fact, "step_start": step, "step_end": step, "actions": ("Look.",)}
+    found = replace(alert("nonfinite_values", "optimization", "error"), **about)
+    assert alert_sentence(found).startswith(expected)
 
 
 def test_an_event_of_a_program_is_no_verdict(tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ test("the verdict: the worst alert with the number and what to do; failure; not 
   assert.equal(verdict(run, [], [], 1, { text: "No fault was found: it fell to 0.1.", status: "healthy" }).what, "No fault was found: it fell to 0.1.");
   assert.equal(verdict(run, [], [], 1, { text: "Not analyzed: too large", status: "not analyzed" }).next, "quark analyze 0123456789abc");
   assert.match(verdict(run, [], [], 0).what, /Not diagnosed/);
+  const nan = alert("error", 1200, "nonfinite_values", { title: "train/loss is nan", fact: "train/loss was nan at step 1200.", step_end: 1200 });
+  assert.deepEqual([verdict(run, distinct([nan]), [], 1)].map(({ what, why }) => [what, why]), [["train/loss is nan, at step 1,200.", ""]]);
+  const twice = { text: "train/loss is nan, seen at step 9: train/loss was nan at step 9. Try: Look", severity: "error", rule: "nonfinite_values", step: 9 };
+  assert.deepEqual([verdict(run, [], [], 1, twice)].map(({ what, why, next }) => [what, why, next]), [["train/loss is nan, seen at step 9.", "", "Try: Look"]]);
   assert.equal(verdict(run, [], [], 2).level, "healthy");
 });
 

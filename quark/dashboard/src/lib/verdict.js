@@ -42,6 +42,15 @@ function sentence(text) {
   return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
+const LITTLE_WORDS = ["a", "at", "is", "it", "seen", "since", "step", "the", "was", "were"];
+
+/** A text, empty where all of its words were said already. @param {string} text @param {string} said */
+function added(text, said) {
+  const words = (/** @type {string} */ of) => of.toLowerCase().replace(/(?<=\d),(?=\d{3})/g, "").match(/[\p{L}\p{N}_](?:[\p{L}\p{N}_./%-]*[\p{L}\p{N}_])?/gu) ?? [];
+  const known = new Set([...words(said), ...LITTLE_WORDS]);
+  return words(text).every((word) => known.has(word)) ? "" : text;
+}
+
 /** @typedef {{level: string, what: string, why: string, next: string, n: number | null}} Said
  * What to say of a run at its head: what the last analysis said, else what its alerts say, else how it ended.
  * @param {Run} run @param {{alert: Alert, n: number}[]} alerts @param {Phase[]} phases @param {number} analysed
@@ -53,7 +62,8 @@ export function verdict(run, alerts, phases, analysed, recorded = null) {
     const { alert, n } = top;
     const since = alert.step_start === null ? "" : `, ${alert.step_start === alert.step_end ? "at" : "since"} step ${alert.step_start.toLocaleString("en-US")}`;
     const next = alert.actions.length ? `Try: ${sentence(alert.actions[0])}` : "";
-    return { level: alert.severity, what: `${alert.title}${since}.`, why: alert.fact ? sentence(alert.fact) : "", next, n };
+    const what = `${alert.title}${since}.`;
+    return { level: alert.severity, what, why: alert.fact && added(sentence(alert.fact), what), next, n };
   }
   if (run.status === "failed" || run.status === "interrupted") {
     const reason = run.reason && run.reason !== "error" ? ` (${run.reason.replaceAll("_", " ")})` : "";
@@ -77,6 +87,6 @@ function ofRecord(run, { text, severity: level, status, rule, step }, alerts) {
   const about = alerts.findLast(({ alert }) => alert.rule_id === rule && (step === undefined || step === null || alert.step_start === step));
   return {
     level: level ?? (status === "healthy" ? "healthy" : status === "unknown" ? "none" : "warning"),
-    what: sentence(what), why: why && sentence(why[0].toUpperCase() + why.slice(1)), next: action === undefined ? "" : `Try: ${action}`, n: about?.n ?? null,
+    what: sentence(what), why: why && added(sentence(why[0].toUpperCase() + why.slice(1)), what), next: action === undefined ? "" : `Try: ${action}`, n: about?.n ?? null,
   };
 }
