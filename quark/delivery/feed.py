@@ -44,9 +44,16 @@ class Feed:
         if batch is not None and self.position > batch.first:
             batch = batch.after(self.position)
         if batch is None or batch.stop <= self.position:
-            batch = self.tail.read()
+            batch = self._next_batch()
         if batch is not None:
             self._given = max(self._given or 0, batch.stop)
+        return batch
+
+    def _next_batch(self) -> RecordBatch | None:
+        """The next batch with records; what is damaged before it, or at the end of the journal, is set aside."""
+        while (batch := self.tail.read()) is not None and not batch.data:
+            batch.rejected = [one for one in batch.rejected if not self.place.is_set_aside(one[0])]
+            self._set_aside(batch)
         return batch
 
     def _told(self, sink: Sink) -> int | None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,6 +124,7 @@ class WriterPlace:
         self.absent = False
         """Whether the directory could not be made: cursors are kept in memory then, like the records themselves."""
         self._cursors: dict[str, int] = {}
+        self._aside: set[bytes] | None = None
 
     def create(self, origin: Origin, content: dict[str, Any]) -> None:
         """Make the directory and take its lock.
@@ -243,8 +245,20 @@ class WriterPlace:
         """Set a record aside that a sink cannot take, with the reason."""
         if self.absent:
             return
-        entry = orjson.dumps({"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")})
+        entry = orjson.dumps({"reason": reason, "line": _text_of(line)})
         self._disk.append(self.directory / f"quarantine-{check_sink_name(sink)}.jsonl", entry + b"\n")
+        if self._aside is not None and sink == "journal":
+            self._aside.add(_digest(_text_of(line)))
+
+    def is_set_aside(self, line: bytes) -> bool:
+        """Whether a damaged line of the journal is in quarantine, also by another sink or an earlier process."""
+        if self._aside is None:
+            self._aside = set()
+            with suppress(OSError):
+                for entry in self._disk.read(self.directory / "quarantine-journal.jsonl", 0, 1 << 26).splitlines():
+                    with suppress(msgspec.MsgspecError, UnicodeError):  # it was cut off, or is not ours
+                        self._aside.add(_digest(_decode_set_aside(entry).line))
+        return _digest(_text_of(line)) in self._aside
 
     def remove(self) -> None:
         """Delete the journal: every sink has everything."""
@@ -266,6 +280,21 @@ class WriterPlace:
 
     def _cursor_path(self, sink: str) -> Path:
         return self.directory / f"cursor-{check_sink_name(sink)}"
+
+
+class _SetAside(msgspec.Struct):
+    line: str
+
+
+_decode_set_aside = msgspec.json.Decoder(_SetAside).decode
+
+
+def _text_of(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\n")
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def check_sink_name(sink: str) -> str:

@@ -88,7 +88,11 @@ class Tail:
         return None if self._journal is None else self._journal.next
 
     def read(self, limit: int = READ_SIZE) -> RecordBatch | None:
-        """The next batch of about ``limit`` bytes, or None when there is nothing new."""
+        """The next batch of about ``limit`` bytes, or None when there is nothing new.
+
+        Where lines are damaged and no new one is among them, the batch is of no number and has only ``rejected``. It is
+        not shared: the cache finds a batch by its first number, which is that of the next one too.
+        """
         cached = self._cache.get(self.next)
         if cached is not None:
             batch, self._segment, self._offset = cached
@@ -105,9 +109,11 @@ class Tail:
             if batch is not None:
                 self._offset += skipped + len(data)
                 self._waiting_since = None
-                if batch.stop <= self.next:
-                    continue
-                return self._give(batch)
+                if batch.stop > self.next:
+                    return self._give(batch)
+                if batch.rejected:
+                    return RecordBatch(self.origin, self.next, self.next, b"", rejected=batch.rejected)
+                continue
             return None
 
     def back_to(self, number: int) -> None:

@@ -169,9 +169,10 @@ class SinkWorker:
         """
         there = feed.tail.written
         while not self._abandoned:
-            holes = feed.tail.holes
+            holes, aside = feed.tail.holes, feed.set_aside
             batch = feed.read(self.sink)
             self.missing += feed.tail.holes - holes
+            self.quarantined += feed.set_aside - aside
             aside = feed.set_aside
             if batch is None:
                 return

@@ -75,7 +75,9 @@ def _in_journals(placement: Placement, parent: str) -> str | None:
     """The line of a run that has just begun in another process of this machine, from the start in its journal."""
     for place in writer_places(placement.journals(parent)):
         try:
-            batch = Tail(place.directory, place.origin()).read()
+            tail = Tail(place.directory, place.origin())
+            while (batch := tail.read()) is not None and not batch.data:
+                continue  # damaged lines only
             for line in () if batch is None else batch.lines():
                 if line.kind == "run" and line.label == "start":
                     return msgspec.convert(msgspec.json.decode(line.body)["run"], ready(RunRecord)).lineage_root_run_id
