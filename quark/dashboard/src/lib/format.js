@@ -105,6 +105,14 @@ export function plain(value) {
   return visible(JSON.stringify(value));
 }
 
+const CLIP = 300;
+
+/** The first part of a long text; all of it where that is little longer. @param {string} text */
+export function clipped(text) {
+  if (text.length <= 1.5 * CLIP) return text;
+  return text.slice(0, /[\ud800-\udbff]/.test(text[CLIP - 1]) ? CLIP - 1 : CLIP);
+}
+
 /** A nested object as dotted paths. @param {unknown} value @param {string} [path] @returns {[string, unknown][]} */
 export function flatten(value, path = "") {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return [[path, value]];

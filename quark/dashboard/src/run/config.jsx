@@ -1,7 +1,7 @@
 // Configuration, environment and ancestry of a run.
 import { flatten, plain } from "../lib/format.js";
 import { Notes } from "./notes.jsx";
-import { Text } from "../parts/text.jsx";
+import { Clipped } from "../parts/clipped.jsx";
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function Config({ model }) {
@@ -27,7 +27,7 @@ function Facts({ title, held, empty = "Nothing was recorded." }) {
       <h2>{title}</h2>
       {rows.length ? (
         <table class="facts">
-          <tbody>{rows.map(([path, value]) => <tr key={path}><th scope="row"><Text>{path}</Text></th><td><Text>{plain(value)}</Text></td></tr>)}</tbody>
+          <tbody>{rows.map(([path, value]) => <tr key={path}><th scope="row"><Clipped>{path}</Clipped></th><td><Clipped>{plain(value)}</Clipped></td></tr>)}</tbody>
         </table>
       ) : <p class="note">{empty}</p>}
     </section>

@@ -9,8 +9,10 @@ import { label } from "../lib/names.js";
 import { Message } from "../parts/message.jsx";
 import { RunModel } from "../run/model.js";
 import { PHASE_COLORS } from "../run/strip-paint.js";
-import { difference, settingsTable } from "./compare-data.js";
+import { difference, noiseBand, seedGroups, settingsTable } from "./compare-data.js";
+import { Clipped } from "../parts/clipped.jsx";
 import { Text } from "../parts/text.jsx";
+import { Code } from "./code.jsx";
 
 const MOST_RUNS = 20;
 const MOST_KEYS = 33;
@@ -34,7 +36,8 @@ export function ComparePage({ ids }) {
     <main id="main" class="compare">
       <h1 class="hidden">Comparison of {runs.length} runs</h1>
       <Settings runs={runs} drawn={drawn} />
-      <Metrics drawn={drawn} keys={keys.filter((key) => !key.startsWith("system/")).slice(0, MOST_KEYS)} generation={models.reduce((sum, model) => sum + model.generation.value, 0)} />
+      <Metrics drawn={drawn} groups={seedGroups(runs.map((run) => run.config))} keys={keys.filter((key) => !key.startsWith("system/")).slice(0, MOST_KEYS)} generation={models.reduce((sum, model) => sum + model.generation.value, 0)} />
+      <Code runs={runs} drawn={drawn} />
       <Lanes models={models} drawn={drawn} />
       <section><h2>Charts</h2><ChartGrid keys={keys} runs={drawn} source={models[0].source} generation={models[0].generation} /></section>
     </main>
@@ -57,7 +60,7 @@ function Settings({ runs, drawn }) {
       <div class="scroll" tabIndex={0} role="region" aria-label="Settings">
         <table>
           <thead><tr><th scope="col">setting</th><Names drawn={drawn} /></tr></thead>
-          <tbody>{rows.map(({ path, values }) => <tr key={path}><th scope="row"><Text>{path.replace(/^config\./, "")}</Text></th>{values.map((value, i) => <td key={i}><Text>{plain(value)}</Text></td>)}</tr>)}</tbody>
+          <tbody>{rows.map(({ path, values }) => <tr key={path}><th scope="row"><Clipped>{path.replace(/^config\./, "")}</Clipped></th>{values.map((value, i) => <td key={i}><Clipped>{plain(value)}</Clipped></td>)}</tr>)}</tbody>
         </table>
         {!rows.length && <p class="note">Their settings are the same.</p>}
       </div>
@@ -68,13 +71,14 @@ function Settings({ runs, drawn }) {
 /** @param {string} name @param {unknown} held */
 const prefixed = (name, held) => ({ [name]: held });
 
-/** What differs between any two processes and says nothing. @param {Record<string, any>} environment */
-function leftOut({ pid, started_at, ...rest }) {
-  return rest;
+/** Without what differs between any two processes and says nothing, and the commit, which the run has. @param {Record<string, any>} environment */
+function leftOut({ pid, started_at, git, ...rest }) {
+  const { commit, ...state } = git ?? {};
+  return { ...rest, git: state };
 }
 
-/** @param {{drawn: any[], keys: string[], generation: number}} props */
-function Metrics({ drawn, keys, generation }) {
+/** @param {{drawn: any[], groups: number[][], keys: string[], generation: number}} props */
+function Metrics({ drawn, groups, keys, generation }) {
   const held = useSignal(/** @type {Record<string, any>[] | null} */ (null));
   const how = useSignal("last");
   const failure = useSignal("");
@@ -93,22 +97,27 @@ function Metrics({ drawn, keys, generation }) {
           <tbody>
             {held.value && keys.map((key) => {
               const values = held.value?.map((columns) => columns[`${how.value}:${key}`]) ?? [];
-              return <tr key={key}><th scope="row">{label(key)}</th>{values.map((value, i) => <td class="num" key={i}>{metric(key, value)}{i > 0 && <Delta name={key} first={values[0]} value={value} />}</td>)}</tr>;
+              const band = noiseBand(values, groups);
+              return <tr key={key}><th scope="row">{label(key)}</th>{values.map((value, i) => <td class="num" key={i}>{metric(key, value)}{i > 0 && <Delta name={key} first={values[0]} value={value} band={band} />}</td>)}</tr>;
             })}
           </tbody>
         </table>
       </div>
-      <p class="dim">Differences are to the first run; green is better where the name of the metric says which way is.</p>
+      <p class="dim">
+        Differences are to the first run; green is better where the name of the metric says which way is.
+        {groups.length > 0 && " Grey ones are within the noise: twice the deviation between runs that differ in their seeds only."}
+      </p>
     </section>
   );
 }
 
-/** @param {{name: string, first: unknown, value: unknown}} props */
-function Delta({ name, first, value }) {
+/** @param {{name: string, first: unknown, value: unknown, band: number | null}} props */
+function Delta({ name, first, value, band }) {
   const held = difference(name, first, value);
   if (!held || held.size === 0) return null;
   const part = held.part === null ? metric(name, held.size) : `${(100 * held.part).toFixed(Math.abs(held.part) < 0.1 ? 1 : 0)} %`;
-  return <span class={held.way > 0 ? "better" : held.way < 0 ? "worse" : "dim"}> {held.size > 0 ? "+" : ""}{part}</span>;
+  const noise = band !== null && Math.abs(held.size) <= band;
+  return <span title={band === null ? undefined : `${noise ? "within" : "beyond"} the noise of ±${metric(name, band)}`} class={noise ? "dim" : held.way > 0 ? "better" : held.way < 0 ? "worse" : "dim"}> {held.size > 0 ? "+" : ""}{part}</span>;
 }
 
 /** @param {{models: RunModel[], drawn: any[]}} props */
