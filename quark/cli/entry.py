@@ -21,6 +21,7 @@ from . import (
     demo,
     doctor,
     export,
+    import_runs,
     keys,
     mcp,
     namespaces,
@@ -61,7 +62,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
 for command, name in (
-    (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"), (sync.sync, "sync"),
+    (runs.runs, "runs"), (show.show, "show"), (tail.tail, "tail"), (export.export, "export"),
+    (import_runs.import_runs, "import"), (sync.sync, "sync"),
     (stop.stop, "stop"), (serve.serve, "serve"), (doctor.doctor, "doctor"), (demo.demo, "demo"),
     (version.version, "version"), (analyze.analyze, "analyze"), (compare.compare, "compare"),
     (ui.ui, "ui"), (mcp.mcp, "mcp"), (watch.watch, "watch"), (report.report, "report"),

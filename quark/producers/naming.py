@@ -20,7 +20,7 @@ def key_for(handle: RunHandle, name: Any, namespace: Any = None) -> str:
     full = _full(handle, name, namespace, "metric key")
     key = handle.names.metrics.get(full)
     if key is None:
-        key, shown_name = _key_and_name(full)
+        key, shown_name = key_and_name(full)
         if key != full:
             _record(handle, METRIC, key, shown_name)
             handle.names.metrics[full] = key
@@ -30,7 +30,7 @@ def key_for(handle: RunHandle, name: Any, namespace: Any = None) -> str:
 def artifact_key_for(handle: RunHandle, name: Any, namespace: Any = None, *, what: str = "artifact name") -> str:
     """The key of an artifact, or its type; see ``key_for``."""
     full = _full(handle, name, namespace, what)
-    key, shown_name = _key_and_name(full)
+    key, shown_name = key_and_name(full)
     _record_once(handle, ARTIFACT, full, key, shown_name)
     return key
 
@@ -61,7 +61,7 @@ def _full(handle: RunHandle, name: Any, namespace: Any, what: str) -> str:
     return f"{namespace}/{name}"
 
 
-def _key_and_name(full: str) -> tuple[str, str]:
+def key_and_name(full: str) -> tuple[str, str]:
     """The key, and the name as it is recorded: without secrets, and with nothing that UTF-8 cannot hold."""
     key = metric_key(full)
     if key == full:

@@ -30,9 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": BELOW_SESSION | {"session", "reading", "dashboard"},
     "dashboard": BELOW_SESSION | {"session", "reading"},
     "mcp": BELOW_SESSION | {"session", "reading"},
+    "importing": BELOW_SESSION | {"session"},
     "launcher": BELOW_SESSION | {"session"},
     "demo": BELOW_SESSION | {"session", "reading"},
-    "cli": BELOW_CLI | {"demo", "launcher", "mcp"},
+    "cli": BELOW_CLI | {"demo", "importing", "launcher", "mcp"},
     "quark": BELOW_CLI,
 }
 """Each room and the rooms that it may import; its own room is always allowed."""

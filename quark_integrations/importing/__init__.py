@@ -1,0 +1,1 @@
+"""Importers: readers of what other trackers wrote, one file each, for `quark import`."""
