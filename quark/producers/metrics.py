@@ -10,8 +10,8 @@ from typing import Any
 from ..core.reader import RecordFilter
 from ..errors import ClosedError, SchemaValidationError, WrongTypeError
 from ..records.base import PENDING, REFUSED, Origin, parse_timestamp, unrecorded
-from ..records.foreign import clean_text, described, shown
-from ..records.grammar import check_position, index_or_none, to_float
+from ..records.foreign import clean_text, described, shown_name
+from ..records.grammar import index_or_none, to_float
 from ..records.jsonable import json_object
 from ..records.limits import check_annotations
 from ..records.line import Line, OpenMetric, encode, metric_record
@@ -20,7 +20,7 @@ from ..redaction import redact, redact_text
 from .attach import Attachment, check_batch_size
 from .device import is_on_device
 from .naming import key_for
-from .wide import PLAIN, full_name, keep_text, nonfinite, refuse_position
+from .wide import PLAIN, full_name, keep_text, nonfinite, position_of, refuse_position
 
 _ISFINITE = math.isfinite
 
@@ -119,7 +119,7 @@ class MetricsLogger(Attachment):
             if step is None and epoch is not None:
                 step = getattr(self._handle, "latest_step", None)  # of the run's own loop, where it has one
             try:
-                step, epoch = check_position(step, epoch)
+                step, epoch = position_of(self._handle, step, epoch)
             except (SchemaValidationError, WrongTypeError) as error:
                 name = full_name(metric, namespace)
                 refuse_position(self._handle, {name: value}, step, epoch, error)
@@ -149,7 +149,7 @@ class MetricsLogger(Attachment):
 
     def _refused(self, error: BaseException, metric: Any, value: Any, step: Any, epoch: Any) -> MetricRecord:
         key = described(metric)
-        self._handle.refuse(error, what=f"metric {shown(metric)}", subject=key)
+        self._handle.refuse(error, what=f"metric {shown_name(metric)}", subject=key)
         number = value if type(value) in PLAIN else math.nan
         return self._unrecorded(REFUSED, key, number, step, epoch)
 

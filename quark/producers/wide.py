@@ -10,8 +10,8 @@ from orjson import OPT_APPEND_NEWLINE, dumps
 from ..core.handle import RunHandle
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.event import EventRecord
-from ..records.foreign import clean_text, described, must_propagate, shown
-from ..records.grammar import check_key, check_position, to_float
+from ..records.foreign import clean_text, described, must_propagate, shown, shown_name
+from ..records.grammar import check_key, check_position, to_float, whole
 from ..records.line import WIDE, Line, encode
 from ..records.naming import NONFINITE
 from .device import is_on_device
@@ -50,8 +50,9 @@ def nonfinite(
         handle.emit(
             EventRecord, {"event_type": NONFINITE, "severity": "error", "payload": payload}, step=step, epoch=epoch
         )
+    position = ", ".join(f"{of} {number}" for of, number in (("step", step), ("epoch", epoch)) if number is not None)
     return NonFiniteMetricError(
-        f"metric {name!r} must be finite, got {word} at step {step}, epoch {epoch}; "
+        f"metric {shown_name(name)} must be finite, got {word} at {position}; "
         "look for a division by zero, a too high learning rate or an overflow"
     )
 
@@ -104,7 +105,7 @@ def log_values(
 
 def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int) -> None:
     try:
-        step, epoch = check_position(step, epoch)
+        step, epoch = position_of(handle, step, epoch)
     except (SchemaValidationError, WrongTypeError) as error:
         refuse_position(handle, values, step, epoch, error)
         return
@@ -127,6 +128,15 @@ def _log_checked(handle: RunHandle, values: Any, step: Any, epoch: Any, now: int
         _put_wide(handle, finite, step, epoch, now)
 
 
+def position_of(handle: RunHandle, step: Any, epoch: Any) -> tuple[int | None, int | None]:
+    """The checked step and epoch of metrics; outside strict mode 5.0 is 5.
+
+    Raises:
+        SchemaValidationError, WrongTypeError: no series has such a position, or neither is given.
+    """
+    return check_position(step, epoch) if handle.strict else check_position(whole(step), whole(epoch))
+
+
 def refuse_position(handle: RunHandle, values: Any, step: Any, epoch: Any, error: QuarkError) -> None:
     """Refuse metrics for their step or epoch, each by name; outside strict mode an event keeps the numbers.
 
@@ -139,7 +149,7 @@ def refuse_position(handle: RunHandle, values: Any, step: Any, epoch: Any, error
     advice = "pass a whole step from 0 on, or none, and log any other position as a metric of its own"
     explained = type(error)(f"{error}; the event {MISPLACED} keeps the value; {advice}")
     for name, value in _flat(values):
-        handle.refuse(explained, what=f"metric {shown(name)}", subject=described(name))
+        handle.refuse(explained, what=f"metric {shown_name(name)}", subject=described(name))
         try:  # one that is still on a device is not waited for
             if not is_on_device(value):
                 numbers[full_name(name, None)] = value if isinstance(value, str) else to_float(value)
@@ -191,7 +201,7 @@ def _sort_out(
                 else:
                     finite[key] = number
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
-            handle.refuse(error, what=f"metric {shown(name)}", subject=described(name))
+            handle.refuse(error, what=f"metric {shown_name(name)}", subject=described(name))
 
 
 def _key(handle: RunHandle, name: Any) -> str:
@@ -204,14 +214,17 @@ def _name_of_text(handle: RunHandle, name: Any) -> str:
 
 
 def _flat(values: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    """Nested mappings as ``outer/inner`` names; one that is nested too deep, or holds itself, is left as it is."""
+    """Nested mappings as ``outer/inner`` names, ``outer/0`` where the inner one is a number.
+
+    A mapping that is nested too deep, or holds itself, is left as it is.
+    """
     stack = [("", iter(values.items()), 0)]
     while stack:
         prefix, items, depth = stack[-1]
         for name, value in items:
-            full = f"{prefix}{name}" if isinstance(name, str) else name
+            full = f"{prefix}{name if isinstance(name, str) else described(name)}" if prefix else name
             if depth < DEEPEST and isinstance(value, Mapping):
-                stack.append((f"{full}/", iter(value.items()), depth + 1))
+                stack.append((f"{full if isinstance(full, str) else described(full)}/", iter(value.items()), depth + 1))
                 break
             yield full, value
         else:

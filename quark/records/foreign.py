@@ -67,6 +67,11 @@ def shown(value: object) -> str:
     return f"<an object whose repr raises> ({name})"
 
 
+def shown_name(name: object) -> str:
+    """A name for an error message, in quotes; what is no text with its type."""
+    return shown(name).removesuffix(" (str)") if type(name) is str else shown(name)
+
+
 def described(value: object) -> str:
     """An object as its author prints it: ``str`` without memory addresses, cut short; its type if that raises."""
     with suppress_foreign():

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -111,6 +111,11 @@ def check_step(step: object) -> int:
     return number
 
 
+def whole(value: Any) -> Any:
+    """A float that is a whole number as an int, such as 5 for 5.0; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def index_or_none(value: object) -> int | None:
     """A step or epoch for a record that was not recorded; None for what is none."""
     return value if type(value) is int and 0 <= value <= MAX_INT else None
@@ -141,7 +146,17 @@ def to_float(value: Any, field: str = "value") -> float:
                 "log its mean, or an artifact"
             )
         return _converted(value.item(), field)
-    raise WrongTypeError(f"{field} must be a number, got {shown(value)}; log text as an event")
+    raise WrongTypeError(f"{field} must be a number, got {shown(value)}; {_advice(value)}")
+
+
+def _advice(value: object) -> str:
+    if value is None:
+        return "leave it out where there is no value"
+    if isinstance(value, str):
+        return "log text as an event"
+    if isinstance(value, (Sequence, Set)) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return "log its mean, or an artifact"
+    return "convert it to a number, or store it with ArtifactStore"
 
 
 def _converted(value: Any, field: str) -> float:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from typing import TYPE_CHECKING, Any
 
 from ..core.lifecycle import StepState
-from ..records.grammar import MAX_INT
+from ..errors import SchemaValidationError, WrongTypeError
+from ..records.grammar import MAX_INT, check_index, whole
 from .progress import Progress
 from .watching import Watching
 
@@ -22,6 +23,14 @@ def worker_name(worker_id: int | str | None) -> str | None:
     if worker_id is None or isinstance(worker_id, str):
         return worker_id
     return f"worker-{worker_id}"
+
+
+def _number_of(step: Any) -> int | None:
+    """A step or epoch that a caller gave, such as a NumPy integer, as an int; None for what is none."""
+    try:
+        return check_index(whole(step), "step")
+    except (SchemaValidationError, WrongTypeError):
+        return None
 
 
 class Stepper:
@@ -59,13 +68,17 @@ class Stepper:
         """The step of a ``log`` call that names an epoch alone; in a run without steps each epoch is one."""
         if self.latest_step is not None:
             return self.latest_step
-        return epoch if hasattr(epoch, "__index__") and not isinstance(epoch, bool) else None
+        return _number_of(epoch)
 
     def saw(self, values: Any, step: int | None) -> None:
         """Metrics of the step went by; they are kept while a tracker or a progress bar wants them."""
         if self.collecting and isinstance(values, Mapping):
             self._metrics.update(values)
-        if self.step_now is None and type(step) is int and self.next_step <= step < MAX_INT:
+        if self.step_now is not None:
+            return
+        if type(step) is not int:
+            step = _number_of(step)
+        if step is not None and self.next_step <= step < MAX_INT:
             self.next_step = step + 1
             if self.watching.awaiting:
                 self.watching.logged(step, self.epoch)

@@ -12,7 +12,7 @@ from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeEr
 from ..producers.events import log_message, refused_event
 from ..producers.wide import refuse_position
 from ..records.event import EventRecord
-from ..records.grammar import MAX_INT, check_index, check_step, shown
+from ..records.grammar import MAX_INT, check_index, check_step, shown, whole
 from ..records.run import RunContext
 from ..sinks.discovery import sink_from
 from .checks import check_tag, check_tracker, is_sink
@@ -215,7 +215,9 @@ class TrainingSession(Familiar):
         """
         try:
             if type(step) is not int or not 0 <= step <= MAX_INT:
-                step = check_step(step)
+                step = check_step(step if self.strict else whole(step))
+            if isinstance(epoch, float) and not self.strict:
+                epoch = whole(epoch)
             epoch = check_index(epoch, "epoch")
             if metrics is not None and not isinstance(metrics, Mapping):
                 raise WrongTypeError(f"metrics must be a mapping of names to numbers, got {shown(metrics)}")

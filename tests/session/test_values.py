@@ -78,6 +78,23 @@ def test_what_is_no_number_is_refused_with_field_value_and_remedy(session, name,
 
 
 @pytest.mark.parametrize(
+    ("value", "advice"),
+    [(None, "leave it out"), ([1.0], "its mean"), ({1.0}, "its mean"), (np.ones(3), "its mean"), (len, "ArtifactStore"),
+     (b"1", "ArtifactStore")],
+    ids=["none", "list", "set", "array", "function", "bytes"],
+)  # fmt: skip
+def test_the_advice_is_for_what_was_given(session, value, advice, caplog):
+    """A list is not told to be logged as text; the metric is named as it was."""
+    if session.strict:
+        with pytest.raises(TypeError, match=advice):
+            session.log({"acc": value}, step=0)
+        return
+    session.log({"Val Acc": value}, step=0)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "metric 'Val Acc': value must be" in said and advice in said
+
+
+@pytest.mark.parametrize(
     ("value", "word"), [(float("nan"), "nan"), (float("inf"), "inf"), (-np.inf, "-inf"), (1e308 * 10, "inf")]
 )
 def test_a_non_finite_metric_is_never_silently_gone(session, value, word):
@@ -134,7 +151,8 @@ def test_good_keys(session):
 @pytest.mark.parametrize(
     ("where", "error"),
     [({}, ValueError), ({"step": -1}, ValueError), ({"epoch": -1}, ValueError), ({"step": 1.5}, TypeError),
-     ({"step": "1"}, TypeError), ({"step": True}, TypeError), ({"step": 2**63}, ValueError)],
+     ({"step": "1"}, TypeError), ({"step": True}, TypeError), ({"step": 2**63}, ValueError),
+     ({"epoch": float("nan")}, TypeError), ({"step": float("inf")}, TypeError)],
 )  # fmt: skip
 def test_step_and_epoch_follow_their_rules(session, where, error):
     """A metric needs a step or an epoch, each a whole number of at least 0; True is no step."""
@@ -146,6 +164,39 @@ def test_step_and_epoch_follow_their_rules(session, where, error):
         assert metrics.log("m", 1.0, **where).refused
     metrics.log("m", 1.0, step=np.int64(4))
     assert [r.step for r in metrics.read()] == [4]
+
+
+@pytest.mark.parametrize("five", [5, 5.0, np.int64(5), np.float64(5.0)], ids=lambda five: type(five).__name__)
+def test_a_whole_step_counts_whatever_its_type(session, five):
+    """It is what ``log`` without a step counts on from; strict mode takes whole numbers that are no floats."""
+    if session.strict and isinstance(five, float):
+        with pytest.raises(TypeError, match="whole"):
+            session.log({"m": 1.0}, step=five)
+        return
+    session.log({"m": 1.0}, step=five)
+    session.log({"m": 2.0})
+    session.step(five + 2, {"m": 3.0}, epoch=five)
+    session.log({"m": 4.0})
+    MetricsLogger(session).log("m", 5.0, step=five + 4, epoch=five)
+    session.log({"m": 6.0}, epoch=five + 5)
+    found = [(r.step, r.epoch) for r in MetricsLogger(session).read()]
+    assert found == [(5, None), (6, None), (7, 5), (8, None), (9, 5), (8, 10)]
+
+
+NAMES_WITHIN = {0: "0", np.int64(3): "3", True: "True", None: "None", ("a", 2): "('a', 2)", 0.5: "0.5"}
+
+
+def test_a_name_within_a_mapping_may_be_anything(session):
+    """A value for each class, as ``dict(enumerate(scores))`` has it, is a metric of its own."""
+    if session.strict:
+        session.log({"score": {0: 0.5, "1": 0.25}}, step=0)
+        assert {r.metric_key for r in MetricsLogger(session).read()} == {"score/0", "score/1"}
+        return
+    session.log({"score": {name: {"f1": float(at)} for at, name in enumerate(NAMES_WITHIN)}}, step=0)
+    session.log({"score": {7: [1.0]}}, step=1)
+    found = {r.metric_key: r.value for r in MetricsLogger(session).read()}
+    assert found == {quark.metric_key(f"score/{name}/f1"): at for at, name in enumerate(NAMES_WITHIN.values())}
+    assert session.health()["faults"]["refused_WrongTypeError"]["subjects"] == {"score/7": 1}
 
 
 def test_metadata_is_kept_as_it_is_at_the_call(session):
