@@ -1,13 +1,14 @@
 """The configuration of a run as it grows: what is learned of it after the start is configuration too."""
 
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..producers.events import log_event
 from ..records.fitting import MAX_EVENT_BYTES, fitted
 from ..records.jsonable import json_object
 from ..redaction import redact
+from .valuemap import ValueMap
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -16,7 +17,7 @@ UPDATED = "config_updated"
 """The event of an update: ``values`` holds what is new, ``previous`` what these names held before."""
 
 
-class RunConfig(MutableMapping[str, Any]):
+class RunConfig(ValueMap):
     """The configuration of a run, as this process knows it; what is set is recorded at once."""
 
     __module__ = "quark"

@@ -1,16 +1,19 @@
 """What every tracker calls by the same names: id, name and tags of a run, a file as an artifact."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.hints import RUN_WORDS
 from ..errors import SchemaValidationError, WrongTypeError
 from ..records.grammar import shown
+from .checks import Faults, usable_tags
 from .reporting import Reporting
 
 if TYPE_CHECKING:
     from ..records.artifact import ArtifactRecord
+    from .session import TrainingSession
 
 
 class Familiar(Reporting):
@@ -26,10 +29,30 @@ class Familiar(Reporting):
         """Its name for people, if it has one."""
         return self._context.run.name
 
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if name != self.name:
+            self.refuse(
+                SchemaValidationError(f"a run keeps its name; use start_run(name={name!r})"),
+                what="name",
+                subject="name",
+            )
+
     @property
     def tags(self) -> tuple[str, ...]:
-        """Its tags; ``add_tag`` adds one."""
+        """Its tags; ``add_tag`` adds one, and assigning several adds those that are new."""
         return self._context.run.tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        faults: Faults = []
+        try:
+            for tag in usable_tags(tags, faults):
+                cast("TrainingSession", self).add_tag(tag)
+        except BaseException as error:  # noqa: BLE001  what is given may raise anything; refuse lets interrupts through
+            self.refuse(error, what="tags", subject="tags")
+        for fault in faults:
+            self.refuse(fault, what="tags", subject="tags")
 
     def log_artifact(
         self, file: str | os.PathLike[str] | bytes, name: str | None = None, *, artifact_type: str = "file",
@@ -77,8 +100,15 @@ class _NamedElsewhere:
         raise AttributeError(message, name=self._name, obj=run)
 
 
+class _Notes(_NamedElsewhere):
+    """``run.notes = "..."`` writes a note down."""
+
+    def __set__(self, run: Familiar, text: str) -> None:
+        run.note(text)
+
+
 for _word, _here in RUN_WORDS.items():
-    setattr(Familiar, _word, _NamedElsewhere(_word, _here))
+    setattr(Familiar, _word, (_Notes if _word == "notes" else _NamedElsewhere)(_word, _here))
 
 
 def _payload_of(file: Any, name: str | None) -> tuple[bytes | Path, str]:

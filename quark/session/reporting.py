@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,7 @@ from ..records.artifact import ArtifactRecord
 from ..records.literals import CHECKPOINT, PROGRESS, SUMMARY
 from .configuration import RunConfig
 from .ending import Ending
+from .valuemap import ValueMap
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -175,7 +176,7 @@ class CheckpointWriter:
             self.complete()
 
 
-class Summary(MutableMapping[str, Any]):
+class Summary(ValueMap):
     """The summary of a run as its process knows it; what is set is recorded at once."""
 
     __module__ = "quark"

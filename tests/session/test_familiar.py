@@ -77,6 +77,40 @@ def test_values_are_logged_by_keyword(tmp_path: Path) -> None:
     assert stored(tmp_path, run.run_id)[2] == {"a": (1, 1.0), "b": (1, 2.0), "loss": (0, 1.0)}
 
 
+def test_values_are_attributes_too(tmp_path: Path) -> None:
+    """``run.config.lr = 0.1`` is recorded as ``run.config["lr"] = 0.1`` is, and read; the summary likewise."""
+    with quark.start_run(project="p", storage_dir=tmp_path, config={"lr": 1.0, "items": 3}) as run:
+        run.config.lr = run.config.lr / 10
+        run.config.values = [1, 2]
+        run.summary.best = 0.5
+        assert (run.config.lr, run.config["values"], list(run.config.values())) == (0.1, [1, 2], [0.1, 3, [1, 2]])
+        assert run.summary.best == 0.5
+        for missing in (run.config, run.summary):
+            with pytest.raises(AttributeError, match="has no value 'optimizer'"):
+                missing.optimizer  # noqa: B018
+            assert not hasattr(missing, "_private")
+    with quark.open(tmp_path) as store:
+        view = store.run(run.id)
+        assert (view.config, view.summary()) == ({"lr": 0.1, "items": 3, "values": [1, 2]}, {"best": 0.5})
+
+
+def test_name_tags_and_notes_are_assigned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Tags are added and notes written down; a run keeps its name, which is said and stops no training."""
+    with quark.start_run(project="p", name="first", storage_dir=tmp_path, tags=["a"]) as run:
+        run.name = "first"
+        run.tags = (*run.tags, "b")
+        run.tags += ("c" * 1000,)
+        run.notes = "as the paper has it"
+        run.name = "second"
+        run.tags = 3  # type: ignore[assignment]
+    with quark.open(tmp_path) as store:
+        view = store.run(run.id)
+        assert (view.name, view.tags) == ("first", ("a", "b"))
+        assert view.notes() == ("as the paper has it",)
+    for words in ("use start_run(name='second')", "at most 512 characters", "tags must be a list"):
+        assert words in caplog.text
+
+
 def test_outside_a_run_nothing_happens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning each; a script that logs without a run goes on."""
     monkeypatch.setattr("quark.session.api._warned", set())
