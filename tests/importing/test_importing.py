@@ -30,7 +30,7 @@ def state_of(storage: Path) -> list[object]:
     """All that a store holds of its runs, but for the times of changes."""
     with quark.open(storage) as store:
         return [
-            (run.record, list(run.events()), [run.series(key).values.tolist() for key in run])
+            (run.record, list(run.events()), [run.series(key).values.tolist() for key in sorted(run.keys())])
             for run in store.runs(sort="id")
         ]
 
