@@ -69,7 +69,7 @@ class State:
 
     def write(self, run: ImportedRun, known: RunRecord, changed: set[str], is_new: bool) -> None:
         """Write the parts that changed. What people edited since the last import stays if the source did not change."""
-        if "name" in changed and not is_new:
+        if "name" in changed and self.name != known.name:
             run.lifecycle("rename", {"name": self.name})
         if "tags" in changed:
             for tag in self.tags:

@@ -59,6 +59,7 @@ class RunWriter:
         self._kind = kind
         self._source = source
         self._on_rows = on_rows
+        self._project = project
         self._run_id = run_id_of(kind, source.source_id)
         self._rejected: list[tuple[bytes, str]] = []
         self._digest = hashlib.sha256()
@@ -164,6 +165,7 @@ class RunWriter:
     def _finish(self, run: ImportedRun, before: dict[str, Any], last_ns: int) -> int:
         """Write what changed of the run as a whole; returns the number of records."""
         ended_ns = last_ns if self._source.ended_ns is None else self._source.ended_ns
+        self._state = State(self._source, self._project)  # reading the rows may have told more
         digests = self._state.digests(ended_ns)
         changed = {name for name, digest in digests.items() if before.get("state", {}).get(name) != digest}
         content = {
