@@ -43,6 +43,7 @@ interface View {
   sel: string[]; // runs that are drawn
   g: string[]; // config keys to group by
   m: string; // right side of a project: charts, scatter, parallel
+  k: boolean; // whether the run table shows the courses of a metric
   stat: string; // statistic of the heat map
   l: string; // layer whose series is shown below the heat map
   c: string; // config key or metric on the axes of the scatter plot, "x|y"

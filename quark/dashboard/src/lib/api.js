@@ -72,6 +72,20 @@ export async function records(id, kind, fields = {}, most = 20000) {
   return held;
 }
 
+/** What a list of runs and their alerts needs of each run. */
+export const RUN_HEAD = ["id", "name", "project_name", "status", "updated_at"].map((field) => `select=${field}`).join("&");
+const MOST_ALERTS = 2000;
+
+/** The alerts of a run in the order of their recording; none of one that was deleted since it was listed. @param {string} id */
+export async function alertsOf(id) {
+  try {
+    return await records(id, "alert", {}, MOST_ALERTS);
+  } catch (error) {
+    if (error.status === 404) return [];
+    throw error;
+  }
+}
+
 /** @typedef {{runs: string[], keys: string[], buckets: number, axis: string, min: number | null, max: number | null}} ChartsBody
  * @param {ChartsBody} body @returns {Promise<Chart[]>} */
 export async function charts(body) {

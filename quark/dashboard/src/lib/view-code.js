@@ -3,7 +3,7 @@
 /** @type {View} */
 export const START = {
   f: "", x: "step", z: null, p: [], s: 0, y: false, o: false, n: 0,
-  q: "", cols: [], sort: "-started_at", sel: [], g: [], m: "charts", stat: "gradient_norm", l: "", c: "",
+  q: "", cols: [], sort: "-started_at", sel: [], g: [], m: "charts", k: false, stat: "gradient_norm", l: "", c: "",
 };
 const VERSION = 1;
 const PREFIX = "#v=";

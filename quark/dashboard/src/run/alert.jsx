@@ -3,11 +3,14 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Panel } from "../charts/panel.jsx";
 import { number, position } from "../lib/format.js";
+import { isMuted, mute } from "../lib/muted.js";
+import { report } from "../lib/report.js";
 import { encodeView } from "../lib/view-code.js";
 import { show, view } from "../lib/state.js";
 import { Severity } from "./alerts.jsx";
 import { layersOf } from "./layer-alert.js";
 import { loadLayer } from "./layer-data.js";
+import { OtherRuns } from "./other-runs.jsx";
 import { drawnOf } from "./page.jsx";
 import { Text } from "../parts/text.jsx";
 
@@ -21,7 +24,7 @@ export function AlertPage({ model, n }) {
       <p><a href={`/r/${model.id}/alerts`}>← All alerts</a></p>
       <h2><Severity severity={alert.severity} /> <Text>{alert.title}</Text></h2>
       <p class="dim">
-        {alert.category} · rule <code>{alert.rule_id}</code>
+        {alert.category} · rule <code>{alert.rule_id}</code>{!report && <Mute project={/** @type {Run} */ (model.run.value).project_name} rule={alert.rule_id} />}
         {from !== null && <> · step {position("step", from)}{to !== from && to !== null && ` to ${position("step", to)}`}</>}
         {alert.subject && <> · <code><Text>{alert.subject}</Text></code></>}
       </p>
@@ -42,8 +45,15 @@ export function AlertPage({ model, n }) {
       <Charts model={model} alert={alert} from={from} to={to} />
       <LayerCharts model={model} alert={alert} from={from} to={to} />
       <EvidenceTable alert={alert} />
+      {!report && <OtherRuns key={alert.rule_id} run={/** @type {Run} */ (model.run.value)} rule={alert.rule_id} />}
     </article>
   );
+}
+
+/** @param {{project: string, rule: string}} props */
+function Mute({ project, rule }) {
+  const on = isMuted(project, rule);
+  return <> <button aria-pressed={on} onClick={() => mute(project, rule, !on)} title="For this project, in this browser; the run is not changed">{on ? "Muted" : "Mute this rule"}</button></>;
 }
 
 /** @param {{title: string, text: string}} props */

@@ -6,6 +6,18 @@ import { Text } from "../parts/text.jsx";
 export function Alerts({ model }) {
   const alerts = model.distinct.value;
   if (!alerts.length) return <NoAlerts model={model} />;
+  const heard = model.heard.value;
+  const rest = alerts.filter((one) => !heard.includes(one));
+  return (
+    <>
+      <AlertCards model={model} alerts={heard} />
+      {rest.length > 0 && <details class="muted"><summary>{rest.length} {rest.length === 1 ? "alert" : "alerts"} of muted rules</summary><AlertCards model={model} alerts={rest} /></details>}
+    </>
+  );
+}
+
+/** @param {{model: import("./model.js").RunModel, alerts: {alert: Alert, n: number}[]}} props */
+function AlertCards({ model, alerts }) {
   return (
     <ul class="alerts">
       {[...alerts].reverse().map(({ alert, n }) => (

@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { json, ofRun, records } from "../lib/api.js";
 import { mainKey } from "../lib/keys.js";
+import { isMuted } from "../lib/muted.js";
 import { learn } from "../lib/names.js";
 import { follow } from "../lib/live.js";
 import { ChartSource } from "../lib/source.js";
@@ -26,7 +27,8 @@ export class RunModel {
     this.failure = signal("");
     this.distinct = computed(() => distinct(this.alerts.value));
     this.verdict = computed(() => this.run.value && verdict(this.run.value, this.distinct.value, this.phases.value, this.phases.value.length + this.health.value.length, this.analysis.value?.verdict));
-    this.marks = computed(() => this.distinct.value.filter(({ alert }) => alert.step_start !== null).map(({ alert, n }) => ({
+    this.heard = computed(() => this.distinct.value.filter(({ alert }) => !isMuted(this.run.value?.project_name, alert.rule_id)));
+    this.marks = computed(() => this.heard.value.filter(({ alert }) => alert.step_start !== null).map(({ alert, n }) => ({
       x: /** @type {number} */ (alert.step_start), severity: alert.severity, title: alert.title, n,
     })));
     this.keys = computed(() => this.overview.value?.keys ?? []);

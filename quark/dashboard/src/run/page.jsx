@@ -48,7 +48,7 @@ export function RunPage({ id, tab, rest }) {
         <nav class="tabs" aria-label="Parts of the run">
           {TABS.map(([name, title]) => (
             <a key={name} href={`/r/${id}${name && `/${name}`}${location.hash}`} aria-current={name === tab ? "page" : undefined}>
-              {title}{name === "alerts" && model.distinct.value.length > 0 && <span class="count">{model.distinct.value.length}</span>}
+              {title}{name === "alerts" && model.heard.value.length > 0 && <span class="count">{model.heard.value.length}</span>}
             </a>
           ))}
         </nav>

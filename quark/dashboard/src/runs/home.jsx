@@ -1,9 +1,10 @@
 // Home: projects, the last alerts, what runs now, and the latest runs.
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { json, records } from "../lib/api.js";
+import { alertsOf, json, RUN_HEAD } from "../lib/api.js";
 import { ago, runName, took } from "../lib/format.js";
 import { follow } from "../lib/live.js";
+import { isMuted } from "../lib/muted.js";
 import { Message } from "../parts/message.jsx";
 import { Status } from "../run/head.jsx";
 import { Text } from "../parts/text.jsx";
@@ -13,8 +14,6 @@ import { LatestAlerts } from "./latest-alerts.jsx";
 const SHOWN = 12;
 const MOST_ALERTS = 10;
 const MOST_READ = 20; // runs whose alerts are looked at, beside those that run now
-const MOST_OF_A_RUN = 2000;
-const HEAD = ["id", "name", "project_name", "status", "updated_at"].map((field) => `select=${field}`).join("&");
 
 export function Home() {
   const held = useSignal(/** @type {{projects: any[], running: Run[], latest: Run[]} | null} */ (null));
@@ -22,15 +21,15 @@ export function Home() {
   const failure = useSignal("");
   useEffect(() => {
     document.title = "Quark";
-    const list = new AlertList((id) => records(id, "alert", {}, MOST_OF_A_RUN).catch(unlessGone));
+    const list = new AlertList(alertsOf);
     const load = async () => {
       try {
         const [{ projects }, { runs: running }, { runs: latest }] = await Promise.all([json("/projects"), json("/runs?status=running&limit=50"), json(`/runs?limit=${SHOWN}`)]);
         held.value = { projects, running, latest };
         failure.value = "";
-        const { runs: changed } = await json(`/runs?sort=-updated_at&limit=${MOST_READ}&${HEAD}`);
+        const { runs: changed } = await json(`/runs?sort=-updated_at&limit=${MOST_READ}&${RUN_HEAD}`);
         const runs = [...new Map([...running.slice(0, MOST_READ), ...changed].map((run) => [run.id, run])).values()];
-        alerts.value = { listed: await list.newest(runs, MOST_ALERTS), runs: runs.length };
+        alerts.value = { listed: await list.newest(runs, MOST_ALERTS, (run, alert) => isMuted(run.project_name, alert.rule_id)), runs: runs.length };
       } catch (error) {
         failure.value = error.message;
         throw error;
@@ -61,12 +60,6 @@ export function Home() {
       <section><h2>Latest runs</h2><RunList runs={latest} /></section>
     </main>
   );
-}
-
-/** A run may be deleted between the list and its alerts. @param {any} error */
-function unlessGone(error) {
-  if (error.status === 404) return [];
-  throw error;
 }
 
 /** @param {{runs: Run[]}} props */

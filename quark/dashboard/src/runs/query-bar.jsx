@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { go, show, view } from "../lib/state.js";
 import { MOST_GROUPED } from "./model.js";
-import { headOf } from "./table-data.js";
+import { headOf, metricOf } from "./table-data.js";
 import { Views } from "./views.jsx";
 import { Text } from "../parts/text.jsx";
 
@@ -16,6 +16,7 @@ export function QueryBar({ model }) {
       <input class="query-box" type="search" placeholder='status:failed  lr<1e-3  tag:x  max:val/acc>0.9  "text"' aria-label="Query over runs" value={view.value.q} spellcheck={false}
         onInput={(event) => show({ q: event.currentTarget.value }, { replace: true })} />
       <Picker label="Columns" title="Columns" options={columnOptions(model)} chosen={model.columns.value} choose={(cols) => show({ cols })} name={headOf} />
+      <button aria-pressed={view.value.k} disabled={metricOf(model.columns.value) === null} onClick={() => show({ k: !view.value.k })} title="The course of the first metric among the columns">Curves</button>
       <Picker label={`Group${view.value.g.length ? `: ${view.value.g.length}` : ""}`} title="Group by up to three config keys" options={model.settings.value} chosen={view.value.g} choose={(g) => show({ g: g.slice(0, 3) })} name={(key) => key} />
       <button disabled={chosen.length < 2 || chosen.length > 20} onClick={() => go(`/c?runs=${chosen.map(encodeURIComponent).join(",")}`)} title="2 to 20 runs">Compare {chosen.length}</button>
       <Views project={model.project} />

@@ -57,6 +57,11 @@ export function headOf(column) {
   return rest.length ? `${label(rest.join(":"))} (${reduction})` : column.replace("_at", "");
 }
 
+/** The metric of the first column that has one; null if none has. @param {string[]} columns */
+export function metricOf(columns) {
+  return columns.map((column) => /^(?:last|min|max|best):(.+)$/s.exec(column)?.[1]).find((key) => key !== undefined) ?? null;
+}
+
 /** A cell as text. @param {unknown} value */
 export function shown(value) {
   return typeof value === "number" ? number(value) : plain(value);
