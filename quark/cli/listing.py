@@ -1,6 +1,5 @@
 """A list of runs for people and for scripts: what each run is, and the columns that were asked for."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..reading.columns import Cell, Facts, is_field, split_columns
+from ..reading.columns import Cell, Facts, is_field, similar, split_columns
 from .metrics import shown
 from .output import cut, status_text, table, text
 
@@ -111,11 +110,10 @@ def _cell(name: str, cell: Cell) -> "Text":
 
 def _remarks(cells: dict[str, list[Cell]], facts: list[Facts]) -> list[str]:
     """Words for columns that are empty in every run, with what may have been meant."""
-    known = sorted({name for run in facts for name in (*run.settings, *run.latest, *run.summary)} if cells else ())
     words = []
     for name, column in cells.items():
         if all(cell.value is None for cell in column):
-            near = difflib.get_close_matches(name.rpartition(":")[0] or name, known, n=3)
+            near = similar(name, facts)
             hint = f"did you mean {', '.join(near)}?" if near else "quark show RUN lists what a run has"
             words.append(f"no run listed has {name}; {hint}")
     return words

@@ -78,7 +78,7 @@ class Column:
 
     ``val/acc:max`` is a metric reduced by one of ``REDUCTIONS``; ``config.lr`` a setting by its dotted path;
     ``summary.score`` a value of the summary. A bare name is the setting of this name, else the last value of the
-    metric, else the summary value.
+    metric, else the summary value; so is a name that itself ends in ``:max``, unless it is a metric without that.
     """
 
     text: str
@@ -93,18 +93,18 @@ class Column:
 
     def of(self, run: Facts) -> Cell:
         """The cell of a run; empty where the run has nothing of this name."""
-        if self.reduction is not None:
+        if self.reduction is not None and self.key in run.latest:
             return run.reduced(self.key, self.reduction)
-        prefix, _, rest = self.key.partition(".")
+        prefix, _, rest = self.text.partition(".")
         if prefix == "config" and rest in run.settings:
             return Cell(run.settings[rest])
-        if self.key in run.settings:
-            return Cell(run.settings[self.key])
-        if self.key in run.latest:
-            return run.reduced(self.key, "last")
+        if self.text in run.settings:
+            return Cell(run.settings[self.text])
+        if self.text in run.latest:
+            return run.reduced(self.text, "last")
         if prefix == "summary" and rest in run.summary:
             return Cell(run.summary[rest])
-        return Cell(run.summary.get(self.key))
+        return Cell(run.summary.get(self.text))
 
 
 def split_columns(texts: Iterable[str]) -> list[Column]:
@@ -133,16 +133,32 @@ def sorted_by(views: Sequence["RunView"], sort: str) -> "list[RunView]":
     Raises:
         SchemaValidationError: no run has anything of this name.
     """
-    column = Column(sort.removeprefix("-"))
-    keyed = [(rank, view) for view in views if (rank := _rank(column.of(Facts(view)).value)) is not None]
+    facts, text = [Facts(view) for view in views], sort.removeprefix("-")
+    keyed = _ranked(facts, Column(text))
+    if not keyed and text.startswith('"'):  # a name in quotes, as --columns takes it
+        keyed = [ranked for column in split_columns([text]) for ranked in _ranked(facts, column)]
     if views and not keyed:
+        near = similar(text, facts)
+        hint = f"did you mean {', '.join(near)}? Or " if near else ""
         raise SchemaValidationError(
-            f"sort {sort!r} is not known: no run that matches has it; use a metric such as val/acc:max, a setting "
-            f"such as lr, or one of {', '.join(SORT_FIELDS)}, with - before it for descending"
+            f"sort {sort!r} is not known: no run that matches has it; {hint}use a metric such as val/acc:max, a "
+            f"setting such as lr, or one of {', '.join(SORT_FIELDS)}, with - before it for descending"
         )
     having = {id(view) for _, view in keyed}
     keyed.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
     return [*(view for _, view in keyed), *(view for view in views if id(view) not in having)]
+
+
+def similar(text: str, runs: Iterable[Facts]) -> list[str]:
+    """Names of settings, metrics and summary values that the name of a column resembles, a few at most."""
+    import difflib
+
+    known = sorted({name for run in runs for name in (*run.settings, *run.latest, *run.summary)})
+    return difflib.get_close_matches(Column(text).key, known, n=3)
+
+
+def _ranked(runs: Iterable[Facts], column: Column) -> "list[tuple[tuple[int, float, str], RunView]]":
+    return [(rank, run.view) for run in runs if (rank := _rank(column.of(run).value)) is not None]
 
 
 def _rank(value: Any) -> tuple[int, float, str] | None:

@@ -97,6 +97,21 @@ def test_a_sort_that_no_run_has_is_refused(store: Store) -> None:
     assert list(store.runs(sort="-val/ac", project="nobody")) == []
 
 
+def test_names_of_any_text_are_columns_and_orders(tmp_path: Path) -> None:
+    """One that holds a comma is written the same way for both, and one may end as a reduction does."""
+    for value in (1.0, 3.0, 2.0):
+        with quark.start_run(project="p", name=f"run {value:g}", storage_dir=tmp_path) as run:
+            run.log({"top 1, top 5": value, "Acc [%]": value, "a:max": value}, step=0)
+    with quark.open(tmp_path) as store:
+        for name in ('"top 1, top 5":max', "top 1, top 5:max", '"top 1, top 5"', "Acc [%]:min", "a:max", "a:max:min"):
+            assert [view.name for view in store.runs(sort=f"-{name}")] == ["run 3", "run 2", "run 1"]
+        for name in ('"top 1, top 5":max', "Acc [%]:min", "a:max", "a:max:min"):
+            (column,) = split_columns([name])
+            assert column.of(Facts(store.run("run 3"))).value == 3.0
+        with pytest.raises(SchemaValidationError, match=r"did you mean Acc \[%\]\?"):
+            list(store.runs(sort="acc [%]:max"))
+
+
 def test_runs_are_a_data_frame_with_a_row_a_run(store: Store) -> None:
     """Status, settings, summary, last and best values; what a run has not is missing."""
     frame = store.to_pandas(sort="-val/acc:max")
