@@ -11,7 +11,7 @@ from ..analysis.roles import ACCURACY, VALIDATION_ACCURACY, VALIDATION_LOSS, rol
 from ..core.direction import direction_of
 from ..core.reader import StoreReader
 from ..drawing.elapsed import elapsed_s
-from ..records.naming import METRIC
+from ..records.naming import METRIC, NONFINITE
 from ..sinks.wording import duration, number, plain
 from .finding import directory_option
 
@@ -103,9 +103,20 @@ def _how_it_ended(session: "TrainingSession") -> str:
         if count:
             done = {"alert": "", "value": " refused", "record": " dropped"}[what]
             parts.append(f"{count:,} {what}{'' if count == 1 else 's'}{done}")
+    parts += _not_finite(health["faults"].get(NONFINITE))
     if session.verdict is not None and session.verdict.status == "healthy":
         parts.append("healthy")
     return ", ".join(parts)
+
+
+def _not_finite(fault: Any) -> list[str]:
+    """How many values were NaN or infinite, and of which metrics, from the counts of the run."""
+    if fault is None:
+        return []
+    names = [plain(name, 60) for name in fault.get("subjects", {})]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    of = f" ({', '.join(names[:SHOWN])}{more})" if names else ""
+    return [f"{fault['count']:,} value{'' if fault['count'] == 1 else 's'} NaN or infinite{of}"]
 
 
 def _what_is_wrong(session: "TrainingSession") -> list[str]:

@@ -54,6 +54,19 @@ def test_the_command_works_as_it_stands(capsys: pytest.CaptureFixture[str], name
 
 
 @pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("names", "said"), [(["Loss"], "2 values NaN or infinite (Loss)"), ("abcde", "(a, b, c and 2 more)")]
+)
+def test_nan_is_said(capsys: pytest.CaptureFixture[str], names: list[str], said: str) -> None:
+    """Also of a run that is too short to be analyzed, and by the names of the metrics."""
+    with quark.start_run(project="p", storage_dir="quark-runs", analyze=False) as run:
+        for value in (float("nan"), float("inf")):
+            run.log(dict.fromkeys(names, value))
+    ended = next(line for line in capsys.readouterr().err.splitlines() if "completed after" in line)
+    assert ended.endswith(said)
+
+
+@pytest.mark.usefixtures("asked")
 def test_a_failure_and_alerts_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     """The status is the true one, and alerts are counted."""
     with pytest.raises(ValueError), quark.start_run(project="p", storage_dir="quark-runs") as run:
