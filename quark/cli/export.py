@@ -1,7 +1,9 @@
 """`quark export`: a run as a file that other tools read, or into another project's dashboard."""
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -93,6 +95,8 @@ def export(
         raise typer.BadParameter("give --out FILE: standard output is needed for the answer or takes no Parquet")
     with opened(storage_dir, url) as store:
         view = chosen(store, run)
+        if as_format in (Format.csv, Format.parquet) and kinds in ([], ["metric"]):
+            _say_what_is_not_finite(view.nonfinite_counts())
         if to_stdout:
             exporting.write(view, as_format.value, kinds, sys.stdout.buffer)
             return
@@ -101,6 +105,17 @@ def export(
         print_json({"run_id": view.id, "format": as_format.value, "path": str(out.resolve()), "records": count})
     else:
         console().print(text(f"{count:,} records of {view.id} written to {out}", limit=4000), soft_wrap=True)
+
+
+def _say_what_is_not_finite(counts: Mapping[str, int]) -> None:
+    """A table of metrics has no rows for values that were NaN or infinite: they are events."""
+    if counts:
+        from ..sinks.wording import plain
+
+        names = ", ".join(f"{plain(name, 60)} {count:,}" for name, count in islice(counts.items(), 5))
+        more = f" and {len(counts) - 5} more metrics" if len(counts) > 5 else ""
+        print(f"quark: NaN and infinite values have no rows here ({names}{more}); "
+              "--format csv --kind event has them", file=sys.stderr)  # fmt: skip
 
 
 def _deliver(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import quark
 from quark.reading import RunView
 from quark.records.base import plural_of
 from quark.records.kinds import KINDS
@@ -48,6 +49,19 @@ def test_a_table(command: Command, storage: Path, tmp_path: Path) -> None:
     assert answer.json() == {"run_id": "nasty-run", "format": "csv", "path": str(target), "records": 1}
     (row,) = csv.DictReader(target.read_text().splitlines())
     assert (row["metric_key"], row["value"], row["step"], row["epoch"]) == ("a", "-1.5", "0", "")
+
+
+@pytest.mark.parametrize("as_format", ["csv", "parquet", "jsonl"])
+def test_a_table_of_metrics_says_what_it_has_no_rows_for(command: Command, tmp_path: Path, as_format: str) -> None:
+    """NaN and infinite values are events; whoever exports the metrics is told, and nobody else."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"Train Loss": float("nan"), "lr": 0.1}, step=0)
+        run.log({"Train Loss": float("inf"), "lr": 0.1}, step=1)
+    table = command("export", "-d", tmp_path, "-f", as_format, "-o", tmp_path / "table")
+    said = "" if as_format == "jsonl" else "no rows here (Train Loss 2); --format csv --kind event has them\n"
+    assert (table.code, table.err.endswith(said), bool(table.err)) == (0, True, bool(said))
+    events = command("export", "-d", tmp_path, "-f", "csv", "-k", "event")
+    assert events.err == "" and "metric_nonfinite" in events.out
 
 
 def test_a_spreadsheet_runs_nothing(command: Command, storage: Path, tmp_path: Path) -> None:
