@@ -12,7 +12,7 @@ from ..core.reader import RecordFilter
 from ..errors import ClosedError, RunNotFoundError, SchemaValidationError, WrongTypeError
 from ..records.artifact import ArtifactRecord
 from ..records.base import REFUSED, parse_timestamp, unrecorded
-from ..records.foreign import described, shown
+from ..records.foreign import described, shown, shown_name
 from ..records.grammar import check_index, clean_json, index_or_none, one_of, to_float
 from ..records.jsonable import json_object
 from ..records.literals import PAYLOAD_FORMATS
@@ -71,7 +71,8 @@ class ArtifactStore(Attachment):
             SchemaValidationError, WrongTypeError: strict mode, and the name breaks the grammar or the payload does
                 not fit its format; otherwise it is refused, counted and warned about, and a record is returned whose
                 ``refused`` is True, as if the disk did not take the file. Values that JSON cannot hold are converted
-                outside strict mode, see ``jsonable``.
+                outside strict mode, see ``jsonable``; images, figures, data frames and models are refused: save
+                them to a file, and give its ``Path``.
         """
         try:
             self._check_open()
@@ -83,12 +84,12 @@ class ArtifactStore(Attachment):
             if timestamp is not None:
                 parse_timestamp(timestamp)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
-            self._handle.refuse(error, what=f"artifact {shown(name)}")
+            self._handle.refuse(error, what=f"artifact {shown_name(name)}", subject=described(name))
             return self._refused(artifact_type, name, step, epoch)
         try:
             record = self._write(kind, key, content, chosen, step, epoch, extra, timestamp)
         except ClosedError as error:
-            self._handle.refuse(error, what=f"artifact {shown(name)}")
+            self._handle.refuse(error, what=f"artifact {shown_name(name)}", subject=described(name))
             return self._refused(artifact_type, name, step, epoch)
         except OSError as error:
             self._handle.report("artifact", error)
@@ -156,7 +157,7 @@ class ArtifactStore(Attachment):
         try:
             payload = _histogram(bins, counts)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
-            self._handle.refuse(error, what=f"histogram {shown(name)}")
+            self._handle.refuse(error, what=f"histogram {shown_name(name)}", subject=described(name))
             return self._refused("histogram", name, step, epoch)
         return self.store(
             "histogram", name, payload, step=step, epoch=epoch, namespace=namespace, payload_format="json",

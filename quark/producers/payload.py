@@ -1,5 +1,7 @@
 """Payloads of artifacts as bytes and back: JSON, text or bytes; nothing that could run code when it is loaded."""
 
+from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ def encode_payload(payload: Any, payload_format: str | None = None, *, strict: b
     """The format of a payload, inferred if None, and its bytes; a Path of a file that can be read stands for these.
 
     Args:
-        strict: False converts what JSON cannot hold, see ``jsonable``.
+        strict: False converts what JSON cannot hold, see ``jsonable``; an object of which that would keep nothing but
+            a description is refused.
 
     Raises:
         WrongTypeError, SchemaValidationError: the payload does not fit the format.
@@ -35,7 +38,27 @@ def encode_payload(payload: Any, payload_format: str | None = None, *, strict: b
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise WrongTypeError(f"a payload of the format bytes must be bytes-like, got {shown(payload)}")
         return chosen, bytes(payload)
-    return chosen, orjson.dumps(clean_json(payload, "payload") if strict else jsonable(payload))
+    return chosen, orjson.dumps(clean_json(payload, "payload") if strict else _as_json(payload))
+
+
+def _as_json(payload: Any) -> Any:
+    """A payload as JSON values; one that would leave only its description, such as a figure or a model, is refused."""
+    made = jsonable(payload)
+    if isinstance(made, str) and not isinstance(payload, _OF_TEXT) and _has_content(payload):
+        raise WrongTypeError(
+            f"an artifact holds text, bytes, JSON values or a file, got {shown(payload)}; save it to a file, and store "
+            "that with run.log_artifact"
+        )
+    return made
+
+
+_OF_TEXT = (str, Enum, BaseException, date)
+"""What text stands for as a whole."""
+
+
+def _has_content(payload: Any) -> bool:
+    """Whether an object holds more than its text says."""
+    return hasattr(payload, "__dict__") or type(payload).__repr__ is object.__repr__
 
 
 def size_of(content: bytes | Path) -> int:

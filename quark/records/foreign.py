@@ -62,7 +62,7 @@ def shown(value: object) -> str:
     with suppress_foreign():
         if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > _MANY:
             return f"{len(value):,} items ({name})"
-        text = clean_text(str.__str__(repr(value)))
+        text = " ".join(clean_text(str.__str__(repr(value))).split("\n"))
         return f"{text if len(text) <= 120 else text[:117] + '...'} ({name})"
     return f"<an object whose repr raises> ({name})"
 

@@ -156,7 +156,7 @@ def _advice(value: object) -> str:
         return "log text as an event"
     if isinstance(value, (Sequence, Set)) and not isinstance(value, (bytes, bytearray, memoryview)):
         return "log its mean, or an artifact"
-    return "convert it to a number, or store it with ArtifactStore"
+    return "convert it to a number, or save it to a file for run.log_artifact"
 
 
 def _converted(value: Any, field: str) -> float:

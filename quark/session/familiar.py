@@ -74,7 +74,7 @@ class Familiar(Reporting):
         from ..producers.artifacts import ArtifactStore
 
         try:
-            payload, called = _payload_of(file, name)
+            payload, called = _payload_of(file, name, strict=self.strict)
         except BaseException as error:  # noqa: BLE001  a path may raise anything; refuse lets interrupts through
             self.refuse(error, what="log_artifact")
             return None
@@ -111,7 +111,7 @@ for _word, _here in RUN_WORDS.items():
     setattr(Familiar, _word, (_Notes if _word == "notes" else _NamedElsewhere)(_word, _here))
 
 
-def _payload_of(file: Any, name: str | None) -> tuple[bytes | Path, str]:
+def _payload_of(file: Any, name: str | None, *, strict: bool) -> tuple[bytes | Path, str]:
     """The bytes or the file to store and the name to store them under."""
     from .folders import artifact_name
 
@@ -133,4 +133,4 @@ def _payload_of(file: Any, name: str | None) -> tuple[bytes | Path, str]:
             f"there is no file {shown(str(path))} in {os.getcwd()}; to store the text itself use ArtifactStore.store"
         )
     path.open("rb").close()  # one that cannot be read is refused here
-    return path, name or artifact_name(Path(path.name))
+    return path, name or (artifact_name(Path(path.name)) if strict else path.name)

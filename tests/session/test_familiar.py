@@ -1,9 +1,11 @@
 """Words that people know from other trackers: a run in three lines, and hints for the rest."""
 
+import datetime
 import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,13 @@ import quark
 from quark import SchemaValidationError, WrongTypeError
 from quark.core.hints import COMMAND_WORDS, MODULE_WORDS, RUN_WORDS
 from quark.session.session import TrainingSession
+
+
+class Saved:
+    """An object whose text has several lines, and does not hold all of it."""
+
+    def __repr__(self) -> str:
+        return "saved\n  things"
 
 
 def stored(place: Path, run_id: str) -> Any:
@@ -152,6 +161,35 @@ def test_what_is_no_file_is_refused(tmp_path: Path, file: Any, words: str, caplo
         pytest.raises((SchemaValidationError, WrongTypeError), match=words),
     ):
         strict.log_artifact(file)
+
+
+def test_an_artifact_has_the_name_of_its_file(tmp_path: Path) -> None:
+    """As it is, also where no key may be so; strict mode makes a key of it."""
+    file = tmp_path / "learning curve (größe).png"
+    file.write_bytes(b"png")
+    for strict, name in ((False, file.name), (True, "learning-curve-gr-e-.png")):
+        with quark.start_run(project="p", storage_dir=tmp_path, strict_mode=strict) as run:
+            run.log_artifact(file)
+        with quark.open(tmp_path) as store:
+            view = store.run(run.run_id)
+            (artifact,) = view.artifacts()
+            assert view.recorded_names("artifact").get(artifact.artifact_key, artifact.artifact_key) == name
+
+
+@pytest.mark.parametrize(
+    "payload", [object(), SimpleNamespace, stored, Saved()], ids=["object", "class", "function", "instance"]
+)
+def test_an_object_is_not_stored_as_its_description(
+    tmp_path: Path, payload: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An image or a model that reads ``<Image size=4x4>`` in the store would be lost; values that are text are kept."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run, quark.ArtifactStore(run) as artifacts:
+        for name in ("first", "second"):
+            assert artifacts.store("media", name, payload).refused
+        for kept in (datetime.date(2026, 1, 1), 1j, ValueError("no data"), {"model": payload}, float("nan")):
+            assert not artifacts.store("media", "kept", kept).refused
+    said = [record.getMessage() for record in caplog.records]
+    assert ["save it to a file" in words and "\n" not in words for words in said] == [True, True]
 
 
 def test_a_path_in_an_artifact_store_is_a_file(tmp_path: Path) -> None:

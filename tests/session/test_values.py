@@ -79,8 +79,8 @@ def test_what_is_no_number_is_refused_with_field_value_and_remedy(session, name,
 
 @pytest.mark.parametrize(
     ("value", "advice"),
-    [(None, "leave it out"), ([1.0], "its mean"), ({1.0}, "its mean"), (np.ones(3), "its mean"), (len, "ArtifactStore"),
-     (b"1", "ArtifactStore")],
+    [(None, "leave it out"), ([1.0], "its mean"), ({1.0}, "its mean"), (np.ones(3), "its mean"), (len, "log_artifact"),
+     (b"1", "log_artifact")],
     ids=["none", "list", "set", "array", "function", "bytes"],
 )  # fmt: skip
 def test_the_advice_is_for_what_was_given(session, value, advice, caplog):
