@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from .commands import is_command, secret_places
 from .extent import says_nothing
 from .formats import HIDDEN
 from .lazy import lazy_pattern
@@ -11,7 +12,7 @@ from .programs import SEPARATE, SETTING, SHORT_OPTIONS, WITH_USER, is_key_of_log
 from .text import redact_text
 
 _HEADER = lazy_pattern(r"[\w.\-]{1,100}:[ \t]")
-_NAME = lazy_pattern(r"[A-Za-z][\w.\-]{0,100}:?")
+_NAME = lazy_pattern(r"[A-Za-z_][\w.\-]{0,100}:?")
 _OPTION = lazy_pattern(r"[-+]{1,2}[A-Za-z_]")
 
 
@@ -26,6 +27,7 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
     short = {option for program in programs for option in SHORT_OPTIONS.get(program, ())}
     sets = not programs.isdisjoint(SETTING) and not programs.isdisjoint(_SETTERS)
     with_user = not programs.isdisjoint(WITH_USER)
+    placed = {place.argument: place for place in secret_places(given, [program_of(argument) for argument in given])}
     made: list[str] = []
     hiding, several = OPEN, False
     for place, argument in enumerate(given):
@@ -36,6 +38,9 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
         before = given[place - 1] if place else ""
         if with_user and ":" in argument and (is_user_option(before) or argument.startswith(("-u", "-U"))):
             made.append(f"{argument.partition(':')[0]}:{HIDDEN}")
+        elif place in placed:
+            _, start, end = placed[place]
+            made.append(f"{argument[:start]}{HIDDEN}{argument[end:]}")
         elif argument[:2] in short - SEPARATE and len(argument) > 2:
             made.append(argument[:2] + HIDDEN)
         elif is_key_of_login(given, place):
@@ -126,7 +131,7 @@ def _names_secret(before: Any, argument: str) -> int:
 
 def _is_program(item: str) -> bool:
     name = program_of(item)
-    return name in SHORT_OPTIONS or name in WITH_USER
+    return name in SHORT_OPTIONS or name in WITH_USER or is_command(name)
 
 
 def _shown(given: object) -> str:

@@ -32,6 +32,7 @@ _PAIR = lazy_pattern(
         \\{0,4}["'](?P<value>[^"'\\\n]++)""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SUBCOMMAND = lazy_pattern(r"(?:token|log[io]n|logout|whoami|2fa)(?![\w.\-=:])")
 _WITHOUT_SIGN = (
     ("login", lazy_pattern(r"(\blogin[ \t]{1,8}\S{1,100}[ \t\n]{1,8}password[ \t]{1,8})\S++")),  # .netrc
     ("pass:", lazy_pattern(r"""(-pass(?:in|out|word)?[ =]["']?pass:)[^\s"']++""")),  # openssl
@@ -133,6 +134,8 @@ def _level(text: str, found: re.Match[str], name: str, before: str, level: int) 
     """How secret the value after a name is, with the words before it: ``API key: x``, ``pad token: x``."""
     if found["sign"] == ":":
         name = last_segment(name)  # a file or a module before a colon: ``credentials.py:12: ...``
+        if name.lower() == "auth" and _SUBCOMMAND.match(text, found.end()):
+            return OPEN  # ``heroku auth:token``
         if before in ("/", "@") and text[found.end() - 1] not in " \t":
             return OPEN  # ``registry/auth:latest``
         level = secrecy(name)

@@ -13,9 +13,10 @@ from .prose import looks_secret
 _OPTIONS = {
     "-p": """sshpass mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlpump mysqlslap mysqlbinlog
         mariadb mariadb-dump mariadb-admin login mongo mongosh mongodump mongorestore mongoexport mongoimport 7z 7za 7zz
-        cqlsh rabbitmqadmin twine snowsql""",
+        cqlsh rabbitmqadmin twine snowsql rdesktop useradd usermod cypher-shell couchbase-cli beeline yt-dlp youtube-dl
+        unrar rar""",
     "-w": "ldapsearch ldapmodify ldapadd ldapdelete ldappasswd",
-    "-P": "sqlcmd bcp zip unzip mosquitto_pub mosquitto_sub ipmitool",
+    "-P": "sqlcmd bcp zip unzip mosquitto_pub mosquitto_sub ipmitool isql tsql",
     "-a": "redis-cli",
     "-N": "ssh-keygen",
     "-k": "enc",
@@ -31,7 +32,7 @@ for _option, _names in _OPTIONS.items():
 SEPARATE = frozenset(("-k", "-K", "-N"))
 """Options whose value is an argument of its own: ``-keyout`` is another option."""
 
-WITH_USER = frozenset(("curl", "wget", "http", "https", "httpie"))
+WITH_USER = frozenset(("curl", "wget", "http", "https", "httpie", "etcdctl"))
 """Programs that take ``-u user:password``."""
 
 SHORTEST = 4
@@ -58,11 +59,13 @@ _SETS = lazy_pattern(
 _WORD = lazy_pattern(r"""["']?([^\s"']+)["']?""")
 _PIPED = lazy_pattern(
     r"""(?<![\w.\-])(?:echo|printf)[ \t]{1,4}(?:-[ne][ \t]{1,4})?["']?(?P<value>[^\s$|;&"']{4,200}+)["']?[ \t]{0,4}\|
-    [^\n;|&]{0,200}(?:-stdin|--with-token|chpasswd|\blogin\b)""",
+    [^\n;|&]{0,200}(?:-stdin|--with-token|chpasswd|\blogin\b|\bkeyring[ ]set\b|\bsecrets?[ ](?:set|create|store)\b)""",
     re.VERBOSE,
 )
 _HERE = lazy_pattern(
-    r"""(?:-stdin|--with-token|chpasswd|\blogin\b)[^\n;|&<]{0,100}<<<[ \t]{0,4}["']?(?P<value>[^\s$;|&"'<]{4,200}+)"""
+    r"""(?:-stdin|--with-token|chpasswd|\blogin\b|\bkeyring[ ]set\b)[^\n;|&<]{0,100}
+    <<<[ \t]{0,4}["']?(?P<value>[^\s$;|&"'<]{4,200}+)""",
+    re.VERBOSE,
 )
 _IN_TEXT = (("login", _LOGIN), ("|", _PIPED), ("<<<", _HERE))
 

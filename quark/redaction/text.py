@@ -2,6 +2,7 @@
 
 from .assignments import without_assigned
 from .blocks import without_blocks
+from .commands import without_placed
 from .formats import HIDDEN, without_known_formats, without_private_keys
 from .programs import COMMANDS, without_given, without_short_options
 from .urls import without_users
@@ -24,8 +25,10 @@ def redact_text(text: str) -> str:
         text = without_users(text)
     if " -" in text:
         text = without_short_options(text)
-    if " " in text and any(mark in text for mark in COMMANDS):
-        text = without_given(text)
+    if " " in text:
+        text = without_placed(text)
+        if any(mark in text for mark in COMMANDS):
+            text = without_given(text)
     if ":" in text and "\n" in text:
         text = without_blocks(text)
     return without_assigned(text)

@@ -41,7 +41,7 @@ ATTRIBUTES = frozenset(
     scheme algorithm algo method mode url uri urls endpoint server host port env variable var name names reset changed
     at free less sharing scanning scanner santa dataset corpus cracking guessing model vocab classifier detector
     detection leak leaks loss accuracy score rate ratio entropy rounds iterations version id_file format charset
-    alphabet rule rules template location namespace layer dim ary""".split()
+    alphabet rule rules template location command eval namespace layer dim ary""".split()
 )
 """What describes a secret and is none: ``password_length``, ``secret_name``, ``credentials_path``."""
 

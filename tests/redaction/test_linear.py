@@ -24,7 +24,9 @@ PIECES = [
     "pass ", "\\\\\"token\\\\\": ", "token,", "auth/", "auth:", "%20", "www.", "a" * 19 + "://", "/hooks/",
     "name=\"key\",value:'", "password: |\n ", "password:\n", "api_key:\n - a: ", "wandb login ",
     "wandb login a1", "aws configure set ",
-    "echo a | ", "docker login <<<", "git config token ", "openssl enc -k ", "setx token ", "- - ", "password: | \n\n",
+    "echo a | ", "docker login <<<", "git config token ", "openssl enc -k ", "setx token ", "- - ",
+    "mc alias set a b c hunter2 ", "mc ", "sqlplus a/b ", "nmcli password ", "nmcli a ", "htpasswd -b ",
+    "rar -hpa ", "password: | \n\n",
 ]  # fmt: skip
 SIZE = 10_000
 ROOM = 3.5

@@ -72,6 +72,10 @@ FORMS = [
     "gh auth login --with-token <<< §", "curl -sSu a:§ https://h",
     "huggingface-cli login --token §", "hf auth login --token=§", "twine upload -u __token__ -p § d/*",
     "ssh-keygen -N § -f k", "chpasswd <<< 'ada:§'",
+    "mc alias set m https://h key §", "$ sqlplus -S ada/§@db @x.sql", "htpasswd -bc file ada '§'",
+    "echo § | keyring set service ada", "keyring set service ada <<< §", "ngrok authtoken §", "lftp -u ada,§ h",
+    "docker login -p § h && echo done", "redis-cli --pass § ping", "smbclient //h/s -U 'ada%§'",
+    "gh secret set N -b\"§\"",
     "the API key is §", "API key § is not valid", "access token is \"§\"", "client secret is §",
 ]  # fmt: skip
 
@@ -116,6 +120,9 @@ READABLE = [
     "git config --list", "git commit -m 'set tokens'", "openssl req -keyout k.pem -out c.pem",
     "openssl enc -aes-256-cbc -in a -out b", "echo done | tee log",
     "gh auth login --web", "curl -sSf https://h", "export the model weights", "config the password dialog",
+    "mc alias set m https://h key $SECRET", "mc alias list | tee x", "sqlplus / as sysdba",
+    "run snyk auth before you scan",
+    "sqlplus reads scripts/report", "keyring set service ada", "heroku auth:token", "htpasswd -c file ada",
     "ssh-keygen -t ed25519", "echo $TOKEN | docker login --password-stdin",
     "x:\ntokens:\n  train: 1200\n  valid: 300",
     "Args:\n    token:\n        The token that is used.\n    api_key:\n        The key of the service.",
