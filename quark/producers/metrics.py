@@ -11,7 +11,7 @@ from ..core.reader import RecordFilter
 from ..errors import ClosedError, SchemaValidationError, WrongTypeError
 from ..records.base import PENDING, REFUSED, Origin, parse_timestamp, unrecorded
 from ..records.foreign import clean_text, described, shown_name
-from ..records.grammar import index_or_none, to_float
+from ..records.grammar import MAX_INT, SMALL_INT, index_or_none, to_float
 from ..records.jsonable import json_object
 from ..records.limits import check_annotations
 from ..records.line import Line, OpenMetric, encode, metric_record
@@ -73,12 +73,14 @@ class MetricsLogger(Attachment):
             WrongTypeError: likewise, for a value of a wrong type.
             ClosedError: strict mode, and the logger or the run is closed.
         """
-        # The common call: a checked key, a finite float, a step. Everything else takes the long way.
-        if (
+        # The common call is of a checked key, a finite float and a step. Everything else takes the long way, which
+        # stands first: CPython 3.11 compares faster where the jump is a short one.
+        if not (
             type(value) is float
             and type(metric) is str
             and type(step) is int
-            and not step >> 63  # from 0 to 2**63 - 1
+            and step >= 0
+            and (step <= SMALL_INT or step <= MAX_INT)
             and metric in self._known
             and value - value == 0.0
             and epoch is None
@@ -87,28 +89,28 @@ class MetricsLogger(Attachment):
             and metadata is None
             and timestamp is None
         ):
-            journal = self._journal
-            now = time_ns()
-            try:
-                while True:
-                    number = journal.next
-                    if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
-                        break
-            except ClosedError as error:
-                return self._refused(error, metric, value, step, epoch)
-            # metric_record written out: the call would cost more than all of these
-            record: Any = OpenMetric()  # pyright: ignore[reportCallIssue]
-            record._origin = self._origin
-            record._time = now
-            record.sequence = number
-            record.metric_key = metric
-            record.value = value
-            record.step = step
-            record.epoch = None
-            record.__class__ = MetricRecord
-            self._recent.append(record)
-            return record
-        return self._log(metric, value, step, epoch, namespace, description, metadata, timestamp)
+            return self._log(metric, value, step, epoch, namespace, description, metadata, timestamp)
+        journal = self._journal
+        now = time_ns()
+        try:
+            while True:
+                number = journal.next
+                if journal.put(number, encode(Line("metric", number, now, step, None, metric, value)) + b"\n"):
+                    break
+        except ClosedError as error:
+            return self._refused(error, metric, value, step, epoch)
+        # metric_record written out: the call would cost more than all of these
+        record: Any = OpenMetric()  # pyright: ignore[reportCallIssue]
+        record._origin = self._origin
+        record._time = now
+        record.sequence = number
+        record.metric_key = metric
+        record.value = value
+        record.step = step
+        record.epoch = None
+        record.__class__ = MetricRecord
+        self._recent.append(record)
+        return record
 
     def _log(
         self, metric: Any, value: Any, step: Any, epoch: Any, namespace: Any, description: Any, metadata: Any,

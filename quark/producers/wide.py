@@ -11,7 +11,7 @@ from ..core.handle import RunHandle
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..records.event import EventRecord
 from ..records.foreign import clean_text, described, must_propagate, shown, shown_name
-from ..records.grammar import check_key, check_position, to_float, whole
+from ..records.grammar import MAX_INT, SMALL_INT, check_key, check_position, to_float, whole
 from ..records.line import WIDE, Line, encode
 from ..records.naming import NONFINITE
 from .device import is_on_device
@@ -82,15 +82,21 @@ def log_values(
         if (
             type(values) is dict
             and type(step) is int
-            and not step >> 63  # from 0 to 2**63 - 1
+            and step >= 0
+            and (step <= SMALL_INT or step <= MAX_INT)
             and (epoch is None or (type(epoch) is int and not epoch >> 63))
             and values.keys() <= handle.known_keys
-            and type(total := sum(values.values())) in PLAIN
+            and (type(total := sum(values.values())) is float or type(total) is int)
             and total - total == 0.0
         ):
             while True:
                 number = journal.next
-                line = {"kind": WIDE, "sequence": number, "time": now, "step": step, "epoch": epoch, "values": values}
+                if epoch is None:  # five keys fit into the smallest table of a dictionary
+                    line = {"kind": WIDE, "sequence": number, "time": now, "step": step, "values": values}
+                else:
+                    line = {
+                        "kind": WIDE, "sequence": number, "time": now, "step": step, "epoch": epoch, "values": values,
+                    }  # fmt: skip
                 if journal.put(number, dumps(line, None, OPT_APPEND_NEWLINE)):
                     return
     except (TypeError, ValueError, OverflowError):  # text, None, a tensor, a nested mapping: looked at one by one

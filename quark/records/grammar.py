@@ -19,6 +19,8 @@ _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_./-]*\Z")
 MAX_KEY = 512
 MAX_INT = 2**63 - 1
+SMALL_INT = 2**30 - 1
+"""Up to here CPython compares whole numbers without a call; nearly every step is one of these."""
 
 
 def is_key(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.lifecycle import StepState
 from ..errors import SchemaValidationError, WrongTypeError
-from ..records.grammar import MAX_INT, check_index, whole
+from ..records.grammar import MAX_INT, SMALL_INT, check_index, whole
 from .progress import Progress
 from .watching import Watching
 
@@ -78,12 +78,13 @@ class Stepper:
             return
         if type(step) is not int:
             step = _number_of(step)
-        if step is not None and self.next_step <= step < MAX_INT:
+        if step is not None and step >= self.next_step and (step <= SMALL_INT or step < MAX_INT):
             self.next_step = step + 1
-            if self.watching.awaiting:
-                self.watching.logged(step, self.epoch)
-            elif self.watching.walked:
-                self.watching.outside(step)
+            watching = self.watching
+            if watching.awaiting:
+                watching.logged(step, self.epoch)
+            elif watching.walked:
+                watching.outside(step)
 
     def explicit(
         self, step: int, metrics: Mapping[str, Any], epoch: int | None, worker_id: int | str | None = None

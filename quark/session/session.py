@@ -10,7 +10,7 @@ from ..core.lifecycle import RunManifest
 from ..delivery.worker import SinkWorker
 from ..errors import ClosedError, QuarkError, SchemaValidationError, WrongTypeError
 from ..producers.events import log_message, refused_event
-from ..producers.wide import refuse_position
+from ..producers.wide import log_values, refuse_position
 from ..records.event import EventRecord
 from ..records.grammar import MAX_INT, check_index, check_step, shown, whole
 from ..records.run import RunContext
@@ -181,11 +181,15 @@ class TrainingSession(Familiar):
             step = stepper.step_for_log()
         if epoch is None:
             epoch = stepper.epoch
-        try:
-            stepper.saw(values, step)
-        except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+        if stepper.step_now is None or stepper.collecting:
+            try:
+                stepper.saw(values, step)
+            except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
+                self.refuse(error, what="log")
+        try:  # what log_values does, without the call
+            log_values(self, values, step, epoch)  # type: ignore[arg-type]
+        except BaseException as error:  # noqa: BLE001  as above
             self.refuse(error, what="log")
-        self.log_values(values, step=step, epoch=epoch)  # type: ignore[arg-type]
 
     def _together(self, values: Mapping[str, Any] | None, more: dict[str, Any]) -> Any:
         """Values given as a mapping and by keyword; what is no mapping is left for ``log_values`` to refuse."""
