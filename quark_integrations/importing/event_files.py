@@ -93,7 +93,7 @@ class _Reading:
     def _hyperparameters(self, run: SourceRun, content: bytes) -> None:
         from google.protobuf.json_format import MessageToDict
         from google.protobuf.message import DecodeError
-        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
         try:
             given = HParamsPluginData.FromString(content).session_start_info.hparams

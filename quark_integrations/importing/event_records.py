@@ -56,7 +56,7 @@ def events(run: SourceRun, file: Path) -> Iterator[Any]:
 def _tools() -> tuple[Callable[[bytes], Any], Callable[[bytes], int], type[Exception]]:
     try:
         from google.protobuf.message import DecodeError
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.summary.writer.record_writer import masked_crc32c
     except ImportError as error:
         raise quark.MissingDependencyError(

@@ -13,6 +13,13 @@ from quark.reading import RunView
 
 from .conftest import CORPUS, STEPS, Import, whole
 
+pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+
 pytestmark = pytest.mark.torch
 
 with np.errstate(all="ignore"):
@@ -28,8 +35,6 @@ def bits(values: object) -> bytes:
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log directory by PyTorch: the corpus, new-style scalars, text, what is not imported, hyperparameters."""
-    from torch.utils.tensorboard import SummaryWriter
-
     place = tmp_path_factory.mktemp("logs") / "vision"
     with SummaryWriter(str(place / "a")) as writer:
         for step, value in zip(STEPS, CORPUS, strict=True):
@@ -92,10 +97,6 @@ def test_what_is_not_imported_is_said(logs: Path, imports: Import) -> None:
 
 def scalar_file(place: Path, steps: range, name: str = "events.out.tfevents.1700000000.host.1.0") -> Path:
     """An event file of scalars by TensorBoard's own writer; the file."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
     place.mkdir(exist_ok=True)
     with (place / name).open("wb") as file:
         writer = RecordWriter(file)

@@ -9,13 +9,14 @@ from quark.reading import RunView
 
 from .conftest import CORPUS, STEPS, Import, whole
 
+pytest.importorskip("lightning.pytorch")
+from lightning.pytorch.loggers import CSVLogger
+
 pytestmark = pytest.mark.torch
 
 
 def write(place: Path, **hyperparameters: object) -> Path:
     """The corpus, a new column half way, and hyperparameters, by a CSVLogger; the directory of the version."""
-    from lightning.pytorch.loggers import CSVLogger
-
     logger = CSVLogger(place, name="net", flush_logs_every_n_steps=3)
     logger.log_hyperparams(hyperparameters)
     for step, value in zip(STEPS, CORPUS, strict=True):

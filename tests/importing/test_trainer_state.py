@@ -12,13 +12,14 @@ from quark.reading import RunView
 
 from .conftest import CORPUS, STEPS, Import, whole
 
+pytest.importorskip("transformers")
+from transformers.trainer_callback import TrainerState
+
 pytestmark = pytest.mark.torch
 
 
 def write(place: Path, entries: int = len(CORPUS), **fields: Any) -> Path:
     """A state with the corpus as its history, by Transformers; the file."""
-    from transformers.trainer_callback import TrainerState
-
     history = [
         {"epoch": step / 8, "loss": value, "learning_rate": 5e-5, "step": step}
         for step, value in zip(STEPS, CORPUS, strict=True)
