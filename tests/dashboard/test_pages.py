@@ -27,6 +27,44 @@ def test_every_address_of_a_page_gives_the_document(page: Page, address: str) ->
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
+@pytest.mark.parametrize(("address", "expected"), [
+    ("/", "/api/v1/projects"),
+    ("/p/a%20b%2Fc", "/api/v1/runs?project=a+b%2Fc"),
+    ("/p/x%26status=failed", "/api/v1/runs?project=x%26status%3Dfailed"),
+    ("/r/good-run", "/api/v1/runs/good-run"),
+    ("/r/good-run/config", "/api/v1/runs/good-run"),
+    ("/r/good-run/layers", "/api/v1/runs/good-run/records/layer"),
+    ("/r/good-run/alerts", "/api/v1/runs/good-run/records/alert"),
+    ("/r/good-run/alerts/3", "/api/v1/runs/good-run/records/alert?offset=2&limit=1"),
+    ("/c?runs=good-run,bad-run", "/api/v1/runs?ids=good-run&ids=bad-run"),
+    ("/v/mine?project=digits", "/api/v1/views/mine?project=digits"),
+])  # fmt: skip
+def test_a_program_is_sent_to_the_json_of_a_page(page: Page, address: str, expected: str) -> None:
+    """By ``?format=json`` or by what it accepts; a browser, which takes HTML too, gets the page."""
+    asked = f"{address}{'&' if '?' in address else '?'}format=json"
+    for path, accept in ((asked, "*/*"), (address, "application/json")):
+        answer = page.get(path, headers={"Accept": accept}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (307, expected)
+    shown = page.get(address, headers={"Accept": "text/html,application/json;q=0.9,*/*;q=0.8"}, follow_redirects=False)
+    assert (shown.status_code, shown.content) == (200, assets()["index.html"].content)
+
+
+def test_the_json_of_a_page_is_that_of_the_run(page: Page) -> None:
+    """The key that a program sends, or its cookie, is what opens the route; without one it is refused as everywhere."""
+    assert page.get("/r/good-run?format=json").status_code == 401
+    page.sign_in()
+    assert page.get("/r/good-run?format=json").json()["name"] == "good"
+    assert page.get("/c?runs=good-run,bad-run&format=json").json()["runs"][1]["id"] in ("good-run", "bad-run")
+    assert page.get("/r/good-run/alerts?format=json").json()["records"] == []
+
+
+@pytest.mark.parametrize("address", ["/c", "/r/%2e%2e", "/r/a%20b", "/r/..%2fx", "/v/%2e%2e"])
+def test_a_page_of_no_run_has_no_json(page: Page, address: str) -> None:
+    """Nothing that an address holds leads to another route, or to another server."""
+    answer = page.get(f"{address}?format=json", follow_redirects=False)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
 def test_the_document_is_closed_to_strangers(page: Page) -> None:
     """No frame of another site, nothing inline, nothing from elsewhere, no text as script, no type guessed."""
     headers = page.get("/").headers
