@@ -19,6 +19,7 @@ and log messages are made printable here. The logger ``quark`` is prepared here 
 import functools
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
@@ -57,9 +58,26 @@ def _never_raising(log: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+class _StaysEnabled:
+    """A logger that a configuration does not switch off by not naming it, as ``logging.config.dictConfig`` does.
+
+    What is lost would be lost without a word. ``logging.getLogger("quark").disabled = True`` still switches it off.
+    """
+
+    @property
+    def disabled(self) -> bool:
+        return vars(self).get("disabled", False)
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        if sys._getframe(1).f_globals.get("__name__") != "logging.config":
+            vars(self)["disabled"] = value
+
+
 def _prepare(logger: logging.Logger) -> None:
     logger.addFilter(_Printable())
     vars(logger)["_log"] = _never_raising(logger._log)
+    logger.__class__ = type("QuarkLogger", (_StaysEnabled, type(logger)), {})
 
 
 _prepare(logging.getLogger("quark"))

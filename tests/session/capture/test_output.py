@@ -326,6 +326,33 @@ def test_a_forked_child_prints_and_records_nothing(tmp_path):
         assert _messages(store.run("r")) == ["parent"]
 
 
+def test_a_program_that_configures_its_logging_later_loses_no_word(tmp_path):
+    """Its own lines, Python's warnings and Quark's are printed and recorded; only who asks for it silences Quark."""
+    ran = _script(
+        tmp_path,
+        """
+        import logging, logging.config, warnings, quark
+        run = quark.start_run(project="p", run_id="r")
+        handlers = {"h": {"class": "logging.StreamHandler"}}
+        root = {"handlers": ["h"], "level": "INFO"}
+        logging.config.dictConfig({"version": 1, "handlers": handlers, "root": root})
+        logging.getLogger("mine").info("my line")
+        warnings.warn("a warning of Python")
+        run.log({"seen": object()}, step=0)
+        logging.getLogger("quark").disabled = True
+        run.log({"unseen": object()}, step=0)
+        assert logging.getLogger("quark").handlers == []
+        run.end_run()
+        """,
+    )
+    assert ran.returncode == 0, ran.stderr
+    with quark.open(tmp_path) as store:
+        recorded = "\n".join(_messages(store.run("r"), "stderr"))
+    for text in (ran.stderr, recorded):
+        assert "my line" in text and "a warning of Python" in text
+        assert "metric 'seen'" in text and "metric 'unseen'" not in text
+
+
 def test_the_traceback_that_ends_a_program_is_recorded(tmp_path):
     """A run that nobody ended holds the last lines of its process."""
     ran = _script(
