@@ -26,10 +26,10 @@ _FIELDS = {
     roles.VALIDATION_ACCURACY: ("validation_accuracy", OTHER), roles.LEARNING_RATE: ("learning_rate", OTHER),
     roles.GRADIENT_NORM: ("gradient_norm", OTHER), roles.STEP_TIME: ("step_time", TIMING),
     roles.DATA_TIME: ("data_time", TIMING), roles.COMPUTE_TIME: ("compute_time", TIMING),
-    roles.SYNC_TIME: ("sync_time", TIMING),
+    roles.SYNC_TIME: ("sync_time", TIMING), roles.REWARD: ("reward", OTHER),
 }  # fmt: skip
 
-_PASSED = frozenset((roles.LOSS, roles.LEARNING_RATE, roles.ACCURACY))
+_PASSED = frozenset((roles.LOSS, roles.LEARNING_RATE, roles.ACCURACY, roles.REWARD))
 """Metrics whose frames may be passed over; every other one is looked at by some rule each time."""
 
 BLOCK = 1024
@@ -138,6 +138,8 @@ class Analysis:
         seen.steps += len(losses)
         if losses.accuracies:
             seen.reached(max(losses.accuracies))
+        for reward in lists.get(roles.REWARD, ())[: len(losses)]:
+            seen.rewards.add(reward)
         for rule in concerned if len(losses) else ():
             try:
                 rule.pass_over(losses, seen)
@@ -197,6 +199,8 @@ class Analysis:
         for accuracy in (seen.accuracy, seen.validation_accuracy):
             if accuracy is not None:
                 seen.reached(accuracy)
+        if seen.reward is not None:
+            seen.rewards.add(seen.reward)
         return topics
 
     def _times(self, frame: Frame, seen: Seen) -> int:

@@ -16,6 +16,9 @@ NEAR = 0.4
 SPIKE = 6.0
 """Scales above the usual level from which a loss is more than noise."""
 
+UNDONE = 0.6
+"""A rise by this share of the fall so far has undone what was learned, however small both are beside the loss."""
+
 
 class Course:
     """The loss on a scale on which noise stays the same while it falls: its logarithm.
@@ -37,6 +40,8 @@ class Course:
             beginning, more than 3 scales above the usual level.
         usual: level and spread.
         noise: the spread while nothing unusual went on.
+        calm: the same when ``best`` was reached, 0 where it was not known yet: a jump that stays becomes usual, and
+            widens the spread.
     """
 
     def __init__(self) -> None:
@@ -52,7 +57,7 @@ class Course:
         self.worst = 0.0
         self.high = 0
         self.z = 0.0
-        self.noise = 0.0
+        self.noise = self.calm = 0.0
         self._first: list[float] = []
         self.usual = Usual()
         self.blocks = Blocks()
@@ -82,7 +87,7 @@ class Course:
         self.usual.add(level)
         self.blocks.add(level)
         if self.mean < self.best:
-            self.best = self.mean
+            self.best, self.calm = self.mean, self.noise if self.usual.ready else 0.0
 
     def run(self, losses: list[float]) -> tuple[list[float], bool]:
         """Take losses in as ``add`` does, at a fifth of its cost, up to the first that is in any way unusual.
@@ -97,6 +102,7 @@ class Course:
             return [], False
         usual, log, exp, sized = self.usual, math.log, math.exp, self._scale
         mean, best, start, worst, high, noise = self.mean, self.best, self.start, self.worst, self.high, self.noise
+        calm = self.calm
         location, scale, rate, floor = usual.location, usual.scale, usual.rate, usual.floor
         was_far, learned, last = self.far, False, self.z
         levels: list[float] = []
@@ -113,11 +119,17 @@ class Course:
             new_best = new_mean if new_mean < best else best
             new_noise = scale if z <= 3.0 else noise
             over, above = new_mean - start, level - best
-            far = over > 0.405 + 2.0 * new_noise or (new_mean - new_best > 1.1 + new_noise and over > -0.69)
+            far = (
+                over > 0.405 + 2.0 * new_noise
+                or (new_mean - new_best > 1.1 + new_noise and over > -0.69)
+                or (new_mean - new_best > 0.1 and not sized and _undone(new_mean, new_best, start, calm) > UNDONE)
+            )  # fmt: skip
             new_high = high + 1 if above > 0.69 and z > 3.0 and level > start - 0.69 else 0
             if z > SPIKE or new_high > 3 or far is not was_far:
                 break
-            mean, best, noise, high, last = new_mean, new_best, new_noise, new_high, z
+            if new_best < best:
+                best, calm = new_best, new_noise
+            mean, noise, high, last = new_mean, new_noise, new_high, z
             worst -= 0.1
             worst = above if above > worst else worst
             worst = worst if worst > 0.0 else 0.0
@@ -133,7 +145,7 @@ class Course:
             self.count += len(levels)
             self.seen += len(levels)
             self.value, self.level, self.z = losses[len(levels) - 1], levels[-1], last
-            self.mean, self.best, self.worst, self.high, self.noise = mean, best, worst, high, noise
+            self.mean, self.best, self.worst, self.high, self.noise, self.calm = mean, best, worst, high, noise, calm
             usual.count += len(levels)
             usual.location, usual.scale = location, scale
             self.blocks.extend(levels)
@@ -174,10 +186,34 @@ class Course:
 
     @property
     def far(self) -> bool:
-        """Whether the mean loss is above its beginning, or far above its best, by more than its noise explains."""
+        """Whether the mean loss is above its beginning, far above its best, or has lost most of what it had fallen.
+
+        Each by more than its noise explains.
+        """
         over = self.mean - self.start
-        return over > 0.405 + 2.0 * self.noise or (self.mean - self.best > 1.1 + self.noise and over > -0.69)
+        high = over > 0.405 + 2.0 * self.noise or (self.mean - self.best > 1.1 + self.noise and over > -0.69)
+        return high or self.undone > UNDONE
+
+    def lost(self, level: float, usual: float) -> float:
+        """What share of the fall from the beginning to ``usual`` a loss at ``level`` is above that; see ``undone``."""
+        return _undone(level, usual, self.start, self.calm) if self.known and self.positive else 0.0
+
+    @property
+    def undone(self) -> float:
+        """What share of the fall from the beginning to the best the mean loss has risen since.
+
+        0 where the fall or the rise is no more than noise, and for losses that are not positive.
+        """
+        return _undone(self.mean, self.best, self.start, self.calm) if self.known and self.positive else 0.0
 
     def above_best(self) -> float:
         """The last loss as a factor of the best mean loss."""
         return math.exp(min(self.level - self.best, 700.0)) if self.seen else 1.0
+
+
+def _undone(mean: float, best: float, start: float, noise: float) -> float:
+    """See ``Course.undone``; all levels are logarithms."""
+    rise, fall, least = mean - best, start - best, 0.1 + 2.0 * noise
+    if noise == 0.0:
+        return 0.0
+    return math.expm1(min(rise, 700.0)) / math.expm1(min(fall, 700.0)) if rise > least and fall > least else 0.0

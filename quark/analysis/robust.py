@@ -59,6 +59,34 @@ class Usual:
             self._first = None
 
 
+class Gain:
+    """Whether a stream of numbers, such as returns, stands above its beginning by more than its noise."""
+
+    FIRST = 10
+
+    __slots__ = ("_first", "_limit", "_mean")
+
+    def __init__(self) -> None:
+        self._first: list[float] = []
+        self._limit = math.inf
+        self._mean = -math.inf
+
+    def add(self, value: float) -> None:
+        """Take a finite value in."""
+        if len(self._first) < self.FIRST:
+            self._first.append(value)
+            middle = self._mean = median(self._first)
+            spread = _SIGMA * median([abs(one - middle) for one in self._first])
+            self._limit = middle + max(spread, 0.05 * abs(middle), 1e-12)
+            return
+        self._mean += 0.1 * (value - self._mean)
+
+    @property
+    def grown(self) -> bool:
+        """Whether the mean of about the last twenty is above the first ten and their spread."""
+        return self._mean > self._limit
+
+
 def log_of(value: float) -> float:
     """The logarithm of a magnitude; zero and what underflows is held at 1e-300."""
     return math.log(value) if value > 1e-300 else -690.0

@@ -10,6 +10,7 @@ from ..records.thresholds import AnalyzerEngineConfig
 
 LOSS, VALIDATION_LOSS, TRAIN_EVAL_LOSS = "loss", "validation_loss", "train_eval_loss"
 ACCURACY, VALIDATION_ACCURACY = "accuracy", "validation_accuracy"
+REWARD = "reward"
 LEARNING_RATE, GRADIENT_NORM = "learning_rate", "gradient_norm"
 STEP_TIME, DATA_TIME, COMPUTE_TIME = "step_time", "data_time", "compute_time"
 SYNC_TIME = "sync_time"
@@ -26,6 +27,7 @@ _MEASURES = frozenset((
 """What a model may be trained on, or only be measured by: the loss where no metric says so more directly."""
 
 _ACCURACY = frozenset(("acc", "accuracy", "top1"))
+_REWARD = frozenset(("reward", "rewards", "return", "returns", "success", "winrate", "rew"))
 _PLAIN = frozenset(("step", "batch", "iter", "raw", "total", "cross", "entropy", "binary", "neg", "negative", "log",
                     "likelihood", "s", "set"))  # fmt: skip
 _MEANS = frozenset(("epoch", "avg", "mean", "running", "smooth", "smoothed", "ema"))
@@ -100,6 +102,8 @@ def role_of(key: str) -> tuple[str, int] | None:
     if kinds & _ACCURACY:
         rank = len(kinds - _ACCURACY - _TRAIN - _VALIDATION)
         return (VALIDATION_ACCURACY if kinds & _VALIDATION else ACCURACY), rank
+    if kinds & _REWARD and not kinds & (_SETTINGS | _OTHERS):
+        return REWARD, len(words)
     return None
 
 

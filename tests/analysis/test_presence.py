@@ -70,3 +70,49 @@ def test_two_evaluations_are_no_pace() -> None:
     assert findings == []
     assert verdict.abstained is not None
     assert "three evaluations" in verdict.abstained
+
+
+def paused(pauses: dict[int, float], *, ticks: Iterable[float] = ()) -> list[tuple[str, int | None]]:
+    """Severities and starts of what the rule says of a run that pauses for minutes after these steps.
+
+    Args:
+        ticks: minutes after the last step at which the clock is looked at.
+    """
+    analysis = Analysis(AnalyzerEngineConfig())
+    findings, now = [], 0
+    for step in range(200):
+        frame = Frame(step, None, 0, now)
+        frame.values = {"train/loss": 1.0 + 1.0 / (step + 1)}
+        findings += analysis.feed(frame)
+        now += int(pauses.get(step, 0.002) * MINUTE)
+    for minutes in ticks:
+        findings += analysis.tick(frame.time_ns + int(minutes * MINUTE))
+    return [(one.severity, one.step_start) for one in findings if one.rule_id == "stalled"]
+
+
+def test_long_evaluations_are_no_hang() -> None:
+    """The first one is information, the next ones are what is usual."""
+    assert paused({30: 1.1, 60: 1.2, 90: 1.0, 120: 2.5}) == [("info", 30)]
+    assert paused({30: 1.1, 60: 1.2}, ticks=[1.5, 3.0]) == [("info", 30)]
+
+
+def test_hours_that_were_lost_are_told() -> None:
+    """A hang that ended by itself has cost time all the same."""
+    assert paused({100: 30.0}) == [("warning", 100)]
+
+
+def test_a_hang_grows_worse() -> None:
+    """Live: a warning after a minute, an error after five."""
+    assert paused({}, ticks=[0.5, 1.1, 2.0, 5.1, 9.0]) == [("warning", 199), ("error", 199)]
+
+
+def test_a_validation_loss_alone_speaks() -> None:
+    """Where no training loss is recorded, a validation loss that only rises is told."""
+    analysis = Analysis(AnalyzerEngineConfig())
+    findings = []
+    for epoch in range(40):
+        frame = Frame(None, epoch, 0, epoch * MINUTE)
+        frame.values = {"val/loss": 1.0 + abs(epoch - 12) * 0.05}
+        findings += analysis.feed(frame)
+    assert [(one.rule_id, one.severity) for one in findings] == [("overfitting_onset", "warning")]
+    assert "epoch 12" in findings[0].fact

@@ -58,7 +58,7 @@ def test_the_part_that_a_name_plays(key: str, role: str | None) -> None:
         ("Validierungsverlust", VALIDATION_LOSS), ("perte d'entraînement", LOSS), ("pérdida", LOSS), ("损失", LOSS),
         ("验证损失", VALIDATION_LOSS), ("потери", LOSS), ("Val Acc (top-1)", VALIDATION_ACCURACY),
         ("Genauigkeit", ACCURACY), ("losses/value_loss", None), ("td_loss", None), ("q loss", None),
-        ("entropy_loss", None), ("loss_scale", None), ("loss weight", None), ("reward", None), ("größe", None),
+        ("entropy_loss", None), ("loss_scale", None), ("loss weight", None), ("reward", "reward"), ("größe", None),
         ("log_likelihood", None), ("GPU 0 (°C)", None), ("tokens/s", None),
     ],
 )  # fmt: skip

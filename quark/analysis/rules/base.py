@@ -10,6 +10,7 @@ from ...records.literals import AlertCategory, AlertSeverity
 from ...records.thresholds import AnalyzerEngineConfig, AnalyzerThresholds
 from ..course import Course
 from ..frames import Frame
+from ..robust import Gain
 from ..roles import Roles
 from ..stretch import Losses
 
@@ -97,6 +98,7 @@ class Seen:
         broken: whether the training loss of this frame is NaN or infinite.
         steps: frames with a loss or a probe so far: the training steps that were seen.
         has_parameters: whether summaries of parameters were seen.
+        rewards: of a return, a reward or a rate of success, where the run has one.
         raised: rules that are up.
         filled: which values this frame has.
     """
@@ -119,8 +121,15 @@ class Seen:
     broken: bool = False
     steps: int = 0
     has_parameters: bool = False
+    reward: float | None = None
+    rewards: Gain = field(default_factory=Gain)
     raised: set[str] = field(default_factory=set)
     filled: list[str] = field(default_factory=list)
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether what is to be reached is reached more than in the beginning."""
+        return self.rewards.grown
 
     @property
     def unopposed(self) -> bool:

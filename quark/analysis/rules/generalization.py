@@ -24,6 +24,9 @@ class OverfittingOnset(Rule):
     is that of a run that has converged. With a validation accuracy that does not fall it is overconfidence, a warning
     at most. A gap alone is no overfitting. Where you have set a gap, the gap alone counts.
 
+    Without a training loss the validation loss alone speaks: a warning where it stands above its best by twice as much
+    for five evaluations.
+
     Data that are memorised are a warning too: the training loss is below 5 % of its beginning and a tenth of the
     validation loss, which is above 15 % of where training began and in three evaluations has not come 2 % below its
     best; unless nine of ten answers on the validation data are right and no fewer than before.
@@ -34,7 +37,7 @@ class OverfittingOnset(Rule):
     name = "overfitting_onset"
     category = "generalization"
     topics = frozenset((LOSS, VALIDATION, OTHER))
-    needs = "a training and a validation loss of at least three evaluations"
+    needs = "a validation loss of at least three evaluations, and mostly a training loss"
     consequence = "From here on training makes the network worse on data that it has not seen."
     actions = (
         "Take the checkpoint of the best evaluation.",
@@ -71,11 +74,14 @@ class OverfittingOnset(Rule):
         if seen.validation_accuracy is not None:
             self._accuracy = seen.validation_accuracy
             self._best_accuracy = max(self._best_accuracy, seen.validation_accuracy)
-        if seen.validation is None or self._train is None:
+        if seen.validation is None:
             return
         self._count += 1
         if self._count >= self._least:
             self.judged = True
+        if self._train is None:
+            self._alone(frame, seen)
+            return
         gap = _gap(seen.validation, self._train)
         if self.absolute or self._gaps.literal:
             self._literal(frame, seen, gap)
@@ -95,21 +101,9 @@ class OverfittingOnset(Rule):
         self._train = mean
 
     def _relative(self, frame: Frame, seen: Seen, gap: float) -> None:
-        value = seen.validation or 0.0
-        if self._count == 1:
-            self._mean = self._first = value
-        else:
-            self._changes.append(abs(math.log(value) - math.log(self._last)) if self._last > 0 else 0.0)
-            self._mean += 0.4 * (value - self._mean)
-        self._last = value
         train = self._train or 0.0
-        lowest = min(self._mean, value)
-        if lowest < self._best:
-            self._best, self._best_at, self._train_then, self._since_best = lowest, frame.step, train, 0
-            self._best_when = _when(frame)
-            self.clear()
+        if self._is_best(frame, seen.validation or 0.0, train):
             return
-        self._since_best += 1
         rise = ratio(self._mean, self._best) - 1.0
         needed = max(0.10, 2.5 * median(self._changes)) * (1.0 + 2.0 / max(self._since_best, 2))
         falls = train < math.exp(-0.03 - 0.5 * seen.course.noise) * self._train_then
@@ -133,6 +127,42 @@ class OverfittingOnset(Rule):
                                "relative: rise above its best", rise, needed, self._best_at, frame.step),
                       evidence("metric", seen.key("validation_loss"),
                                "relative gap of validation to training", gap, limit, self._best_at, frame.step)],
+        )  # fmt: skip
+
+    def _is_best(self, frame: Frame, value: float, train: float) -> bool:
+        """Take a validation loss in; whether it, or the mean with it, is the lowest so far."""
+        if self._count == 1:
+            self._mean = self._first = value
+        else:
+            self._changes.append(abs(math.log(value) - math.log(self._last)) if self._last > 0 else 0.0)
+            self._mean += 0.4 * (value - self._mean)
+        self._last = value
+        lowest = min(self._mean, value)
+        if lowest < self._best:
+            self._best, self._best_at, self._train_then, self._since_best = lowest, frame.step, train, 0
+            self._best_when = _when(frame)
+            self.clear()
+            return True
+        self._since_best += 1
+        return False
+
+    def _alone(self, frame: Frame, seen: Seen) -> None:
+        """No training loss says why the validation loss rises."""
+        value = seen.validation or 0.0
+        if self.absolute or value <= 0.0 or self._is_best(frame, value, math.inf) or self._since_best < 5:
+            return
+        rise, needed = ratio(self._mean, self._best) - 1.0, max(0.20, 5.0 * median(self._changes))
+        if rise <= needed or self._mean - self._best <= 0.05 * self._first:
+            return
+        self.alert(
+            frame, "warning", since=self._best_at, subject=seen.key("validation_loss"),
+            title="The validation loss rises and does not come back",
+            fact=f"The validation loss is {rise:.0%} above its best at {self._best_when}, after {self._since_best} "
+            "further evaluations.",
+            inference="The network overfits, or training diverges: without a training loss nobody can tell which.",
+            actions=("Log the training loss too.", *self.actions),
+            evidence=[evidence("metric", seen.key("validation_loss"), "relative: rise above its best", rise, needed,
+                               self._best_at, frame.step)],
         )  # fmt: skip
 
     def _memorised(self, frame: Frame, seen: Seen) -> None:

@@ -112,8 +112,9 @@ class ExplodingGradients(Rule):
             and (moved > 0.5 or (risen and elasticity > 10 and predicted > 1))
         )
         if self._huge.see(hit) and hit and course.seen >= 3:
+            what = "Updates are as large as the weights" if moved > 0.5 else "Steps are too large for their gradients"
             self.alert(
-                frame, "error", title="Updates are as large as the weights, and the loss does not fall",
+                frame, "error", title=f"{what}, and the loss does not fall",
                 fact=f"An update was {number(moved)} times the norm of the weights; by its gradient it should have "
                 f"changed the loss {number(predicted)} fold.",
                 inference="The learning rate is too large for these gradients: each step lands somewhere else.",

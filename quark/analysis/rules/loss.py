@@ -16,10 +16,12 @@ class LossSpike(Rule):
 
     Sees: the training loss.
 
-    Decides: a loss more than 6 scales above its usual level (in logarithms) and more than twice it is a spike. It is
-    a warning at once if it is of the size that the loss had in the beginning, else information. 50 steps later it is
-    called recovered, lingering (still twice as high: warning) or divergent (four times as high and above the
-    beginning: error). A spike right behind a jump of the learning rate is a restart and is not reported.
+    Decides: a loss more than 6 scales above its usual level (in logarithms), and more than twice it or by more than
+    40 % of all that it had fallen, is a spike. It is a warning at once if it is more than twice the usual level and of
+    the size that the loss had in the beginning, else information. 50 steps later it is called recovered, lingering
+    (still twice as high, or 40 % of the fall lost: warning; information where less than a quarter of the fall is lost,
+    as by harder data) or divergent (four times as high and above the beginning, or 90 % of the fall lost: error). A
+    spike right behind a jump of the learning rate is a restart and is not reported.
 
     Source: Chowdhery et al., PaLM, section 5.1, 2022 (spikes, and skipping the batches around them).
     """
@@ -60,7 +62,7 @@ class LossSpike(Rule):
             if not self._left:
                 self._end(frame, seen, course.mean - self._before)
             return
-        if course.count <= 13 or course.z <= 6.0 or course.level - self._usual(course.level) <= 0.69:
+        if course.count <= 13 or course.z <= 6.0 or not self._jumped(seen):
             self._calm.append(course.level)
             return
         if seen.steps - self._restarted > 20:
@@ -83,6 +85,11 @@ class LossSpike(Rule):
         if losses.rates is not None:
             self._rate = losses.rates[-1]
 
+    def _jumped(self, seen: Seen) -> bool:
+        course = seen.course
+        before = self._usual(course.level)
+        return course.level - before > 0.69 or course.lost(course.level, before) > 0.4
+
     def _usual(self, level: float) -> float:
         return sorted(self._calm)[len(self._calm) // 2] if self._calm else level
 
@@ -91,7 +98,7 @@ class LossSpike(Rule):
         self._before, self._at = self._usual(course.level), frame.step
         self._left = self.AFTER
         times = math.exp(min(course.level - self._before, 700.0))
-        high = course.level > course.start - 1.2
+        high = times > 2.0 and course.level > course.start - 1.2
         self.alert(
             frame, "warning" if high else "info", subject=seen.key("loss"),
             title=f"The loss jumped to {number(times)} times its usual level",
@@ -104,10 +111,12 @@ class LossSpike(Rule):
 
     def _end(self, frame: Frame, seen: Seen, recent: float) -> None:
         course = seen.course
-        if recent > 1.386 and course.mean > course.start:
+        lost = course.lost(self._before + recent, self._before)
+        if (recent > 1.386 and course.mean > course.start) or lost > 0.9:
             severity, word = "error", "divergent"
-        elif recent > 0.69:
-            severity, word = "warning", "lingering"
+        elif recent > 0.69 or lost > 0.4:
+            slight = course.positive and recent < 1.386 and 0.0 < lost < 0.25
+            severity, word = "info" if slight else "warning", "lingering"
         else:
             self.clear()
             return
@@ -116,7 +125,7 @@ class LossSpike(Rule):
             frame, severity, subject=seen.key("loss"), since=self._at,
             title=f"The loss has not come back from its jump ({word})",
             fact=f"{self.AFTER} steps after the jump at step {self._at} the loss is {number(times)} times what it was.",
-            inference="The weights were moved to a worse place.",
+            inference="The weights were moved to a worse place, or the data have become harder.",
             evidence=[evidence("metric", seen.key("loss"), f"relative: level after the jump, {word}",
                                times, 2.0, self._at, frame.step)],
         )  # fmt: skip
@@ -128,13 +137,14 @@ class NoLearning(Rule):
 
     Sees: the training loss, and an accuracy if there is one.
 
-    Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is within 1 % of
-    ln C, which is what guessing among C classes costs, for C up to 12), and since the first 15 % of the
+    Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is that of guessing
+    among C classes, ln C, for C up to 12: at most 0.3 % below it and 1 % above), and since the first 15 % of the
     run, in which the last layer learns how frequent the classes are, it has no significant downward slope (t > -3 of
     a line through the block means of its logarithm, or a fall of less than half a percent) and fell by less than
-    3 %, in 3 looks ten losses apart. Of fewer losses, one or a few an epoch, it speaks from ten epochs on, only where
-    the loss is that of guessing. Silent when an accuracy says that the network can do the task already, and when
-    another rule knows the cause.
+    3 %, in 3 looks ten losses apart. A loss that had fallen by a twentieth and more, by more than its noise, and is not
+    that of guessing is information only: a network that is fine-tuned begins with what it has learned before. Of fewer
+    losses, one or a few an epoch, it speaks from ten epochs on, only where the loss is that of guessing. Silent when an
+    accuracy says that the network can do the task already, when a reward grows, and when another rule knows the cause.
     """
 
     name = "no_learning"
@@ -173,7 +183,10 @@ class NoLearning(Rule):
             return
         few = course.seen < self.AFTER
         self._due = course.seen + (2 if few else max(10, course.seen // 10))
-        chance = _chance(course.value, course.mean) if course.fallen > 0.6 else None
+        values = course.blocks.values
+        later = values[int(0.15 * len(values)) or 1 :]
+        last = later[len(later) // 2 :]
+        chance = _chance(course.value, math.fsum(last) / len(last)) if course.fallen > 0.6 and last else None
         if few and (len(self._epochs) < self.FEW or chance is None):
             return
         self.judged = True
@@ -183,8 +196,6 @@ class NoLearning(Rule):
             return
         if len(self._epochs) == 1 and course.seen < 1000:
             return
-        values = course.blocks.values
-        later = values[max(1, int(0.15 * len(values))) :]
         _, t = line_through(later)
         third = len(later) // 3
         fell = (math.fsum(later[:third]) - math.fsum(later[-third:])) / max(third, 1)
@@ -193,16 +204,23 @@ class NoLearning(Rule):
             self.clear()
             return
         self._flat += 1
-        if self._flat < 3:
-            return
-        if self._accuracy > 0.8 or seen.raised & self.CAUSES:
-            return
+        if self._flat >= 3 and self._accuracy <= 0.8 and not seen.rewarded and not seen.raised & self.CAUSES:
+            self._say(frame, seen, chance, t)
+
+    def _say(self, frame: Frame, seen: Seen, chance: int | None, t: float) -> None:
+        course = seen.course
+        fell_a_little = chance is None and course.start - course.mean > max(0.05, 0.5 * course.noise)
+        inference = "The network does not find anything to learn: data, targets, loss function or learning rate."
+        if fell_a_little:
+            inference = "It began with what it knows and has little to learn here, or it finds nothing more to learn."
+        elif chance:
+            inference += f" The loss is that of guessing among {chance} classes."
         self.alert(
-            frame, "warning", subject=seen.key("loss"), title="The loss does not fall",
+            frame, "info" if fell_a_little else "warning", subject=seen.key("loss"),
+            title="The loss soon stopped falling" if fell_a_little else "The loss does not fall",
             fact=f"After {course.seen} losses the mean is at {course.fallen:.0%} of its beginning and has no "
             f"significant slope (t = {number(t)}).",
-            inference="The network does not find anything to learn: data, targets, loss function or learning rate."
-            + (f" The loss is that of guessing among {chance} classes." if chance else ""),
+            inference=inference,
             evidence=[evidence("metric", seen.key("loss"), "relative: mean loss by its beginning",
                                course.fallen, 0.8, 0, frame.step),
                       evidence("metric", seen.key("loss"), "slope in standard errors", t, -3.0, 0,
@@ -226,9 +244,12 @@ class NoLearning(Rule):
 
 
 def _chance(value: float, mean: float) -> int | None:
-    """The number of classes, up to twelve, among which a network guesses whose mean log loss is ``mean``."""
+    """The number of classes, up to twelve, among which a network guesses whose mean log loss is ``mean``.
+
+    Guessing is never better than ln C for long, and the noise of the weights makes it a little worse.
+    """
     loss = math.exp(mean) if value > 0 and mean < 700 else 0.0
-    return next((classes for classes in range(2, 13) if abs(loss / math.log(classes) - 1.0) < 0.01), None)
+    return next((classes for classes in range(2, 13) if -0.003 < loss / math.log(classes) - 1.0 < 0.01), None)
 
 
 class Plateau(Rule):
@@ -273,7 +294,7 @@ class Plateau(Rule):
         self.alert(
             frame, "info", subject=seen.key("loss"), title="The loss has stopped falling",
             fact=f"Over the last {len(last) * course.blocks.length} losses the mean changed by {change:.1%}.",
-            inference="Training has reached what these settings allow.",
+            inference="At these settings it comes no further, be that where it should be or not.",
             evidence=[evidence("metric", seen.key("loss"), "relative: change over the last 40 %",
                                change, 0.01, None, frame.step)],
         )  # fmt: skip

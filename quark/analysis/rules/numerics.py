@@ -3,10 +3,14 @@
 from ...records.naming import NONFINITE, nonfinite_name
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
+from ..latch import Streak
 from ..roles import LOSS, VALIDATION_LOSS, is_measured_as_loss, may_be_loss, role_of
 from ..stretch import Losses
 from .base import EVENT, PROBE, TELEMETRY, Rule, Seen, evidence
 from .base import LOSS as LOSS_TOPIC
+
+SETTLES = 20
+"""Steps in which a loss scale that is halved at each overflow has found its place, or never does."""
 
 
 class NonfiniteValues(Rule):
@@ -15,9 +19,11 @@ class NonfiniteValues(Rule):
     Sees: the event `metric_nonfinite` that Quark keeps of every such metric, counts of such elements in summaries of
     layers, norms of parameters, overflow counts of mixed precision.
 
-    Decides: exact. The first layer in forward order is named, and the first weight. In mixed precision a step that is
-    skipped for an overflow is how loss scaling works; more than one in ten, or gradients that are not finite although
-    nothing was skipped, is a fault. A metric that may be a loss, by a name such as `d_loss` or where no other is known
+    Decides: exact. The first layer in forward order is named, the first weight, and the last gradient, which is the
+    first in the backward pass. In mixed precision a step that is skipped for an overflow is how loss scaling works;
+    more than one in ten, gradients that overflow in three looks in a row and for
+    20 steps, or gradients that are not finite although no
+    loss is scaled, are a fault. A metric that may be a loss, by a name such as `d_loss` or where no other is known
     to be the loss, gives a warning, from the third value on an error; any other metric gives information only.
     """
 
@@ -39,6 +45,7 @@ class NonfiniteValues(Rule):
         self._broken = 0
         self._clean = 0
         self._scaled = False
+        self._overflown = Streak()
         self._others: dict[str, int] = {}
 
     def look(self, frame: Frame, seen: Seen) -> None:
@@ -100,22 +107,47 @@ class NonfiniteValues(Rule):
             (one for one in frame.layers if one.metadata.nonfinite_count and one.summary_type == "activation"), None
         )
         weight = next((one for one in frame.parameters if "weight" in one.metadata.nonfinite), None)
-        gradient = next((one for one in frame.parameters if "gradient" in one.metadata.nonfinite), None)
+        gradients = [one.parameter_name for one in frame.parameters if "gradient" in one.metadata.nonfinite]
         if activation is not None:
             self._found(frame, "activations", activation.module_name, activation.metadata.nonfinite_count)
         if weight is not None:
             self._found(frame, "weight", weight.parameter_name, None)
-        if gradient is not None and not self._scaled and weight is None:
-            self._found(frame, "gradient", gradient.parameter_name, None)
+        if self._scaled:
+            self._overflow(frame, bool(gradients))
+        elif gradients and weight is None:
+            self._found(frame, "gradient", gradients[-1], None)
+
+    def _overflow(self, frame: Frame, gradients: bool) -> None:
+        """Scaled gradients overflow now and then; if they do each time, no step is made."""
+        hit = gradients or any(one.metadata.nonfinite_count for one in frame.layers if one.summary_type == "gradient")
+        looks = self._overflown.see(hit, frame.step)
+        if not hit:
+            self.clear("scaled gradients")
+        elif looks >= 3 and (frame.step or 0) - (self._overflown.since or 0) >= SETTLES:
+            self.alert(
+                frame, "error", topic="scaled gradients", subject="loss scale", since=self._overflown.since,
+                title="Gradients overflow at every look: no step is made",
+                fact=f"Scaled gradients were not finite in {looks} looks in a row, since step {self._overflown.since}.",
+                inference="Each of these steps is skipped: nothing is trained.",
+                evidence=[evidence("gradient", "loss scale", "absolute: looks in a row with gradients that overflow",
+                                   float(looks), 3.0, self._overflown.since, frame.step)],
+                consequence="The run holds its hardware and learns nothing.",
+                actions=("Look at the loss scale: one that cannot settle has met a NaN that does not come of scaling.",
+                         "Use bfloat16.", "Lower the learning rate, or clip gradients after unscaling."),
+            )  # fmt: skip
 
     def _found(self, frame: Frame, what: str, name: str, count: float | None) -> None:
         said = f"{int(count)} values" if count else "Values"
+        backward = what == "gradient"
         self.alert(
             frame, "critical" if what == "weight" else "error", subject=name, topic=what,
-            title=f"The {what} of {name} are not finite" if what != "weight" else f"The weight {name} is not finite",
-            fact=f"{said} of the {what} of {name} were NaN or infinite at step {frame.step}; it is the first in the "
-            "order of the network.",
-            inference="The fault enters here or in what feeds it.",
+            title=f"The weight {name} is not finite" if what == "weight"
+            else f"The {what} of {name} {'is' if backward else 'are'} not finite",
+            fact=f"{said} of the {what} of {name} were NaN or infinite at step {frame.step}; it is the "
+            + ("last in the order of the network, and so the first in the backward pass."
+               if backward else "first in the order of the network."),
+            inference="The fault comes from the loss, or from what lies between it and here."
+            if backward else "The fault enters here or in what feeds it.",
             evidence=[evidence("parameter" if what != "activations" else "layer_summary", name,
                                "absolute: elements that are not finite", count, 0.0, frame.step, frame.step)],
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections import deque
 from statistics import median
 
+from ...records.literals import AlertSeverity
 from ...records.thresholds import AnalyzerEngineConfig
 from ..frames import Frame
 from ..stretch import Losses, first
@@ -14,8 +15,10 @@ class Stalled(Rule):
 
     Sees: when steps were recorded; live, the clock.
 
-    Decides: nothing was recorded for more than a minute and for more than ten times the longest of the usual pauses
-    (the median step, evaluations and checkpoints seen so far).
+    Decides: nothing was recorded for more than a minute, ten times the median pause and three times the longest one so
+    far, be it that of a step, an evaluation or a checkpoint. Live it is a warning, and after five minutes an error. A
+    pause after which the steps went on is a pause like others from then on: information only, and a warning if it was
+    longer than ten minutes.
     """
 
     name = "stalled"
@@ -30,6 +33,7 @@ class Stalled(Rule):
     )  # fmt: skip
     clears = "The next step."
     LEAST_NS = 60_000_000_000
+    LONG_NS = 300_000_000_000
 
     def __init__(self, config: AnalyzerEngineConfig) -> None:
         super().__init__(config)
@@ -46,15 +50,15 @@ class Stalled(Rule):
         gap = frame.time_ns - last.time_ns if last is not None else -1
         if last is None or gap < 0:
             return
-        usual = gap <= self.LEAST_NS or gap <= self._limit()
-        if not usual:
-            self._say(last)
+        if gap > self.LEAST_NS and gap > self._limit():
+            self._say(
+                last, gap, "warning" if gap > 2 * self.LONG_NS else "info", f"A long pause after step {last.step}",
+                "The steps went on: something beside them took very long, such as an evaluation or a checkpoint.",
+            )  # fmt: skip
         if self._up:
             self.clear()
         count = self._count = self._count + 1
         self.judged = count >= 10
-        if not usual:
-            return
         if len(self._pauses) < 200:
             self._pauses.append(gap)
         else:
@@ -96,7 +100,11 @@ class Stalled(Rule):
             return []
         gap = now_ns - self._last.time_ns
         if gap > self.LEAST_NS and gap > self._limit():
-            self._say(self._last)
+            self._say(
+                self._last, gap, "error" if gap > self.LONG_NS else "warning",
+                f"No step since step {self._last.step}",
+                "The training hangs, or something outside of the steps takes very long.",
+            )  # fmt: skip
         made, self._out = self._out, []
         return made
 
@@ -104,15 +112,15 @@ class Stalled(Rule):
         usual = sorted(self._pauses)[len(self._pauses) // 2] if self._pauses else 0
         return max(self.LEAST_NS, 10 * usual, 3 * self._longest)
 
-    def _say(self, last: Frame) -> None:
+    def _say(self, last: Frame, gap: int, severity: AlertSeverity, title: str, inference: str) -> None:
         if self._count < 10:
             return
+        limit = self._limit()
         self.alert(
-            last, "error", subject="steps", title=f"No step since step {last.step}",
-            fact=f"After step {last.step} nothing came for more than {self._limit() / 1e9:.0f} s.",
-            inference="The training hangs, or something outside of the steps takes very long.",
-            evidence=[evidence("time", "steps", "relative: pause in seconds", self._limit() / 1e9,
-                               self._limit() / 1e9, last.step, last.step)],
+            last, severity, subject="steps", title=title, inference=inference,
+            fact=f"After step {last.step} nothing came for {gap / 1e9:.0f} s; the limit was {limit / 1e9:.0f} s.",
+            evidence=[evidence("time", "steps", "relative: pause in seconds", gap / 1e9, limit / 1e9, last.step,
+                               last.step)],
         )  # fmt: skip
 
 
