@@ -167,7 +167,7 @@ def test_the_verdict_is_stored_with_the_run(tmp_path: Path) -> None:
         assert result.roles == {"loss": "Train Loss"}
     verdict = result.verdict
     assert (verdict.severity, verdict.rule, verdict.step) == ("error", "lr_too_high", 107)
-    assert verdict.text.startswith("The loss rises and does not come back, since step 108: for 20 steps the mean loss")
+    assert verdict.text.startswith("The loss rises and does not come back, since step 107: for 20 steps the mean loss")
     assert verdict.text.endswith("Try: Divide the learning rate by 3 to 10.")
 
 

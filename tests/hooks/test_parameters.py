@@ -18,6 +18,8 @@ from quark import (
 )
 from quark.testing import MemoryRunHandle
 
+from ..analysis.runs import alerts
+
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("kernel")]
 Run = MemoryRunHandle
 
@@ -244,6 +246,15 @@ def test_bad_input(run: Run) -> None:
         ParameterDiagnostics(run, model, optimizer, config={})  # type: ignore[arg-type]
     with pytest.raises(SchemaValidationError, match="regular expressions"):
         ParameterDiagnosticsConfig(include_name_patterns=("(",))
+
+
+def test_an_optimizer_of_another_model_harms_no_training(lenient: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """It is the fault of the training, such as a model that was copied later: told, and named by a rule."""
+    model, stale = network(), network()
+    watched(lenient, model, torch.optim.SGD(stale.parameters(), lr=0.1))
+    assert "trains none of the parameters" in caplog.text
+    told = alerts(lenient)["parameters_not_optimized"]
+    assert (told.severity, told.subject) == ("error", "0.weight")
 
 
 def test_a_fault_is_not_felt(lenient: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ class LearningRateTooHigh(Rule):
         times, undone = math.exp(min(course.mean - course.best, 700.0)), course.undone
         partly = UNDONE < undone < 0.9 and times < 3.0
         share = "all" if undone >= 1.0 else f"{undone:.0%}"
-        lost = f", and {share} of what it had fallen is lost" if undone > UNDONE else ""
+        lost = f", and {share} of what it had fallen is lost" if undone > UNDONE and times < 3.0 else ""
         self.alert(
             frame, "warning" if partly else "error", since=self._high.since, subject=seen.key("loss"),
             title="The loss rises and does not come back",

@@ -1,5 +1,6 @@
 """ParameterDiagnostics: what every optimizer step does to every parameter."""
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any, cast
@@ -32,6 +33,7 @@ OFTEN = 10
 """Steps from probe to probe up to which the memory for a copy of the parameters is held in between."""
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]")
+logger = logging.getLogger("quark")
 
 
 class ParameterDiagnostics(Probing):
@@ -49,8 +51,8 @@ class ParameterDiagnostics(Probing):
     Raises:
         MissingDependencyError: torch is not installed.
         WrongTypeError: an argument is of a wrong type.
-        SchemaValidationError: no parameter is left to watch, the optimizer trains none of them, or the name is
-            taken.
+        SchemaValidationError: no parameter is left to watch, or the name is taken; in strict mode also where the
+            optimizer trains none of the parameters, which is a warning otherwise.
     """
 
     __module__ = "quark"
@@ -73,7 +75,8 @@ class ParameterDiagnostics(Probing):
         )  # fmt: skip
         self._parameters = _select(checked_model(model), config)
         self._structure = Structure(model)
-        self._optimizers = _checked_optimizers(optimizer, self._parameters)
+        self._optimizers = _checked_optimizers(optimizer)
+        self._hold_against(self._parameters)
         self._grad_scale = checked_scale(grad_scale)
         every = config.schedule.every_n_steps
         self._copies = Copies(kept=every is not None and every <= OFTEN, kernels=kernels())
@@ -82,6 +85,18 @@ class ParameterDiagnostics(Probing):
         self._enter()
         if not self._handle.disabled:
             _tell_left_out(self._handle, model, self._optimizers)
+
+    def _hold_against(self, parameters: list[Watched]) -> None:
+        """An optimizer of another model is a fault of the training: it is told, and the training goes on."""
+        if self._handle.disabled or trained_by(self._optimizers) & {id(one.parameter) for one in parameters}:
+            return
+        error = SchemaValidationError(
+            "the optimizer trains none of the parameters that are watched; pass the one that was built from this "
+            "model's parameters()"
+        )
+        if self._handle.strict:
+            raise error
+        logger.warning("quark: %s", error)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -246,17 +261,12 @@ def _chosen(named: dict[str, Any], config: ParameterDiagnosticsConfig) -> dict[s
     return {name: parameter for name, parameter in named.items() if wanted(name)}
 
 
-def _checked_optimizers(given: Any, parameters: list[Watched]) -> list[Any]:
+def _checked_optimizers(given: Any) -> list[Any]:
     several = given_optimizers(given)
     if not several or not all(hasattr(optimizer, "register_step_post_hook") for optimizer in several):
         raise WrongTypeError(
             f"optimizer must be a torch.optim.Optimizer or a list of several, got {shown(given)}; pass the one that "
             "trains the model"
-        )
-    if not trained_by(several) & {id(one.parameter) for one in parameters}:
-        raise SchemaValidationError(
-            "the optimizer trains none of the parameters that are watched; pass the one that was built from this "
-            "model's parameters()"
         )
     return several
 
