@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..records.base import Origin, Record
 from ..records.line import Line, decode_lines, decode_loosely, records_of, sequence_of
+
+if TYPE_CHECKING:
+    from ..records.metric_columns import MetricColumns
 
 _BROKEN = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
 """What decoding a line raises that is damaged, nested too deeply, or another program's."""
@@ -53,6 +56,7 @@ class RecordBatch:
     rejected: list[tuple[bytes, str]] = field(default_factory=list)
     _lines: list[Line] | None = None
     _records: list[Record] | None = None
+    _columns: "MetricColumns | None" = None
 
     def lines(self) -> list[Line]:
         """The decoded lines; a line that cannot be decoded is put aside in ``rejected`` with its reason."""

@@ -85,19 +85,29 @@ def _unpack(
 
 
 def _unpack_zstd(body: bytes, limit: int, take: Take) -> bytes:
-    """Unpack a zstd stream. Its window is memory as well, however little of it is used."""
+    """Unpack a zstd stream. Its window is memory as well, however little of it is used.
+
+    A frame that says how long it is when unpacked, as most do, is unpacked at once into so many bytes and no more.
+    """
     import zstandard
 
     try:
-        window = zstandard.get_frame_parameters(body).window_size
+        frame = zstandard.get_frame_parameters(body)
     except zstandard.ZstdError as fault:
         raise ProblemError(400, f"the body is no zstd ({fault})", code="damaged") from fault
+    window, size = frame.window_size, frame.content_size
     if window > limit:
         raise ProblemError(
             413, f"the zstd data needs a window of {window} bytes, at most {limit} are allowed; use a lower level",
             limit=limit,
         )  # fmt: skip
     take(window)
+    if 0 < size <= limit:
+        take(size)
+        try:
+            return zstandard.ZstdDecompressor(max_window_size=limit).decompress(body, allow_extra_data=False)
+        except zstandard.ZstdError as fault:
+            raise ProblemError(400, f"the body is no zstd ({fault})", code="damaged") from fault
     decoder = zstandard.ZstdDecompressor(max_window_size=limit).decompressobj()
     return _unpack("zstd", decoder, zstandard.ZstdError, _ZSTD_PIECE, body, limit, take)
 

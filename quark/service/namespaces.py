@@ -183,8 +183,10 @@ class Namespaces:
             self._leaving.clear()
 
     def _is_there(self, name: str) -> bool:
+        if name == DEFAULT:
+            return True
         known = self._directory / digest(name)
-        return name == DEFAULT or (known.is_dir() and not known.is_symlink())
+        return known.is_dir() and not known.is_symlink()
 
     def _to_open(self, name: str, maker: str | None) -> str:
         if self._is_there(name):

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from .ids import public_id
 from .incoming import FEW, PLAIN, Extras, are_sound, count_of, ends_of, extras_of, pack_points
 from .keys import SeriesNumbers
 from .lifecycle import apply, check_small, insert_placeholder, merge_config
+
+if TYPE_CHECKING:
+    from ..records.metric_columns import MetricColumns
 
 PASS_POINTS = 262_144
 """Points that one pass packs, and that a run may leave unpacked: a reader looks through all of them, about 12 MB."""
@@ -187,11 +191,14 @@ def _store(
     strict: bool,
 ) -> None:  # fmt: skip
     rejected = work.rejected
-    metrics = [line for line in lines if line.kind in _METRIC_KINDS]
+    columns = batch._columns if len(lines) == len(batch.lines()) else None
+    metrics = lines if columns is not None else [line for line in lines if line.kind in _METRIC_KINDS]
+    if columns is None and FEW <= len(metrics) == len(lines):
+        columns = _columns_of(metrics)
     if metrics:
         work.series.expect(metrics)
-        points, kept = _points(metrics, work.series, first, batch.stop, rejected)
-        extras = extras_of(kept, work.series.__getitem__)
+        points, kept = _points(metrics, columns, work.series, first, batch.stop, rejected)
+        extras = extras_of(kept, work.series.__getitem__) if columns is None else []
         work.points += count_of(points)
         work.rows += _insert_fragments(connection, work.run_pk, writer_pk, points, extras)
         note_points(connection, points)
@@ -247,12 +254,19 @@ def _writer(connection: Connection, run_pk: int, origin: Origin) -> tuple[int, i
     ).fetchone()
 
 
+def _columns_of(lines: list[Line]) -> "MetricColumns | None":
+    from ..records.metric_columns import metric_columns
+
+    return metric_columns(lines)
+
+
 def _points(
-    lines: list[Line], series: dict[str, int], first: int, stop: int, rejected: Rejected
-) -> tuple[bytes, list[Line]]:
+    lines: list[Line], columns: "MetricColumns | None", series: dict[str, int], first: int, stop: int,
+    rejected: Rejected,
+) -> tuple[bytes, list[Line]]:  # fmt: skip
     """The points of the lines that can be stored, packed, and those lines."""
     try:
-        points = pack_points(lines, series.__getitem__)
+        points = _packed(lines, columns, series)
         if are_sound(lines, first, stop) if count_of(points) < FEW else _are_sound(points, first, stop):
             return points, lines
     except (struct.error, TypeError, AttributeError, OverflowError):
@@ -260,6 +274,14 @@ def _points(
     kept = [line for line in lines if _may_stay(line, first, stop, series, rejected)]
     kept.sort(key=lambda line: line.sequence)
     return pack_points(kept, series.__getitem__), kept
+
+
+def _packed(lines: list[Line], columns: "MetricColumns | None", series: dict[str, int]) -> bytes:
+    if columns is None:
+        return pack_points(lines, series.__getitem__)
+    from .points import pack_columns
+
+    return pack_columns(columns, series.__getitem__)
 
 
 def _are_sound(points: bytes, first: int, stop: int) -> bool:

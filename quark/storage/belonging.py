@@ -178,8 +178,10 @@ class _Start(msgspec.Struct):
 
 def _project_started(batch: RecordBatch) -> str | None:
     """The project that the first start of a batch names; None if there is none, or it names none."""
+    if batch._columns is not None:  # nothing but metrics
+        return None
     lines = batch.lines()
-    if "run" not in [line.kind for line in lines]:  # nearly all batches; to search their text would take longer
+    if "run" not in [line.kind for line in lines]:  # to search their text would take longer
         return None
     for line in lines:
         if line.kind == "run" and line.label == "start":

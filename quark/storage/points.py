@@ -1,10 +1,11 @@
 """Metric points that are not sorted yet, as arrays and as the fragments that a store keeps."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from ..records.metric_columns import MetricColumns
 from .columns import ABSENT, pack_integers, pack_optional, unpack_integers
 from .incoming import FEW, PLAIN
 
@@ -19,6 +20,15 @@ _HEAD = struct.Struct("<BI5I")
 
 FRAGMENT_POINTS = 16_384
 """Points of one fragment at most: reading and packing stay in steps of a few milliseconds."""
+
+
+def pack_columns(columns: MetricColumns, series_of: Callable[[str], int]) -> bytes:
+    """Many points as ``pack_points`` gives them; ``series_of`` gives the row number of a key."""
+    made = np.empty(len(columns.keys), POINT)
+    made["series"] = np.fromiter(map(series_of, columns.keys), np.int64, len(made))
+    made["sequence"], made["time"], made["value"] = columns.sequences, columns.times, columns.values
+    made["step"], made["epoch"] = columns.steps, columns.epochs
+    return made.tobytes()
 
 
 def array_of(packed: bytes) -> np.ndarray:

@@ -69,6 +69,45 @@ def test_the_window_is_memory_too() -> None:
     assert sum(taken) == (1 << 24) + BLOCK
 
 
+def announced(content: bytes, size: int) -> bytes:
+    """A zstd frame that says its content is so long, whatever it is."""
+    head = b"\x28\xb5\x2f\xfd" + bytes([0b1000_0000, (17 - 10) << 3]) + size.to_bytes(4, "little")
+    return head + (len(content) << 3 | 1).to_bytes(3, "little") + content
+
+
+def test_a_frame_may_say_how_long_it_is() -> None:
+    """So many bytes are taken before they are unpacked, and a frame that holds more or fewer is damaged."""
+    taken: list[int] = []
+    assert unpacked(announced(b"abc", 3), "zstd", LIMIT, taken.append) == b"abc"
+    assert unpacked(zstandard.compress(b"x" * MIB), "zstd", LIMIT, taken.append) == b"x" * MIB
+    assert taken == [1 << 17, 3, MIB, MIB]  # the window of each, and what it becomes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        announced(b"abc", 2), announced(b"abc", 4), announced(b"abc", LIMIT), announced(b"abc", 3)[:-1],
+        announced(b"abc", 3) + b"d", announced(b"abc", 3) * 2, announced(b"x" * 1000, 1),
+    ],
+    ids=["longer", "shorter", "much shorter", "cut off", "more behind it", "another frame", "much longer"],
+)  # fmt: skip
+def test_a_frame_that_lies_about_its_length_is_damaged(body: bytes) -> None:
+    """Nothing of it is taken for the body."""
+    with peak() as found, pytest.raises(ProblemError) as raised:
+        unpacked(body, "zstd", LIMIT, lambda _: None)
+    assert (raised.value.status, raised.value.content["code"]) == (400, "damaged")
+    assert found[0] < LIMIT + 24 * MIB
+
+
+def test_a_frame_that_says_it_is_too_long_is_refused_unread() -> None:
+    """Its room is not taken either."""
+    taken: list[int] = []
+    with pytest.raises(ProblemError) as raised:
+        unpacked(announced(b"abc", 1 << 31), "zstd", LIMIT, taken.append)
+    assert raised.value.status in (400, 413)
+    assert sum(taken) < MIB
+
+
 def test_unpacking_takes_room(served: Served) -> None:
     """There is no room for what a body becomes: 503, and everything is given back."""
     room = served.app.state.room
