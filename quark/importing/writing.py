@@ -114,16 +114,24 @@ class RunWriter:
             id=project_id(state.project), name=state.project, root_path=str(self._placement.store_root), created_at=at,
             updated_at=at,
         )  # fmt: skip
-        parent = self._source.parent_id and run_id_of(self._kind, self._source.parent_id)
+        parent_id = self._source.parent_id
+        parent = None if parent_id is None else run_id_of(self._kind, parent_id)
         imported = {"kind": self._kind, "location": self._source.location, "run": self._source.source_id}
         record = RunRecord(
             id=self._run_id, name=state.name, project_id=project.id, project_name=project.name, status="running",
-            parent_run_id=parent, lineage_root_run_id=parent or self._run_id, tags=(), config=state.config,
+            parent_run_id=parent, lineage_root_run_id=self._root_of(parent), tags=(), config=state.config,
             run_path=str(self._placement.run_path(self._run_id)), started_at=at, updated_at=at,
             environment={**state.environment, "imported_from": imported},
         )  # fmt: skip
         run.lifecycle("start", {"project": project.to_dict(), "run": record.to_dict()})
         self._append(run.journal.take())
+
+    def _root_of(self, parent: str | None) -> str:
+        """The first run of the line: that of the parent, if it is there already."""
+        try:
+            return self._run_id if parent is None else self._store.run(parent).lineage_root_run_id
+        except RunNotFoundError:
+            return parent or self._run_id
 
     def _rows(self, run: ImportedRun, before: dict[str, Any], started_ns: int) -> int:
         """Import the rows; returns the time of the last one."""
