@@ -2,8 +2,9 @@
 
 import math
 
+from ...records.literals import AlertSeverity
 from ...records.thresholds import AnalyzerEngineConfig
-from ..course import UNDONE
+from ..course import UNDONE, Course
 from ..frames import Frame
 from ..latch import Latch, Streak
 from ..robust import eased, ratio
@@ -63,11 +64,10 @@ class LearningRateTooHigh(Rule):
     def _risen(self, frame: Frame, seen: Seen) -> None:
         course = seen.course
         times, undone = math.exp(min(course.mean - course.best, 700.0)), course.undone
-        partly = UNDONE < undone < 0.9 and times < 3.0
         share = "all" if undone >= 1.0 else f"{undone:.0%}"
         lost = f", and {share} of what it had fallen is lost" if undone > UNDONE and times < 3.0 else ""
         self.alert(
-            frame, "warning" if partly else "error", since=self._high.since, subject=seen.key("loss"),
+            frame, _severity(course), since=self._high.since, subject=seen.key("loss"),
             title="The loss rises and does not come back",
             fact=f"For 20 steps the mean loss has been {number(times)} times its best{lost}.",
             inference="The steps are too large for this loss, or the weights, the optimizer's state or the data have "
@@ -79,8 +79,9 @@ class LearningRateTooHigh(Rule):
 
     def passes(self, losses: Losses, seen: Seen) -> int:
         """All, unless the loss is far above what it was and that is still to be said."""
-        far = seen.course.positive and seen.course.far and not seen.rewarded
-        return 0 if far and self._up.get(None, 0) < SEVERITIES.index("error") else len(losses)
+        course = seen.course
+        far = course.positive and course.far and not seen.rewarded
+        return 0 if far and self._up.get(None, 0) < SEVERITIES.index(_severity(course)) else len(losses)
 
     def pass_over(self, losses: Losses, seen: Seen) -> None:
         """The loss is still as far away as it was, or it is not and may have come back."""
@@ -120,6 +121,11 @@ class LearningRateTooHigh(Rule):
                           evidence("parameter", "all parameters", "relative: norm of the weights by the first one",
                                    grown, 5.0, None, frame.step)],
             )  # fmt: skip
+
+
+def _severity(course: Course) -> AlertSeverity:
+    """Of a loss that is ``far``: a warning while some of what it had fallen is left."""
+    return "warning" if UNDONE < course.undone < 0.9 and course.mean - course.best < 1.1 else "error"
 
 
 def _words(moved: float, grown: float) -> tuple[str, str]:
