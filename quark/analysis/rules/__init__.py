@@ -9,6 +9,7 @@ from .gradients import ExplodingGradients
 from .layers import ParametersNotOptimized, StagnantLayers
 from .loss import LossSpike, NoLearning, Plateau
 from .machine import GpuUnderutilised, MemoryGrowth
+from .modes import TrainingInEvalMode
 from .numerics import NonfiniteValues
 from .presence import CheckpointGap, EvalGap, Stalled
 from .ranks import DdpStraggler
@@ -18,9 +19,9 @@ from .vanishing import VanishingGradients
 
 RULES: tuple[type[Rule], ...] = (
     NonfiniteValues, ExplodingGradients, VanishingGradients, ClipRate, ParametersNotOptimized, StagnantLayers,
-    ActivationCollapse, LossSpike, LearningRateTooHigh, LearningRateTooLow, NoLearning, Plateau, OverfittingOnset,
-    TrainEvalMismatch, LabelSkew, DeadShard, RuntimeBottleneckRisk, DataloaderStarvation, ThroughputRegression,
-    MemoryGrowth, GpuUnderutilised, Stalled, CheckpointGap, EvalGap, DdpStraggler,
+    ActivationCollapse, TrainingInEvalMode, LossSpike, LearningRateTooHigh, LearningRateTooLow, NoLearning, Plateau,
+    OverfittingOnset, TrainEvalMismatch, LabelSkew, DeadShard, RuntimeBottleneckRisk, DataloaderStarvation,
+    ThroughputRegression, MemoryGrowth, GpuUnderutilised, Stalled, CheckpointGap, EvalGap, DdpStraggler,
 )  # fmt: skip
 
 __all__ = ["RULES", "Finding", "Rule", "RuleOutcome"]
