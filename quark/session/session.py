@@ -27,6 +27,10 @@ HTML_WAIT_S = 1.0
 """A notebook that shows a run waits this long for what was recorded last."""
 
 
+_OPTIONS_ELSEWHERE = ("commit", "sync")
+"""Options that ``log`` has in other trackers: switches, which are no metrics beside a mapping of them."""
+
+
 class TrainingSession(Familiar):
     """A run that is being recorded. Make one with ``start_run`` or ``resume_run``; use it as a context manager.
 
@@ -196,7 +200,12 @@ class TrainingSession(Familiar):
         if values is None:
             return more
         try:
-            return {**values, **more} if isinstance(values, Mapping) else values
+            if not isinstance(values, Mapping):
+                return values
+            ignored = [name for name in _OPTIONS_ELSEWHERE if isinstance(more.get(name), bool)]
+            if ignored:
+                self.report("ignored_option", f"log has no option {ignored[0]}; values with the same step are one row")
+            return {**values, **{name: value for name, value in more.items() if name not in ignored}}
         except BaseException as error:  # noqa: BLE001  a mapping may raise anything; refuse lets interrupts through
             self.refuse(error, what="log")
             return more

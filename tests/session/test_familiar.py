@@ -120,6 +120,17 @@ def test_name_tags_and_notes_are_assigned(tmp_path: Path, caplog: pytest.LogCapt
         assert words in caplog.text
 
 
+def test_switches_of_other_trackers_are_no_metrics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """``run.log(values, commit=False)`` records the values and says that it has no such option; numbers are metrics."""
+    with quark.start_run(project="p", storage_dir=tmp_path) as run:
+        run.log({"loss": 1.0}, commit=False, step=0)
+        run.log({"loss": 2.0, "commit": 3.0}, sync=True, step=1)
+        run.log({"loss": 2.0}, sync=0.5, step=2)
+        assert run.health()["refused"] == 0
+    assert stored(tmp_path, run.run_id)[2] == {"loss": (2, 2.0), "commit": (1, 3.0), "sync": (2, 0.5)}
+    assert "log has no option commit" in caplog.text
+
+
 def test_outside_a_run_nothing_happens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning each; a script that logs without a run goes on."""
     monkeypatch.setattr("quark.session.api._warned", set())
