@@ -8,7 +8,7 @@ from ..producers.events import log_event
 from ..records.fitting import MAX_EVENT_BYTES, fitted
 from ..records.jsonable import json_object
 from ..redaction import redact
-from .valuemap import ValueMap
+from .valuemap import ValueMap, entries
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -38,7 +38,7 @@ class RunConfig(ValueMap):
         session = self._session
         values: dict[str, Any] = {}
         try:
-            for name, value in dict(*given, **named).items():
+            for name, value in (entries(*given, strict=session.strict) | named).items():
                 try:
                     values |= redact(json_object({name: value}, "config", strict=session.strict))
                 except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through

@@ -23,7 +23,7 @@ from ..records.artifact import ArtifactRecord
 from ..records.literals import CHECKPOINT, PROGRESS, SUMMARY
 from .configuration import RunConfig
 from .ending import Ending
-from .valuemap import ValueMap
+from .valuemap import ValueMap, entries
 
 if TYPE_CHECKING:
     from .session import TrainingSession
@@ -126,6 +126,10 @@ class Reporting(Ending):
             self._config = RunConfig(cast("TrainingSession", self))
         return self._config
 
+    @config.setter
+    def config(self, values: Any) -> None:
+        self.config.update(values)
+
     @property
     def summary(self) -> "Summary":
         """Results that stand for the run as a whole, apart from the metrics of its steps: ``run.summary["acc"] = 1``.
@@ -194,7 +198,7 @@ class Summary(ValueMap):
     def update(self, *given: Any, **named: Any) -> None:
         """Set several values with one record."""
         try:
-            record = report_summary(self._session, dict(*given, **named))
+            record = report_summary(self._session, entries(*given, strict=self._session.strict) | named)
         except BaseException as error:  # noqa: BLE001  a value may raise anything; refuse lets interrupts through
             self._session.refuse(error, what="summary")
             return

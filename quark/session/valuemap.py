@@ -3,6 +3,22 @@
 from collections.abc import MutableMapping
 from typing import Any
 
+from ..records.jsonable import json_object
+
+
+def entries(*given: Any, strict: bool) -> dict[str, Any]:
+    """What ``update`` was given, as a dictionary: a mapping, pairs, or outside strict mode a namespace or a dataclass.
+
+    Raises:
+        TypeError, ValueError: it is none of these.
+    """
+    try:
+        return dict(*given)
+    except (TypeError, ValueError):
+        if len(given) != 1:
+            raise
+        return json_object(given[0], "what is given to update", strict=strict)
+
 
 class ValueMap(MutableMapping[str, Any]):
     """Assigning an attribute sets the value of that name, unless the name begins with an underscore."""

@@ -1,6 +1,9 @@
 """The configuration of a run that grows after the start."""
 
 import threading
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +83,30 @@ def test_what_cannot_be_configuration_never_raises(run, given, kept):
     run.config.update({"odd": object(), "good": 1})
     expected = {"lr": 0.1, "net": {"depth": 2}, **kept, "odd": "<object object>", "good": 1}
     assert view_of(run)[0].config == expected
+
+
+@dataclass
+class Settings:
+    """A configuration as a class."""
+
+    depth: int = 3
+    place: Path = Path("data")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(Namespace(depth=3, place=Path("a")), {"depth": 3, "place": "a"}), (Settings(), {"depth": 3, "place": "data"}),
+     ([("depth", 3)], {"depth": 3})],
+    ids=["namespace", "dataclass", "pairs"],
+)  # fmt: skip
+def test_an_update_takes_what_a_start_takes(run, given, kept):
+    """``run.config.update(args)``; a configuration that is assigned is an update too, and so it is with the summary."""
+    run.config.update(given, epochs=5)
+    run.config = given
+    run.summary.update(given)
+    assert run.config == {"lr": 0.1, "net": {"depth": 2}, **kept, "epochs": 5}
+    assert run.summary == kept
+    assert run.health()["refused"] == 0
 
 
 def test_strict_mode_raises(tmp_path):
