@@ -86,7 +86,7 @@ def parse_query(text: Any) -> tuple[Term, ...]:
         raise SchemaValidationError(f"a query has at most {MAX_QUERY} characters, got {len(text)}")
     if _unstorable(text):
         raise SchemaValidationError("a query cannot hold NUL or half of a character; leave it out")
-    terms = tuple(_term(token) for token in _tokens(text))
+    terms = tuple(_term(token) for token in _tokens(text) if token != _AND)
     if len(terms) > MAX_TERMS:
         raise SchemaValidationError(f"a query has at most {MAX_TERMS} terms, got {len(terms)}")
     return terms
@@ -148,6 +148,10 @@ def _unsearchable(path: str) -> bool:
 
 Letter = tuple[str, bool]
 """A character and whether it stands in quotes."""
+
+
+_AND: list[Letter] = [("A", False), ("N", False), ("D", False)]
+"""What may stand between two terms: all of them hold with or without it."""
 
 
 def _tokens(text: str) -> Iterator[list[Letter]]:

@@ -27,6 +27,12 @@ PAGE_SIZE = 100
 MOST_RUNS = 500
 """Runs that one question may name."""
 
+RECENT = 200
+"""Runs whose names are looked at for one that was misspelt."""
+
+LONGEST_NAME = 80
+"""Characters of a name that are compared with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
@@ -161,7 +167,7 @@ class Store:
             found = self._named(run_id)
         if not found:
             raise RunNotFoundError(
-                f"no run {run_id!r} in {self.location or 'this store'}; "
+                f"no run {run_id!r} in {self.location or 'this store'}; {self._similar(run_id)}"
                 f"list those that it holds with: quark runs{self.options}",
                 code="run_not_found",
             )
@@ -175,6 +181,14 @@ class Store:
     def _named(self, text: str) -> list[RunView]:
         by_id = [view for view in self.runs(sort="id") if view.id.startswith(text)]
         return by_id or ([] if "\0" in text else list(self.runs(name=text)))
+
+    def _similar(self, name: str) -> str:
+        """Names of recent runs that a name resembles, as a question."""
+        import difflib
+
+        known = dict.fromkeys(view.name[:LONGEST_NAME] for view in self.runs(limit=RECENT) if view.name)
+        near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=3)
+        return f"did you mean {', '.join(map(repr, near))}? Else " if near else ""
 
     def to_pandas(self, keys: Iterable[str] | None = None, **filters: Any) -> "pandas.DataFrame":
         """The runs as a data frame with a row a run.

@@ -74,6 +74,14 @@ def test_a_run_is_found_by_the_start_of_its_id_or_by_its_name(store: Store) -> N
     assert store.run("22-run").id == store.run("22").id == store.run("run-2").id == "22-run"
 
 
+def test_a_misspelt_name_gets_near_ones(store: Store) -> None:
+    """Nothing is guessed where no name is near."""
+    with pytest.raises(RunNotFoundError, match="did you mean 'run-2'"):
+        store.run("rum-2")
+    with pytest.raises(RunNotFoundError, match=r"no run 'zebra' in [^?]*; list those"):
+        store.run("zebra")
+
+
 def test_an_ambiguous_start_lists_the_runs(store: Store, tmp_path: Path) -> None:
     """Several runs are no answer: the error names them."""
     quark.start_run(project="even", run_id="22-other", storage_dir=tmp_path).end_run()

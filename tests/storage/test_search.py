@@ -72,6 +72,7 @@ FOUND: list[tuple[str, str]] = [
     ("val/loss>3", "14"), ("best:val/loss<=1", "024"), ("best:val/acc>0", "4"), ("val/acc<0", "0125"),
     ("started_at>2026-05-06", "012345"), ("started_at>2026-05-08", ""), ("started_at<=2026-05-07T00:00:00Z", "012345"),
     ("name=Alpha", "03"), ("reason=error", "1"), ("reason!=error", "02345"), ("project=p lr<1", "01"),
+    ("project=p AND lr<1", "01"), ('"AND"', ""), ("alpha and", ""),
     ("no.such<3", ""), ("no.such!=3", "012345"), ("tag:even tag:nope", ""), ("-alpha -tag:even", "15"),
 ]  # fmt: skip
 
