@@ -1,11 +1,13 @@
 """`quark import`: runs that another tracker recorded."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import printable
 from .options import AsJson, RecordingDir
 from .output import console, print_json, text
 
@@ -46,10 +48,10 @@ def import_runs(
     """Import runs that another tracker recorded.
 
     Doing it again adds only what the source has gained since. The source is only read. With --check the exit code is 3
-    if a point differs.
+    if a point differs. A run that cannot be imported does not stop the others, and makes the exit code 1.
     """
     from ..importing.discovery import importer
-    from ..importing.importing import import_all
+    from ..importing.importing import Failed, import_all
 
     columns = {name: value for name, value in (("step", step), ("epoch", epoch), ("time", time)) if value is not None}
     read = importer(source)
@@ -60,17 +62,23 @@ def import_runs(
             raise
         raise typer.BadParameter(f"{source} has no columns to name: {error}; leave the options out") from error
     done: list[tuple[Imported, Checked | None]] = []
+    failures: list[Failed] = []
     with _Progress(as_json) as progress:
         for one in import_all(runs, source, storage_dir, project=project, check=check, on_rows=progress.rows):
-            done.append(one)
-            if not as_json:
-                progress.show(*one)
-    failed = any(checked is not None and checked.differences for _, checked in done)
+            if isinstance(one, Failed):
+                failures.append(one)
+            else:
+                done.append(one)
+                if not as_json:
+                    progress.show(*one)
     if as_json:
-        print_json({"runs": [_document(*one) for one in done]})
-    elif not done:
-        console().print(text(f"{path} holds no runs"))
-    if failed:
+        failed = [{"location": one.location, "message": str(one.error)} for one in failures]
+        print_json({"runs": [_document(*one) for one in done], "failed": failed})
+    for one in failures if not as_json else ():
+        print(printable(f"quark: {one.error}"), file=sys.stderr)
+    if failures:
+        raise typer.Exit(1)
+    if any(checked is not None and checked.differences for _, checked in done):
         raise typer.Exit(UNEQUAL)
 
 

@@ -1,20 +1,30 @@
 """Imports the runs of a source into a storage directory, one after the other."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..delivery.ownership import make_directory
+from ..errors import QuarkError
 from ..session.placement import Placement, resolve_storage_dir
 from .checking import Checked, check_run
 from .source import SourceRun
 from .writing import Imported, RunWriter
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that could not be imported, and why."""
+
+    location: str
+    error: QuarkError
+
+
 def import_all(
     runs: Iterable[SourceRun], kind: str, storage_dir: Any = None, *, project: str | None = None, check: bool = False,
     on_rows: Callable[[int], object] = lambda rows: None,
-) -> Iterator[tuple[Imported, Checked | None]]:  # fmt: skip
-    """Import runs, and compare each with its source if ``check``; gives what was done with each.
+) -> Iterator[tuple[Imported, Checked | None] | Failed]:  # fmt: skip
+    """Import runs, and compare each with its source if ``check``; one that fails does not stop those behind it.
 
     Args:
         kind: the name of the importer.
@@ -30,5 +40,10 @@ def import_all(
     make_directory(placement.store_root)
     with SqlStore(placement.db_path) as store:
         for source in runs:
-            done = RunWriter(store, placement, kind, source, project, on_rows).write()
-            yield done, check_run(store, source, done) if check else None
+            try:
+                done = RunWriter(store, placement, kind, source, project, on_rows).write()
+                result = done, check_run(store, source, done) if check else None
+            except QuarkError as error:
+                yield Failed(source.location, error)
+            else:
+                yield result

@@ -44,7 +44,10 @@ def _runs(source: str, matches: str, records: Records, columns: dict[str, str]) 
             source_id=f"{file}{named}", location=str(file), read=reader(file, records, columns),
             started_ns=modified_ns(file), project=file.parent.name or "imported", name=file.stem,
         )  # fmt: skip
-        first = next(run.rows(), None)
+        try:
+            first = next(run.rows(), None)
+        except quark.SchemaValidationError:
+            first = None  # the import of the run says it, and the files behind it are imported all the same
         if first is not None and first.time_ns is not None:
             run.started_ns = first.time_ns
         yield run

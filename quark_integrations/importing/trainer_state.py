@@ -24,17 +24,27 @@ def import_trainer_state(source: str) -> Iterator[SourceRun]:
     path = located(source)
     files = list(found(path, NAME)) if path.is_dir() else [path]
     trainings: dict[Path, list[tuple[int, Path, dict[str, Any]]]] = {}
+    broken: list[quark.SchemaValidationError] = []
     for file in files:
-        state = _state(file)
+        try:
+            state = _state(file)
+        except quark.SchemaValidationError as error:  # a killed training leaves half a file
+            broken.append(error)
+            continue
         checkpoint = file.parent.name.startswith("checkpoint-")
         place = file.parent.parent if checkpoint else file.parent
         step = state.get("global_step")
         trainings.setdefault(place, []).append((step if isinstance(step, int) else 0, file, state))
+    if broken and not trainings:
+        raise broken[0]
     if not trainings:
         raise quark.SchemaValidationError(f"{path} holds no {NAME}; name the output_dir of the Trainer")
     for place, states in sorted(trainings.items()):
         _, file, state = max(states, key=lambda one: (one[0], len(one[1].parts), str(one[1])))
-        yield _run(place, file, state)
+        run = _run(place, file, state)
+        run.remarks += [f"left out: {error}" for error in broken]
+        broken = []
+        yield run
 
 
 def _run(place: Path, file: Path, state: dict[str, Any]) -> SourceRun:

@@ -25,7 +25,12 @@ def import_wandb(source: str) -> Iterator[SourceRun]:
     parts: dict[str, list[tuple[Path, Any]]] = {}
     unread: list[Path] = []
     for file in found(path, "*.wandb") if path.is_dir() else [path]:
-        head = next((record.run for record in _records(None, file) if record.HasField("run")), None)
+        try:
+            head = next((record.run for record in _records(None, file) if record.HasField("run")), None)
+        except quark.SchemaValidationError:
+            if file == path:
+                raise
+            head = None
         if head is None:
             unread.append(file)
             continue
@@ -51,7 +56,7 @@ def _run(source_id: str, files: list[tuple[Path, Any]], unread: list[Path]) -> S
         summary=reading.summary, tags=tuple(head.tags), notes=head.notes or None, reason="lost",
         environment={"wandb": {name: value for name, value in known.items() if value}},
     )  # fmt: skip
-    run.remarks += [f"{other} holds no run yet and is left out" for other in unread]
+    run.remarks += [f"{other} holds no run that can be read and is left out" for other in unread]
     return run
 
 

@@ -11,7 +11,7 @@ import pytest
 import quark
 from quark.importing import discovery
 from quark.importing.checking import Checked
-from quark.importing.importing import import_all
+from quark.importing.importing import Failed, import_all
 from quark.importing.writing import Imported
 from quark.reading import RunView
 
@@ -48,9 +48,12 @@ def imports(storage: Path) -> Import:
 
     def call(kind: str, path: object, project: str | None = None, **columns: str) -> list[tuple[Imported, Checked]]:
         runs = discovery.importer(kind)(str(path), **columns)
-        done = list(import_all(runs, kind, storage, project=project, check=True))
-        assert all(checked is not None for _, checked in done)
-        return done  # type: ignore[return-value]
+        done: list[Any] = []
+        for one in import_all(runs, kind, storage, project=project, check=True):
+            if isinstance(one, Failed):
+                raise one.error
+            done.append(one)
+        return done
 
     return call
 

@@ -120,6 +120,18 @@ def test_the_command(table: Path, storage: Path, command: Command) -> None:  # n
     assert run["check"] == {"points": 5_000, "equal": 5_000, "differences": []}
 
 
+def test_one_bad_run_does_not_stop_the_others(tmp_path: Path, storage: Path, command: Command) -> None:  # noqa: F811
+    """It is named, the runs before and behind it are imported, and the exit code is 1."""
+    for name, content in (("a", "step,x\n0,1\n"), ("b", "x,x\n0,1\n"), ("c", "step,x\n0,2\n")):
+        (tmp_path / f"{name}.csv").write_text(content)
+    answer = command("import", "csv", tmp_path, "-d", storage, "--json")
+    assert (answer.code, [run["name"] for run in answer.json()["runs"]]) == (1, ["a", "c"])
+    (failed,) = answer.json()["failed"]
+    assert failed["location"].endswith("b.csv") and "b.csv" in failed["message"]
+    again = command("import", "csv", tmp_path, "-d", storage)
+    assert again.code == 1 and "b.csv" in again.err and "nothing new" in again.out
+
+
 def test_the_command_says_what_it_cannot_do(table: Path, storage: Path, command: Command) -> None:  # noqa: F811
     """An unknown kind of source, options of another one, no such file."""
     unknown = command("import", "excel", table, "-d", storage, "--json")

@@ -57,6 +57,16 @@ def test_the_newest_checkpoint_continues_the_run(
     assert any("step 10 of 100" in remark for remark in second.remarks)
 
 
+def test_a_checkpoint_that_was_cut_off_is_left_out(tmp_path: Path, imports: Import) -> None:
+    """A training that was killed while it wrote its newest checkpoint is read from the one before."""
+    text = write(tmp_path / "out" / "checkpoint-9", 9).read_text()
+    (tmp_path / "out" / "checkpoint-10").mkdir()
+    (tmp_path / "out" / "checkpoint-10" / "trainer_state.json").write_text(text[:-50])
+    imported = whole(imports("transformers", tmp_path / "out"))
+    assert any("checkpoint-10" in remark for remark in imported.remarks)
+    assert imported.location.endswith("checkpoint-9/trainer_state.json")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"log_history": {}}', "[" * 100_000])
 def test_what_is_no_state_is_refused(content: str, tmp_path: Path, imports: Import) -> None:
     """The error names the file."""
