@@ -105,7 +105,7 @@ def _argument(argument: str, deeper: int = 2) -> str:
     if "://" in option or "?" in option or " " in option or not deeper:
         return redact_text(argument)
     if equals and value:
-        level = secrecy(option.lstrip("-+~"))
+        level = secrecy(option.rpartition(",")[2].lstrip("-+~"))  # of ``mount -o user=a,pass=x`` too
         hidden = level != OPEN and hides_text(value, level, numbers=True)
         return f"{option}={HIDDEN if hidden else _argument(value, deeper - 1)}"
     header = _HEADER.match(argument)
@@ -124,6 +124,7 @@ def _awaits_secret(argument: str) -> int:
 def _names_secret(before: Any, argument: str) -> int:
     """How secret the argument after a name is, where the one before it takes both: ``--header Authorization X``."""
     takes_both = type(before) is str and (_OPTION.match(before) or before in _SETTERS) and "=" not in before
+    argument = argument.rpartition("/:")[2]  # of ``npm config set //registry/:_authToken x``
     if not takes_both or not _NAME.fullmatch(argument) or _awaits_secret(before) != OPEN:
         return OPEN
     return ALL if secrecy(argument) == ALL else OPEN

@@ -9,10 +9,17 @@ from .lazy import lazy_pattern
 from .prose import looks_secret
 
 _SHAPES = """
-    mc alias set _ _ _ X
-    mc config host add _ _ _ X
-    htpasswd -b !-n _ _ X
-    htpasswd -n -b _ X
+    mc -C=_ --config-dir=_ alias set _ _ _ X
+    mcli -C=_ --config-dir=_ alias set _ _ _ X
+    mc -C=_ --config-dir=_ config host add _ _ _ X
+    htpasswd -C=_ -r=_ -b !-n _ _ X
+    htpasswd -C=_ -r=_ -n -b _ X
+    curl --proxy-user=u:X
+    curl -E=u:X
+    curl --cert=u:X
+    http -a=u:X
+    http --auth=u:X
+    nmcli * wifi-sec.psk X
     mosquitto_passwd -b _ _ X
     rabbitmqctl add_user _ X
     rabbitmqctl change_password _ X
@@ -65,6 +72,7 @@ _SHAPES = """
     pdftk * owner_pw X
     qpdf --encrypt X X
     sqlplus u/X
+    sqlplus64 u/X
     sqlldr u/X
     expdp u/X
     impdp u/X
@@ -82,7 +90,8 @@ _SHAPES = """
 
 ``_`` is any argument, ``*`` any number of them, ``X`` the secret, ``u/X`` a user and the secret; another word stands
 for itself, ``http-basic*`` for what begins so. Options are looked for anywhere: ``-k=X`` is one with its value, which
-may be the next argument; ``-b`` has to be there (``-cb`` is it too), ``!-n`` must not. Other options are passed over.
+may be the next argument, ``-C=_`` one whose value is no secret; ``-b`` has to be there (``-cb`` is it too), ``!-n``
+must not. Other options are passed over.
 """
 
 SHORTEST = 4
@@ -107,7 +116,7 @@ for _shape in filter(None, map(str.split, _SHAPES.splitlines())):
 _BEFORE_PROGRAM = ("/", '"', "'", "(", "`")
 _COMMAND = lazy_pattern(rf"(?<![\w.\-])(?:{'|'.join(sorted(_BY_PROGRAM))})[ \t][^\n;|&]{{1,500}}")
 _WORD = lazy_pattern(r"""["']?([^\s"']+)["']?""")
-_OF_USER = {mark: lazy_pattern(rf"[^\s/@%,\-][^\s/@%,]{{0,64}}{mark}([^\s@]+)") for mark in "/,%"}
+_OF_USER = {mark: lazy_pattern(rf"[^\s/@%,:\-][^\s/@%,:]{{0,64}}{mark}([^\s@]+)") for mark in "/,%:"}
 
 
 def is_command(name: str) -> bool:
@@ -155,11 +164,12 @@ def _places(shape: list[str], arguments: Sequence[str]) -> list[Place]:
     words = [element for element in shape if element[0] not in "-/!"]
     if any(element[0] == "!" and _of_option(element[1:], arguments) is not None for element in shape):
         return []
-    found = _of_words(words, arguments)
+    passed = [element[:-2] for element in shape if element.endswith("=_")]
+    found = _of_words(words, arguments, passed)
     if found is None:
         return []
     for element in shape:
-        if element[0] in "-/":
+        if element[0] in "-/" and not element.endswith("=_"):
             place = _of_option(element, arguments)
             if place is None:
                 return []
@@ -170,9 +180,12 @@ def _places(shape: list[str], arguments: Sequence[str]) -> list[Place]:
     ]  # fmt: skip
 
 
-def _of_words(words: list[str], arguments: Sequence[str]) -> list[Place] | None:
+def _of_words(words: list[str], arguments: Sequence[str], passed: list[str]) -> list[Place] | None:
     found: list[Place] = []
-    given = [place for place, argument in enumerate(arguments) if not argument.startswith("-")]
+    given = [
+        place for place, argument in enumerate(arguments)
+        if not argument.startswith("-") and not (place and arguments[place - 1] in passed)
+    ]  # fmt: skip
     anywhere = False
     for word in words:
         if word == "*":

@@ -16,7 +16,7 @@ _OPTIONS = {
         cqlsh rabbitmqadmin twine snowsql rdesktop useradd usermod cypher-shell couchbase-cli beeline yt-dlp youtube-dl
         unrar rar""",
     "-w": "ldapsearch ldapmodify ldapadd ldapdelete ldappasswd",
-    "-P": "sqlcmd bcp zip unzip mosquitto_pub mosquitto_sub ipmitool isql tsql",
+    "-P": "sqlcmd bcp zip unzip mosquitto_pub mosquitto_sub ipmitool isql tsql ssh-keygen",
     "-a": "redis-cli",
     "-N": "ssh-keygen",
     "-k": "enc",
@@ -59,7 +59,8 @@ _SETS = lazy_pattern(
 _WORD = lazy_pattern(r"""["']?([^\s"']+)["']?""")
 _PIPED = lazy_pattern(
     r"""(?<![\w.\-])(?:echo|printf)[ \t]{1,4}(?:-[ne][ \t]{1,4})?["']?(?P<value>[^\s$|;&"']{4,200}+)["']?[ \t]{0,4}\|
-    [^\n;|&]{0,200}(?:-stdin|--with-token|chpasswd|\blogin\b|\bkeyring[ ]set\b|\bsecrets?[ ](?:set|create|store)\b)""",
+    [^\n;|&]{0,200}
+    (?:-stdin|--with-token|chpasswd|\blogin\b|\bkeyring[ ]set\b|\bsudo[ ]-S|\bsecrets?[ ](?:set|create|store)\b)""",
     re.VERBOSE,
 )
 _HERE = lazy_pattern(
@@ -69,7 +70,18 @@ _HERE = lazy_pattern(
 )
 _IN_TEXT = (("login", _LOGIN), ("|", _PIPED), ("<<<", _HERE))
 
-COMMANDS = ("login", "config", "set", "export ", "modify", "-stdin", "chpasswd", "--with-token")
+COMMANDS = (
+    "login",
+    "config",
+    "set",
+    "export ",
+    "modify",
+    "-stdin",
+    "chpasswd",
+    "--with-token",
+    "sudo -S",
+    "secret create",
+)
 """A text without any of these gives no program a key in such a way."""
 
 
