@@ -1,14 +1,21 @@
 """The last, least and greatest value of every metric of a run, kept up to date as points arrive."""
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .faults import UNREADABLE
 from .incoming import ABSENT, FEW, count_of, points_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import sqlalchemy as sa
 
     from .database import Connection
+
+logger = logging.getLogger("quark")
 
 AT_ONCE = 1000
 """Series that one statement updates: each statement costs a turn to the server."""
@@ -112,13 +119,29 @@ def fill(connection: "sa.Connection") -> None:
         connection.execute(merge, {f"v{place}": value for place, value in enumerate(row)})
 
     for number, step, value in connection.execute(sa.text("SELECT pk, last_step, last_value FROM series")).all():
-        found = _of_chunks(connection, number)
-        if found is not None:
-            note((*found[:5], step, value))
+        with _damage_skipped("metric", number):
+            found = _of_chunks(connection, number)
+            if found is not None:
+                note((*found[:5], step, value))
     for pk in connection.execute(sa.text("SELECT pk FROM fragments ORDER BY pk")).scalars().all():
-        blob = connection.execute(sa.text("SELECT points FROM fragments WHERE pk = :pk"), {"pk": pk}).scalar_one()
-        for row in _rows_of(unpack_fragments([blob])):
-            note(row)
+        with _damage_skipped("fragment", pk):
+            blob = connection.execute(sa.text("SELECT points FROM fragments WHERE pk = :pk"), {"pk": pk}).scalar_one()
+            for row in _rows_of(unpack_fragments([blob])):
+                note(row)
+
+
+@contextmanager
+def _damage_skipped(what: str, number: int) -> "Iterator[None]":
+    """Go on without what cannot be decoded: one damaged row must not close the whole store to the new release."""
+    from sqlalchemy.exc import NoResultFound
+
+    try:
+        yield
+    except (*UNREADABLE, NoResultFound) as error:
+        logger.warning(
+            "quark: the points of %s %d are damaged (%s: %s); its least and greatest value are those of later points",
+            what, number, type(error).__name__, error,
+        )  # fmt: skip
 
 
 def _of_chunks(connection: "sa.Connection", number: int) -> Row | None:

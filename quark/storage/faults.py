@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import QuarkError, SessionStoreError
 
-_UNREADABLE = (
+UNREADABLE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, struct.error,
     msgspec.MsgspecError,
 )  # fmt: skip
@@ -54,7 +54,7 @@ def damage_named(where: object) -> Iterator[None]:
         yield
     except QuarkError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SessionStoreError(
             f"the store {where} holds what Quark did not write ({type(error).__name__}: {error}); it is damaged or "
             "no store of Quark's: restore it from a backup, or choose another storage_dir", code="damaged",
