@@ -286,7 +286,7 @@ class _SetAside(msgspec.Struct):
     line: str
 
 
-_decode_set_aside = msgspec.json.Decoder(_SetAside).decode
+_decode_set_aside = msgspec.json.Decoder(ready(_SetAside)).decode
 
 
 def _text_of(line: bytes) -> str:
