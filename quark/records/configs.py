@@ -13,7 +13,7 @@ from .batchvalues import batch_size_of, class_counts_of, sample_ids_of, sequence
 from .checking import checked
 from .fields import Count, Text, says
 from .grammar import check_json, shown
-from .literals import TargetDirection
+from .literals import CompiledMode, TargetDirection
 
 Names = tuple[Text, ...]
 Size = Annotated[int, Meta(ge=1)]
@@ -99,6 +99,10 @@ class HookEngineConfig(Config):
     filters: Annotated[LayerFilterConfig, says("of which modules")] = LayerFilterConfig()
     capture_forward: Annotated[bool, says("record statistics of activations")] = True
     capture_backward: Annotated[bool, says("record statistics of gradients")] = True
+    compiled: Annotated[
+        CompiledMode,
+        says("eager: a probed step runs compiled code eagerly and sees its layers; skip: compiled code stays unseen"),
+    ] = "eager"
     batch_size: Annotated[Size, says("summaries that flush() returns at most")] = 100
     raise_on_error: Annotated[bool | None, says("whether a fault in a hook raises; null: as the run's strict_mode")] = (
         None

@@ -4,6 +4,7 @@ One thread of torch, so that all work is in the measured thread and a busy machi
 pytest tests/benchmarks/bench_hooks.py -m benchmark -s
 """
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -204,6 +205,21 @@ def test_cost_of_a_cadence(network: str) -> None:
     show(f"{network}: a cadence, CPU time over a bare step", _beside(found, goals))
     assert found["every 25"] < 1.1
     assert found["not probed"] < 1.005
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("network", ["CNN, 16 to 64 channels", "transformer, width 128"])
+def test_cost_of_a_compiled_model(network: str) -> None:
+    """A probed step runs eagerly; with a probe every 25 steps the average compiled step costs a few percent more."""
+    training = Training(NETWORKS[network][0])
+    eager = Training(NETWORKS[network][0]).step
+    training.model = torch.compile(training.model)
+    bare = training.step
+    found = ratios({"bare": bare, "eager": eager, "every step": training.watched(1)}, ROUNDS)
+    found |= {"every 25": average(bare, training.watched(CADENCE)), "bare again": average(bare, bare)}
+    show(f"{network}, compiled: CPU time over a bare compiled step", _beside(found, {"every 25": 1.03}))
+    assert found["every 25"] < 1.1
 
 
 def _timed(act: Callable[[], None]) -> float:

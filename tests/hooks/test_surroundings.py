@@ -85,56 +85,6 @@ def test_fully_sharded(run: Run) -> None:
     assert [place[0] for place in places(records)] == ["0", "1", "2", "2", "1", "0"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
-@pytest.mark.parametrize("first_step_is_probed", [True, False])
-def test_a_compiled_model(run: Run, first_step_is_probed: bool) -> None:
-    """A compiled module is looked at as one; its probes make it compile no second time."""
-    compiled: list[Any] = []
-
-    def backend(graph: Any, inputs: Any) -> Any:
-        compiled.append(graph)
-        return graph.forward
-
-    torch._dynamo.reset()
-    inner = network()
-    model = torch.compile(inner, backend=backend)
-    start = 0 if first_step_is_probed else 1
-    config = HookEngineConfig(schedule=HookScheduleConfig(every_n_steps=2, start_step=start))
-    with HookEngine(run, model, config=config) as hooks:
-        assert hooks.instrumented_module_names == ("(model)",)
-        for step in range(4):
-            with hooks.step(step):
-                model(torch.randn(2, 3)).sum().backward()
-    assert len(compiled) == 1
-    assert [record.step for record in run.records(LayerSummaryRecord)] == [start, start, start + 2, start + 2]
-    torch._dynamo.reset()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
-def test_a_compiled_part(run: Run) -> None:
-    """A model with a compiled part: the part is one layer, the rest is as ever."""
-    torch._dynamo.reset()
-    model = nn.Sequential(nn.Linear(3, 3), torch.compile(network(), backend="eager"))  # type: ignore[arg-type]
-    records = probed(run, model, lambda: model(torch.randn(2, 3)).sum().backward())
-    assert [place[0] for place in places(records)] == ["0", "1", "1", "0"]
-    torch._dynamo.reset()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_function_that_is_compiled_in_a_probed_step(lenient: Run) -> None:
-    """Where the user compiles a function around the model, the hooks are not compiled into it, and nothing breaks."""
-    torch._dynamo.reset()
-    model = network()
-    step = torch.compile(lambda x: model(x).sum(), backend="eager", fullgraph=True)
-    with HookEngine(lenient, model) as hooks:
-        for number in range(3):
-            with hooks.step(number):
-                step(torch.randn(2, 3)).backward()
-        step(torch.randn(2, 3)).backward()
-    assert lenient.reported == []
-    torch._dynamo.reset()
-
-
 def test_a_scripted_part(run: Run) -> None:
     """A scripted module is one layer."""
     with pytest.warns(DeprecationWarning):

@@ -134,6 +134,6 @@ def copy_of(view: Any) -> Any:
 def fit(directory: Path, *, callbacks: Any = (), logger: Any = False, module: Any = None, val: Any = True, **options):
     """Fit a module; returns its Trainer and the module."""
     made = trainer(directory, callbacks, logger, **options)
-    module = module or Tiny()
+    module = Tiny() if module is None else module
     made.fit(module, loader(), [loader(3), loader(2)] if val is True else val)
     return made, module

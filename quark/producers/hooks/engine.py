@@ -11,6 +11,7 @@ from ...records.layer import LayerSummaryRecord
 from ..wide import log_values
 from .changed import tell_change
 from .compiled import kernels
+from .eager import EagerStep, can_run_eagerly
 from .exchange import GradientExchange
 from .naming import unwrapped
 from .optimizers import given_optimizers
@@ -65,7 +66,9 @@ class HookEngine(Probing):
         super().__init__(
             session, model, checked_name(name), config.schedule, config.raise_on_error, config.batch_size
         )  # fmt: skip
-        chosen = select_layers(checked_model(model), config.filters)
+        checked_model(model)
+        self._into_compiled = config.compiled == "eager" and can_run_eagerly()
+        chosen = select_layers(model, config.filters, into_compiled=self._into_compiled)
         given_optimizers(optimizer)
         self.optimizer = optimizer
         self._grad_scale = checked_scale(grad_scale)
@@ -76,6 +79,7 @@ class HookEngine(Probing):
         self._network = unwrapped(model)
         self._silence = Silence(self._handle)
         self._enter()
+        self._silence.before(chosen, config.compiled)
 
     @property
     def instrumented_module_names(self) -> tuple[str, ...]:
@@ -85,8 +89,9 @@ class HookEngine(Probing):
     def _new_probe(self, step: int, epoch: int | None, *, early: bool) -> Probe:
         self._follow(step)
         scale = LossScale(self._grad_scale)
+        eagerly = EagerStep() if self._into_compiled else None
         return Probe(self._layers, self._network, self._config, step, epoch, scale, self._kernels, self._failed,
-                     early=early)  # fmt: skip
+                     early=early, eagerly=eagerly)  # fmt: skip
 
     def _follow(self, step: int) -> None:
         """Watch the layers that the model has now, where it was changed since the last probe."""
@@ -94,7 +99,7 @@ class HookEngine(Probing):
             return
         self._structure = Structure(self.model)
         before = {layer.name: layer for layer in self._layers}
-        chosen = select_again(self.model, self._config.filters)
+        chosen = select_again(self.model, self._config.filters, into_compiled=self._into_compiled)
         self._layers = [
             before[name] if name in before and before[name].module is module else Layer(name, module, self._config)
             for name, module in chosen.items()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .naming import inside
+
 KEY = "system/runtime/sync_time_ms"
 """The metric: time of one backward pass in which gradients were on their way and nothing was computed, ms."""
 
@@ -14,13 +16,15 @@ class GradientExchange:
     DDP times the first ten iterations and then every hundredth. Reading costs some 0.1 ms, and nothing is waited for.
 
     Args:
-        model: a DistributedDataParallel; of anything else nothing is known.
+        model: a DistributedDataParallel, compiled or not; of anything else nothing is known.
         every: the cadence of reading in steps. In main memory DDP times as often; on a GPU it stays at its own
             cadence, because there it waits for its events.
     """
 
     def __init__(self, model: Any, every: int | None) -> None:
-        known = type(model).__name__ == "DistributedDataParallel" and hasattr(model, "_get_ddp_logging_data")
+        while (inner := inside(model)) is not None and type(model).__name__ != "DistributedDataParallel":
+            model = inner
+        known = hasattr(model, "_get_ddp_logging_data")
         self._model = model if known else None
         self._read = 0
         if known and every is not None and getattr(model, "device_type", None) in _DEVICES_THAT_WAIT_FOR_NOBODY:

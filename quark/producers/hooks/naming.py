@@ -24,13 +24,13 @@ def inside(module: "Module") -> "Module | None":
 
 
 def is_compiled(module: Any) -> bool:
-    """Whether a module runs as one compiled function, in which no hook of a layer fires."""
+    """Whether a module runs as one compiled function."""
     return type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
 
 
-def unwrapped(module: "Module") -> "Module":
-    """The network inside wrappers; a compiled module stays, for its hooks are all that can be seen of it."""
-    while not is_compiled(module) and (inner := inside(module)) is not None:
+def unwrapped(module: "Module", *, into_compiled: bool = True) -> "Module":
+    """The network inside wrappers; ``into_compiled``: a compiled module is such a wrapper too."""
+    while (into_compiled or not is_compiled(module)) and (inner := inside(module)) is not None:
         module = inner
     return module
 

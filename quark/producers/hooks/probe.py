@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import host
 from .compiled import Asked, Kernels
+from .eager import EagerStep
 from .layers import UnitOrder
 from .ondevice import DeviceProbe
 from .scale import LossScale
@@ -21,7 +22,7 @@ from .tensors import (
     unit_layout,
     unnested,
 )
-from .watched import Layer, Plan, Repeat, Units, in_function
+from .watched import Layer, Plan, Repeat, Units, in_function, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,7 @@ class Probe:
         failed: called with a fault in a hook, as (cause, error); it raises where the policy says so.
         early: whether the step has not begun yet, because nobody says when it does: passes that are none of a training
             are then left out.
+        eagerly: runs compiled code eagerly while the probe lasts; None: nothing inside of it is seen.
 
     Attributes:
         left_out: calls and gradients beyond the most that are recorded.
@@ -74,12 +76,16 @@ class Probe:
     def __init__(
         self, layers: list[Layer], network: Any, config: "HookEngineConfig", step: int, epoch: int | None,
         scale: LossScale, kernels: Kernels | None, failed: "Callable[[str, Exception], None]", *, early: bool = False,
+        eagerly: EagerStep | None = None,
     ) -> None:  # fmt: skip
         torch = sys.modules["torch"]
         self.layers = layers
         self._network = network
         self._in_train_mode = network.training
         self.early = early
+        self._eagerly = eagerly
+        self._passed_over = 0
+        self._gave_up = False
         self.left_out = 0
         self.silent: list[Layer] = []
         self.called: set[str] = set()
@@ -108,13 +114,15 @@ class Probe:
 
     def arm(self) -> None:
         """Put the hooks on the layers."""
+        if self._eagerly is not None:
+            self._eagerly.begin()
         for layer in self.layers:
             layer.arm(self)
 
     @property
     def saw_training(self) -> bool:
-        """Whether anything was seen."""
-        return bool(self.sightings)
+        """Whether anything was seen, or would have been if an evaluation before it had been shorter."""
+        return bool(self.sightings) or (self._gave_up and any(layer.trained_unseen for layer in self.layers))
 
     def forward(self, layer: Layer, output: Any) -> None:
         """A layer was called."""
@@ -122,12 +130,15 @@ class Probe:
             self._recomputed(layer, output)
             return
         if self.early and self._is_evaluation():
+            self._pass_over()
+            return
+        training = layer.module.training
+        if not training and self._is_left_over(layer):
             return
         call = layer.calls
         layer.calls = call + 1
         if call >= MOST_CALLS and self._beyond(layer):
             return
-        training = layer.module.training
         if type(output) is self._tensor:
             if self._forward:
                 self._saw(layer, call, "", output, training)
@@ -158,7 +169,26 @@ class Probe:
             layer.graphs += 1
             return False
         self.left_out += 1
+        if self.early:  # steps that nobody names are not to run eagerly for ever
+            self._leave_rest()
         return True
+
+    def _is_left_over(self, layer: Layer) -> bool:
+        """Whether an evaluation follows the training of the step, which is left to compiled code if there is some."""
+        return not self._with_gradients() and layer.version != version_of(layer.module) and self._leave_rest()
+
+    def _leave_rest(self) -> bool:
+        """Look no further in this step and let compiled code run; False if there is none."""
+        if self._eagerly is None or not self._eagerly.ease():
+            return False
+        self.unhook()
+        return True
+
+    def _pass_over(self) -> None:
+        """A layer was called in an evaluation before the step; one that goes on for long is left to compiled code."""
+        self._passed_over += 1
+        if self._passed_over == MOST_CALLS * len(self.layers):
+            self._gave_up = self._leave_rest()
 
     def _saw_inside(self, layer: Layer, call: int, output: Any, training: bool) -> bool:
         """A layer made something other than a plain tensor; whether there is a graph behind it."""
@@ -281,7 +311,9 @@ class Probe:
     def close(self) -> None:
         """The step is over: take the hooks off; gradients that come later are not of it."""
         self.open = False
-        self.silent = [layer for layer in self.layers if layer.trained_unseen]
+        if self._eagerly is not None:
+            self._eagerly.end()
+        self.silent = [] if self._gave_up else [layer for layer in self.layers if layer.trained_unseen]
         self.called = {layer.name for layer in self.layers if layer.calls}
         for layer in self.layers:
             layer.disarm()

@@ -1,5 +1,6 @@
 """What all producers share that look at the model in some steps only: begin, end, record what has arrived."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -136,7 +137,7 @@ class Probing(Attachment):
             self._arm(step, epoch, early=True)
 
     def _arm(self, step: int, epoch: int | None, *, early: bool) -> bool:
-        if not self.should_probe(step):
+        if not self.should_probe(step) or sys.modules["torch"].compiler.is_compiling():
             return False
 
         def arm() -> None:

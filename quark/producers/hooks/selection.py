@@ -36,18 +36,23 @@ def checked_model(model: Any) -> "Module":
     return model  # type: ignore[return-value]
 
 
-def named_layers(model: "Module") -> dict[str, "Module"]:
-    """All modules by name, each once, without parametrizations and what is inside a module that runs as a whole."""
+def named_layers(model: "Module", *, into_compiled: bool = True) -> dict[str, "Module"]:
+    """All modules by name, each once, without parametrizations and what is inside a module that runs as a whole.
+
+    Args:
+        model: the network.
+        into_compiled: whether the layers inside of compiled modules can be seen.
+    """
     found: dict[str, Any] = {}
     seen: set[int] = set()
 
     def enter(name: str, module: Any) -> None:
-        module = unwrapped(module)
+        module = unwrapped(module, into_compiled=into_compiled)
         if id(module) in seen:
             return
         seen.add(id(module))
         found[name or ROOT] = module
-        if _is_whole(module):
+        if _is_whole(module, into_compiled):
             return
         for child_name, child in module.named_children():
             if child_name not in _NO_LAYERS:
@@ -57,16 +62,21 @@ def named_layers(model: "Module") -> dict[str, "Module"]:
     return found
 
 
-def _is_whole(module: Any) -> bool:
+def _is_whole(module: Any, into_compiled: bool) -> bool:
     """Whether the hooks of what is inside a module would not fire."""
-    if type(module).__name__ in WHOLE or is_compiled(module):
+    if type(module).__name__ in WHOLE or (not into_compiled and is_compiled(module)):
         return True
+    return is_scripted(module)
+
+
+def is_scripted(module: Any) -> bool:
+    """Whether a module was made by ``torch.jit``, whose code calls no hooks of its parts."""
     return isinstance(module, sys.modules["torch"].jit.ScriptModule)
 
 
-def is_leaf(module: Any) -> bool:
+def is_leaf(module: Any, *, into_compiled: bool = True) -> bool:
     """Whether a module computes something itself rather than only holding others."""
-    if _is_whole(module):
+    if _is_whole(module, into_compiled):
         return True
     if type(module).__name__ in _CONTAINERS:
         return False
@@ -88,21 +98,21 @@ def type_names(module: Any) -> set[str]:
     return {name for kind in kinds for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
 
 
-def select_layers(model: "Module", filters: LayerFilterConfig) -> dict[str, "Module"]:
+def select_layers(model: "Module", filters: LayerFilterConfig, *, into_compiled: bool = True) -> dict[str, "Module"]:
     """The modules that the filters let through, by name, in the order of ``named_modules()``.
 
     Raises:
         SchemaValidationError: the model has no layers, a name, type or pattern fits none of its modules, or nothing
             is left.
     """
-    layers = named_layers(model)
-    if not any(is_leaf(module) for module in layers.values()):
+    layers = named_layers(model, into_compiled=into_compiled)
+    if not any(is_leaf(module, into_compiled=into_compiled) for module in layers.values()):
         raise SchemaValidationError(
             f"model must have layers to watch, got {type(model).__name__} without any; pass the network after "
             "it was built"
         )
     _check_filters(layers, filters)
-    chosen = _passing(layers, filters)
+    chosen = _passing(layers, filters, into_compiled)
     if not chosen:
         raise SchemaValidationError(
             f"LayerFilterConfig fits no module of {type(unwrapped(model)).__name__}: {_given(filters)}; "
@@ -111,19 +121,22 @@ def select_layers(model: "Module", filters: LayerFilterConfig) -> dict[str, "Mod
     return chosen
 
 
-def select_again(model: "Module", filters: LayerFilterConfig) -> dict[str, "Module"]:
+def select_again(model: "Module", filters: LayerFilterConfig, *, into_compiled: bool = True) -> dict[str, "Module"]:
     """The same of a model that has changed since: filters that fit nothing any more are no error now."""
-    return _passing(named_layers(model), filters)
+    return _passing(named_layers(model, into_compiled=into_compiled), filters, into_compiled)
 
 
-def _passing(layers: dict[str, "Module"], filters: LayerFilterConfig) -> dict[str, "Module"]:
-    return {name: module for name, module in layers.items() if _passes(name, module, filters)}
+def _passing(layers: dict[str, "Module"], filters: LayerFilterConfig, into_compiled: bool) -> dict[str, "Module"]:
+    return {
+        name: module
+        for name, module in layers.items()
+        if (is_leaf(module, into_compiled=into_compiled) or not filters.leaf_modules_only)
+        and _passes(name, module, filters)
+    }
 
 
 def _passes(name: str, module: Any, filters: LayerFilterConfig) -> bool:
     kinds = type_names(module)
-    if filters.leaf_modules_only and not is_leaf(module):
-        return False
     if name in filters.exclude_names or kinds & set(filters.exclude_types):
         return False
     if any(re.search(pattern, name) for pattern in filters.exclude_name_patterns):

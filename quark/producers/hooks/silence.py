@@ -1,10 +1,15 @@
 """Says once what a watcher does not see: layers that train unseen, layers that nobody calls, calls beyond the most."""
 
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...core.handle import RunHandle
+from .eager import can_run_eagerly
+from .naming import is_compiled
 from .notices import MOST_NAMES, notice, some
 from .probe import MOST_CALLS, Probe
+from .selection import is_scripted
 
 if TYPE_CHECKING:
     from .watched import Layer
@@ -28,6 +33,26 @@ class Silence:
         self._called: set[str] = set()
         self._probes = 0
         self._step: int | None = None
+
+    def before(self, layers: Mapping[str, Any], compiled: str) -> None:
+        """The watcher is made: tell of modules whose inside it cannot look into.
+
+        Args:
+            layers: the modules that are watched, by name.
+            compiled: what is done with compiled code, as the configuration says.
+        """
+        scripted = [name for name, module in layers.items() if is_scripted(module) and list(module.children())]
+        if scripted:
+            self._tell_closed(scripted, "scripted", "torch.jit calls no hooks; watch the model before it is scripted")
+        opaque = [name for name, module in layers.items() if is_compiled(module)]
+        if opaque and compiled == "eager" and not can_run_eagerly():
+            version = sys.modules["torch"].__version__
+            why = f"torch {version} cannot run them eagerly in a probed step; torch 2.6 and later can"
+            self._tell_closed(opaque, "compiled", why)
+
+    def _tell_closed(self, names: list[str], kind: str, why: str) -> None:
+        message = f"the layers inside of {len(names)} {kind} modules ({some(names)}) are not recorded: {why}"
+        notice(self._handle, UNSEEN, message, {"layers": names[:MOST_NAMES], "count": len(names)})
 
     def after(self, probe: Probe) -> None:
         """A probe is recorded: tell of what it should have seen."""
@@ -73,13 +98,14 @@ class Silence:
         notice(self._handle, UNSEEN, message, payload, step=step)
 
 
-_NONE_CALLED = (
-    "the model was trained in a probed step, but no layer of it was called; after torch.compile(model) watch the "
-    "compiled model"
+_UNSEEN_CODE = (
+    "the inside of a scripted module, a CUDA graph, another engine, or compiled code that is not run eagerly "
+    "(compiled='skip', torch before 2.6)"
 )
+_NONE_CALLED = f"the model was trained in a probed step, but no layer of it was called; hooks do not see {_UNSEEN_CODE}"
 _NEVER_CALLED = (
     "they were trained in a probed step without being called; hooks see module(x), not module.forward(x), "
-    "functional(x, module.weight), or the inside of a compiled or scripted module"
+    f"functional(x, module.weight), or {_UNSEEN_CODE}"
 )
 _NOTHING_RECORDED = (
     "they were not called in any probed step, or their outputs hold no tensor that can be read; hooks see module(x) "
