@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.batch import RecordBatch
+from ..core.lifecycle import status_of
 from ..core.reader import RecordFilter
 from ..errors import InvalidRunStateError, RunNotFoundError, SchemaValidationError
 from ..records.base import Origin, format_timestamp, parse_timestamp
@@ -19,6 +20,9 @@ from .state import IMPORTED, State
 
 if TYPE_CHECKING:
     from ..storage import SqlStore
+
+
+LOST = "lost"
 
 
 @dataclass(slots=True)
@@ -78,7 +82,12 @@ class RunWriter:
         started_ns -= started_ns % 1000  # a run keeps microseconds
         run = ImportedRun(Origin(self._run_id, f"import-{self._kind}"), 0, started_ns)
         self._start(run, started_ns)
-        last_ns = self._rows(run, before, started_ns)
+        try:
+            last_ns = self._rows(run, before, started_ns)
+        except SchemaValidationError:
+            if known is None or known.status == "running":
+                self._break_off(run.now)
+            raise
         stop = run.journal.next
         if stop < mark:
             raise self._changed_error(f"it holds {stop - 1:,} records now, and {mark - 1:,} were imported")
@@ -150,6 +159,13 @@ class RunWriter:
         self._take(run, before)
         self._on_rows(rows)
         return last_ns
+
+    def _break_off(self, now: int) -> None:
+        """The source cannot be read to its end: the run has what came before, and is not running."""
+        writer_id = f"import-{self._kind}-state"
+        state = ImportedRun(Origin(self._run_id, writer_id), self._store.position(self._run_id, writer_id), now)
+        state.lifecycle("end", {"status": status_of(LOST), "reason": LOST, "ended_at": format_timestamp(now)})
+        self._append(state.journal.take())
 
     def _take(self, run: ImportedRun, before: dict[str, Any]) -> None:
         """Append a batch, once what was imported before is known to be the beginning of the source."""

@@ -10,6 +10,7 @@ import quark
 from quark.importing import discovery
 from quark.importing.checking import check_run
 from quark.reading import RunView
+from quark.records.line import Line
 from quark.storage import SqlStore
 
 from ..cli.conftest import Command, command  # noqa: F401  a fixture
@@ -118,6 +119,30 @@ def test_the_command(table: Path, storage: Path, command: Command) -> None:  # n
     (run,) = command("import", "csv", table, "-d", storage, "--check", "--json").json()["runs"]
     assert (run["added"], run["project"], run["counts"]["points"]) == (0, "p", 5_000)
     assert run["check"] == {"points": 5_000, "equal": 5_000, "differences": []}
+
+
+def test_the_command_fails_where_the_check_does(table: Path, storage: Path, command: Command) -> None:  # noqa: F811
+    """A point that the source lacks, such as one of a run that went on in Quark: exit code 3, the metric is named."""
+    (run,) = command("import", "csv", table, "-d", storage, "--json").json()["runs"]
+    with SqlStore(storage / ".quark" / "quark.db") as store:
+        store.write_lines(run["run_id"], [Line("metric", 0, 1, 1, None, "loss", 0.5)])
+    answer = command("import", "csv", table, "-d", storage, "--check")
+    assert (answer.code, "differs: metric 'loss'" in answer.out) == (3, True)
+
+
+def test_a_source_that_breaks_off_leaves_no_running_run(
+    tmp_path: Path, imports: Import, storage: Path, stored: Callable[..., RunView]
+) -> None:
+    """What came before the fault is there, as a lost run; once the source is mended it is whole."""
+    path = tmp_path / "run.csv"
+    path.write_text('step,a\n0,1\n1,2\n2,"3"x\n')
+    with pytest.raises(quark.SchemaValidationError, match="line 4"):
+        imports("csv", path)
+    with quark.open(storage) as store:
+        assert [(run.status, run.record.reason) for run in store.runs()] == [("failed", "lost")]
+    path.write_text("step,a\n0,1\n1,2\n2,3\n")
+    run = stored(whole(imports("csv", path)))
+    assert (run.status, run.series("a").values.tolist()) == ("completed", [1.0, 2.0, 3.0])
 
 
 def test_one_bad_run_does_not_stop_the_others(tmp_path: Path, storage: Path, command: Command) -> None:  # noqa: F811
