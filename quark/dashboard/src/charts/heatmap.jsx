@@ -7,8 +7,8 @@ import { columnsOf, heatPixels, TABLE } from "./heat.js";
 import { Text } from "../parts/text.jsx";
 import { useSize } from "../lib/use-size.js";
 
-/** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: string, choose: (row: string) => void, title: string}} props */
-export function HeatMap({ heat, log, outlined, chosen, choose, title }) {
+/** @param {{heat: import("./heat.js").Heat, log: boolean, outlined: Set<any>, chosen: string, choose: (row: string) => void, title: string, noun?: string}} props */
+export function HeatMap({ heat, log, outlined, chosen, choose, title, noun = "layers" }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const width = useSize(canvas, "clientWidth", 0);
   const at = useSignal(/** @type {{row: number, column: number} | null} */ (null));
@@ -52,7 +52,7 @@ export function HeatMap({ heat, log, outlined, chosen, choose, title }) {
   const left = at.value && at.value.column >= 0 ? ((heat.steps[at.value.column] - span[0]) / (span[1] - span[0])) * 100 : 0;
   return (
     <div class="heat">
-      <ol class="heat-rows" aria-label="Layers">
+      <ol class="heat-rows" aria-label={noun[0].toUpperCase() + noun.slice(1)}>
         {heat.rows.map((row) => (
           <li key={row} style={{ height: `${cell}px` }}>
             <button class={`link${outlined.has(row) ? " outlined" : ""}`} aria-pressed={chosen === row} onClick={() => choose(row)} title={outlined.has(row) ? `${row}: has an alert` : row}><Text>{row}</Text></button>
@@ -61,7 +61,7 @@ export function HeatMap({ heat, log, outlined, chosen, choose, title }) {
       </ol>
       <div class="heat-body">
         <div class="heat-canvas">
-          <canvas ref={canvas} tabIndex={0} role="img" aria-label={`${title}, ${heat.rows.length} layers by ${heat.steps.length} steps, from ${number(heat.min)} to ${number(heat.max)}. Arrow keys move, Enter opens a layer.`}
+          <canvas ref={canvas} tabIndex={0} role="img" aria-label={`${title}, ${heat.rows.length} ${noun} by ${heat.steps.length} steps, from ${number(heat.min)} to ${number(heat.max)}. Arrow keys move, Enter opens a row.`}
             style={{ height: `${cell * heat.rows.length}px` }} onMouseMove={(event) => (at.value = cellAt(event))} onMouseLeave={() => (at.value = null)} onKeyDown={onKey}
             onClick={(event) => choose(heat.rows[cellAt(event).row])} onDblClick={() => show({ z: null })} />
           {at.value && at.value.column >= 0 && <i class="heat-cell" style={{ top: `${at.value.row * cell}px`, height: `${cell}px`, left: `${Math.max(0, left)}%` }} />}

@@ -2,6 +2,8 @@
 import { ChartGrid } from "../charts/grid.jsx";
 import { number } from "../lib/format.js";
 import { drawnOf } from "./page.jsx";
+import { Ranks } from "./ranks.jsx";
+import { DATA, REST, StepTime } from "./step-time.jsx";
 
 /** @param {{model: import("./model.js").RunModel}} props */
 export function System({ model }) {
@@ -9,7 +11,12 @@ export function System({ model }) {
   const charts = keys.length
     ? <ChartGrid keys={keys} runs={drawnOf(model)} source={model.source} generation={model.generation} whole={model.whole} marks={model.marks.value} />
     : <p class="note">Nothing of the machine was recorded. <code>run.steps</code> and <code>SystemTelemetry</code> record it.</p>;
-  return <>{charts}<Processes writers={model.overview.value?.writers ?? []} /></>;
+  return <>{keys.includes(DATA) && keys.includes(REST) && <StepTime model={model} />}{hasRanks(model) && <Ranks model={model} />}{charts}<Processes writers={model.overview.value?.writers ?? []} /></>;
+}
+
+/** @param {import("./model.js").RunModel} model */
+function hasRanks(model) {
+  return new Set((model.overview.value?.writers ?? []).map(({ rank }) => rank)).size > 1;
 }
 
 /** @param {{writers: NonNullable<Overview["writers"]>}} props */
