@@ -25,7 +25,11 @@ function onKey(event) {
     overlay.value = overlay.value === "palette" ? "" : "palette";
     return;
   }
-  if (event.key === "Escape" && overlay.value) return void (overlay.value = "");
+  if (event.key === "Escape" && overlay.value) {
+    event.preventDefault(); // the dialog would close itself as well
+    overlay.value = "";
+    return;
+  }
   const target = event.target instanceof Element ? event.target : document.body;
   if (event.ctrlKey || event.metaKey || event.altKey || overlay.value || target.closest("input, textarea, select")) return;
   const actions = {
@@ -42,13 +46,21 @@ function onKey(event) {
 
 export function Overlay() {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const ours = useRef(false);
   const kind = overlay.value;
   useEffect(() => {
     if (kind && !dialog.current?.open) dialog.current?.showModal();
-    if (!kind && dialog.current?.open) dialog.current.close();
+    if (!kind && dialog.current?.open) {
+      ours.current = true;
+      dialog.current.close();
+    }
   }, [kind]);
+  function onClose() {
+    if (!ours.current) overlay.value = ""; // the browser closed it, such as by a phone's back gesture
+    ours.current = false; // what we closed may be open again when the event of it comes
+  }
   return (
-    <dialog ref={dialog} class={kind} aria-label={kind === "help" ? "Help" : "Search"} onClose={() => (overlay.value = "")}
+    <dialog ref={dialog} class={kind} aria-label={kind === "help" ? "Help" : "Search"} onClose={onClose}
       onClick={(event) => event.target === event.currentTarget && (overlay.value = "")}>
       {kind === "palette" ? <Palette close={() => (overlay.value = "")} /> : kind === "help" ? <Help /> : null}
     </dialog>
