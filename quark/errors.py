@@ -70,7 +70,7 @@ class _StaysEnabled:
 
     @disabled.setter
     def disabled(self, value: bool) -> None:
-        if sys._getframe(1).f_globals.get("__name__") != "logging.config":
+        if not value or sys._getframe(1).f_globals.get("__name__") != "logging.config":
             vars(self)["disabled"] = value
 
 

@@ -341,6 +341,8 @@ def test_a_program_that_configures_its_logging_later_loses_no_word(tmp_path):
         run.log({"seen": object()}, step=0)
         logging.getLogger("quark").disabled = True
         run.log({"unseen": object()}, step=0)
+        logging.config.dictConfig({"version": 1, "handlers": handlers, "root": root, "loggers": {"quark": {}}})
+        run.log({"seen again": object()}, step=0)
         assert logging.getLogger("quark").handlers == []
         run.end_run()
         """,
@@ -350,7 +352,7 @@ def test_a_program_that_configures_its_logging_later_loses_no_word(tmp_path):
         recorded = "\n".join(_messages(store.run("r"), "stderr"))
     for text in (ran.stderr, recorded):
         assert "my line" in text and "a warning of Python" in text
-        assert "metric 'seen'" in text and "metric 'unseen'" not in text
+        assert "metric 'seen'" in text and "metric 'seen again'" in text and "metric 'unseen'" not in text
 
 
 def test_the_traceback_that_ends_a_program_is_recorded(tmp_path):
