@@ -120,15 +120,16 @@ def _lines(imported: "Imported", checked: "Checked | None") -> list[tuple[str, s
     news = f"{imported.added:,} records added" if imported.added else "nothing new"
     made = [(f"{imported.run_id}  {imported.project}/{imported.name or ''}: {counts['points']:,} points, {news}", "")]
     words = {
-        "nonfinite": "not finite, kept as events", "misplaced": "at negative, decimal or missing steps, kept as events",
-        "texts": "texts, kept as events", "left_out": "no numbers or too large, left out",
-        "renamed": "names mapped to keys",
+        "nonfinite": "not finite (kept as events)", "texts": "of text (kept as events)",
+        "misplaced": "at a negative, decimal or missing step (kept as events)",
+        "left_out": "left out, being no number or too large",
     }  # fmt: skip
     told = "; ".join(f"{counts[name]:,} {meaning}" for name, meaning in words.items() if counts[name])
-    made += [(f"  {told}", "")] if told else []
-    made += [(f"  note: {remark}", "yellow") for remark in imported.remarks]
+    made += [(f"values: {told}", "")] if told else []
+    made += [(f"names that have a key of their own: {counts['renamed']:,}", "")] if counts["renamed"] else []
+    made += [(f"note: {remark}", "yellow") for remark in imported.remarks]
     if checked is not None:
-        result = f"  checked: {checked.points:,} points, {checked.equal:,} equal"
+        result = f"checked: {checked.points:,} points, {checked.equal:,} equal"
         made.append((result, "red" if checked.differences else "green"))
-        made += [(f"  differs: {difference}", "red") for difference in checked.differences]
+        made += [(f"differs: {difference}", "red") for difference in checked.differences]
     return made
