@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from quark import ConfigurationError, SchemaMigrationError, SessionStoreError
 from quark.records.base import Origin
+from quark.records.line import Line
 from quark.storage import SqlStore, postgres, postgres_pool
 from quark.storage.postgres_connection import escaped, unescaped
 from quark.storage.schema import metadata
@@ -310,3 +311,16 @@ def test_a_purge_waits_for_the_packing_of_its_run(postgres_url: str) -> None:
             assert thread.is_alive() and purged == []
         thread.join(30)
         assert purged == ["run-1"]
+
+
+def test_extremes_are_kept_to_the_last_bit(store: SqlStore, postgres_url: str) -> None:
+    """Smallest, largest and long fractions, with the largest step and with none, in one statement."""
+    values = {"tiny": 5e-324, "huge": -1.7976931348623157e308, "long": 0.1 + 0.2, "zero": 0.0}
+    lines = [Line("metric", 0, 10**18, 2**63 - 1, None, key, value) for key, value in values.items()]
+    lines.append(Line("metric", 0, 10**18, None, None, "stepless", 1 / 3))
+    store.append(make_batch(ORIGIN, [start_line(ORIGIN), *lines]))
+    found = execute(postgres_url, "SELECT key, min_value, max_value, last_value, min_step, last_step FROM quark.series")
+    assert sorted(found) == sorted(
+        [(key, value, value, value, 2**63 - 1, 2**63 - 1) for key, value in values.items()]
+        + [("stepless", 1 / 3, 1 / 3, 1 / 3, None, None)]
+    )

@@ -50,9 +50,8 @@ def execute(where: str, *statements: str) -> list[tuple[Any, ...]]:
             connection.close()
     with psycopg.connect(where) as connection:
         connection.execute("SET search_path TO quark")
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+        cursors = [connection.execute(statement.encode()) for statement in statements]
+        return cursors[-1].fetchall() if cursors[-1].description else []
 
 
 def points(first: int, stop: int) -> list[Line]:
