@@ -42,7 +42,7 @@ X = "hunter2Zq9"
         ["aws", "configure", "set", "default.aws_secret_access_key", X], ["bash", "-c", f"wandb login {X}"],
         ["mc", "alias", "set", "m", "https://h", "key", X],
         ["mc", "--json", "alias", "set", "m", "https://h", "key", X],
-        ["sqlplus", f"ada/{X}@db"], ["/opt/bin/sqlplus", "-S", f"ada/{X}@//h:1/x"], ["rman", "target", f"sys/{X}@db"],
+        ["sqlplus", f"ada/{X}@db"], ["/usr/bin/sqlplus", "-S", f"ada/{X}@//h:1/x"], ["rman", "target", f"sys/{X}@db"],
         ["htpasswd", "-b", "file", "ada", X], ["htpasswd", "-cbB", "file", "ada", X], ["htpasswd", "-nb", "ada", X],
         ["mc", "-C", "/c", "alias", "set", "m", "https://h", "key", X],
         ["htpasswd", "-b", "-C", "10", "-B", "f", "ada", X],
