@@ -10,6 +10,12 @@ test("packages that one run imported later are no difference, other versions are
   assert.deepEqual(table.filter(({ differs }) => differs).map(({ path }) => path), ["environment.packages.torch"]);
 });
 
+test("changes of files that were not looked for in a short run are no difference", () => {
+  const git = (held) => ({ environment: { git: { branch: "main", ...held } }, config: {} });
+  assert.deepEqual(settingsTable([git({}), git({ dirty: false, changes: { files: 0 } })]).filter(({ differs }) => differs), []);
+  assert.deepEqual(settingsTable([git({ dirty: true }), git({ dirty: false })]).map(({ differs }) => differs), [false, true]);
+});
+
 test("long text is clipped, never within a character, and text that is little longer is not", () => {
   assert.equal(clipped("x".repeat(10000)).length, 300);
   assert.equal(clipped("x".repeat(400)), "x".repeat(400));

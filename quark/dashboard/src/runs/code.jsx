@@ -27,7 +27,7 @@ export function Code({ runs, drawn }) {
   return (
     <section>
       <h2>Code</h2>
-      {held.value.length === 1 && <p class="dim">All runs have the same code.</p>}
+      {held.value.length === 1 && <p class="dim">{held.value[0].patch || runs.every(({ environment }) => /** @type {any} */ (environment).git?.dirty === false) ? "All runs have the same code." : "All runs have the same commit; whether files had changed is not known of each."}</p>}
       {held.value.map((one) => <State key={one.runs[0].id} {...one} />)}
     </section>
   );

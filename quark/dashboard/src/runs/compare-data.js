@@ -1,17 +1,18 @@
 // What differs between runs. Pure functions.
 import { flatten } from "../lib/format.js";
 
-const PACKAGE = /^environment\.packages\./;
+const LATE = /^environment\.(packages|git\.dirty|git\.changes)(\.|$)/; // known of a run once the program got that far
 
 /** Rows of a table of settings, one a dotted path; ``differs`` says whether the runs disagree. A package is listed with a run
- * if the program had imported it when the run started: one that is missing was imported later, and differs by nothing.
+ * if the program had imported it when the run started, and changes of files if the run lasted until they were looked for: what
+ * is missing there is not known, and differs by nothing.
  * @param {Record<string, unknown>[]} held one object a run @returns {{path: string, values: unknown[], differs: boolean}[]} */
 export function settingsTable(held) {
   const flat = held.map((one) => new Map(flatten(one).filter(([path]) => path)));
   const paths = [...new Set(flat.flatMap((one) => [...one.keys()]))].sort();
   return paths.map((path) => {
     const values = flat.map((one) => one.get(path));
-    const known = PACKAGE.test(path) ? values.filter((value) => value !== undefined) : values;
+    const known = LATE.test(path) ? values.filter((value) => value !== undefined) : values;
     return { path, values, differs: new Set(known.map((value) => JSON.stringify(value) ?? "")).size > 1 };
   });
 }
