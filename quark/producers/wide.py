@@ -84,7 +84,7 @@ def log_values(
             and type(step) is int
             and step >= 0
             and (step <= SMALL_INT or step <= MAX_INT)
-            and (epoch is None or (type(epoch) is int and not epoch >> 63))
+            and (epoch is None or (type(epoch) is int and 0 <= epoch <= SMALL_INT))
             and values.keys() <= handle.known_keys
             and (type(total := sum(values.values())) is float or type(total) is int)
             and total - total == 0.0
