@@ -32,6 +32,9 @@ they were given, and ``values`` by name."""
 DEEPEST = 16
 """Levels of mappings within each other whose names are put together."""
 
+MOST_NESTED = 10_000
+"""Values from mappings within others in one call: a few that hold each other twice have values without end."""
+
 
 class NonFiniteMetricError(SchemaValidationError):
     """A value was NaN or infinite. Outside strict mode it is recorded all the same, as an event."""
@@ -222,14 +225,16 @@ def _name_of_text(handle: RunHandle, name: Any) -> str:
 def _flat(values: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
     """Nested mappings as ``outer/inner`` names, ``outer/0`` where the inner one is a number.
 
-    A mapping that is nested too deep, or holds itself, is left as it is.
+    A mapping that is nested too deep, holds itself, or comes behind MOST_NESTED others' values is left as it is.
     """
     stack = [("", iter(values.items()), 0)]
+    nested = 0
     while stack:
         prefix, items, depth = stack[-1]
         for name, value in items:
+            nested += depth > 0
             full = f"{prefix}{name if isinstance(name, str) else described(name)}" if prefix else name
-            if depth < DEEPEST and isinstance(value, Mapping):
+            if depth < DEEPEST and nested < MOST_NESTED and isinstance(value, Mapping):
                 stack.append((f"{full if isinstance(full, str) else described(full)}/", iter(value.items()), depth + 1))
                 break
             yield full, value

@@ -9,7 +9,9 @@ LONGEST_TEXT = 200
 """Characters of an object's text that are kept; a network would print pages."""
 
 _MANY = 1000
-"""Items of a collection whose text would take longer than a log call may."""
+"""Items of a collection, those within it included, whose text would take longer than a log call may."""
+
+_COLLECTIONS = (list, tuple, dict, set, frozenset)
 
 _ADDRESS = r" at 0x[0-9a-fA-F]+"
 _SURROGATES = "[\ud800-\udfff]"
@@ -56,11 +58,27 @@ def clean_text(text: str) -> str:
     return re.sub(_SURROGATES, "\N{REPLACEMENT CHARACTER}", text)
 
 
+def has_more(value: object, most: int) -> bool:
+    """Whether a collection of Python's own kinds, and what lies in it, has more than ``most`` items.
+
+    What it holds twice counts twice: a few lists that hold each other are without end as text.
+    """
+    waiting: list[object] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _COLLECTIONS):
+            most -= len(item)
+            if most < 0:
+                return True
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return False
+
+
 def shown(value: object) -> str:
     """A value for an error message: its repr, cut short, and its type; never an exception of its own."""
     name = type_name(value)
     with suppress_foreign():
-        if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > _MANY:
+        if isinstance(value, _COLLECTIONS) and has_more(value, _MANY):
             return f"{len(value):,} items ({name})"
         text = " ".join(clean_text(str.__str__(repr(value))).split("\n"))
         return f"{text if len(text) <= 120 else text[:117] + '...'} ({name})"
@@ -73,8 +91,13 @@ def shown_name(name: object) -> str:
 
 
 def described(value: object) -> str:
-    """An object as its author prints it: ``str`` without memory addresses, cut short; its type if that raises."""
+    """An object as its author prints it: ``str`` without memory addresses, cut short; its type if that raises.
+
+    Large collections are named by their type and size.
+    """
     with suppress_foreign():
+        if isinstance(value, _COLLECTIONS) and has_more(value, _MANY):
+            return f"<{type_name(value)} of {len(value):,} items>"
         text = re.sub(_ADDRESS, "", clean_text(str.__str__(str(value))))
         return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
     return f"<{type_name(value)}>"

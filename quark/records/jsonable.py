@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import SchemaValidationError, WrongTypeError
-from .foreign import described, must_propagate, suppress_foreign, type_name
+from .foreign import described, has_more, must_propagate, suppress_foreign, type_name
 from .grammar import check_json, clean_text, is_plain, shown
 
 DEEPEST = 100
@@ -45,13 +45,16 @@ def json_object(value: object, field: str, *, strict: bool, otherwise: str | Non
     """An argument that is a JSON object, as a copy: checked in strict mode, else converted as ``jsonable`` does.
 
     Args:
-        otherwise: outside strict mode, the key under which a value is kept that is no object.
+        otherwise: outside strict mode, the key under which a value is kept that is no object. Entries that hold each
+            other without end are replaced by their type and size then, and raise without it.
 
     Raises:
         WrongTypeError: it is no object: text, a number, a list. In strict mode also for what JSON cannot hold.
-        SchemaValidationError: strict mode, and a number is not finite, or the value holds itself.
+        SchemaValidationError: strict mode, and a number is not finite, or the value holds itself or too much.
     """
     if strict or value is None:
+        if has_more(value, LONGEST_UNKNOWN):
+            raise SchemaValidationError(f"{field} holds more than {LONGEST_UNKNOWN:,} values; store it as an artifact")
         return check_json(value, field)
     try:
         converted = _Converter().value(value, 0)
@@ -60,12 +63,25 @@ def json_object(value: object, field: str, *, strict: bool, otherwise: str | Non
     except SchemaValidationError:
         if otherwise is None:
             raise
-        converted = described(value)
+        converted = _one_by_one(value)
     if isinstance(converted, dict):
         return converted
     if otherwise is None:
         raise WrongTypeError(f"{field} must be a mapping, got {shown(value)}; pass a dictionary")
     return {otherwise: converted}
+
+
+def _one_by_one(value: object) -> Any:
+    """The entries of a mapping that can be converted, and in place of the others what they are."""
+    if not isinstance(value, Mapping):
+        return described(value)
+    made: dict[str, Any] = {}
+    for key, item in tuple(value.items()):
+        try:
+            made |= _Converter().value({key: item}, 0)
+        except SchemaValidationError:
+            made[_key(key)] = described(item)
+    return made
 
 
 class _Converter:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..core.sink import Sink
 from ..errors import ConfigurationError, QuarkError, SchemaValidationError, WrongTypeError
-from ..records.foreign import suppress_foreign
+from ..records.foreign import described, has_more, suppress_foreign
 from ..records.grammar import clean_text, shown
 from ..records.identifiers import check_id
 from ..records.limits import MAX_LABEL, MAX_NAME, MAX_TAGS
@@ -48,7 +48,7 @@ def cut_name(name: object, faults: Faults) -> str | None:
     if name is None:
         return None
     try:
-        text = redact_text(clean_text(str(name)))
+        text = redact_text(clean_text(str(name) if not has_more(name, MAX_NAME) else described(name)))
     except Exception as error:
         raise WrongTypeError(f"name must be a string, got {shown(name)} ({type(error).__name__})") from error
     if len(text) <= MAX_NAME:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import quark
 from quark import SchemaValidationError, jsonable
+from quark.records.foreign import described, shown
 from quark.records.jsonable import json_object
 
 
@@ -125,6 +126,26 @@ def test_what_holds_itself_ends() -> None:
         jsonable(shared)
     twice = [1]
     assert jsonable([twice, twice]) == [[1], [1]]
+
+
+def test_collections_without_end_are_described_by_their_size(tmp_path: Path) -> None:
+    """A few lists that hold each other nine times each are a page of YAML, and more text than any memory holds."""
+    many: Any = ["x"] * 9
+    named: Any = {"x": 1.0}
+    for _ in range(12):
+        many, named = [many] * 9, dict.fromkeys("abcdefghi", named)
+    assert shown(many) == "9 items (list)"
+    assert described(named) == "<dict of 9 items>"
+    with quark.start_run(project="p", storage_dir=tmp_path, config={"many": many, "lr": 0.1}, name=many) as run:
+        assert run.config["lr"] == 0.1
+        assert run.config["many"] == "<list of 9 items>"
+        run.config.update({"named": named, "epochs": 3})
+        run.log({"many": many, "named": {"a": named}, "loss": 1.0}, step=0)
+        assert run.config["epochs"] == 3
+    with quark.open(tmp_path) as store:
+        assert store.run(run.run_id).series("loss").values.tolist() == [1.0]
+    with pytest.raises(SchemaValidationError, match="more than"):
+        json_object({"many": many}, "config", strict=True)
 
 
 class Hostile:
