@@ -33,17 +33,21 @@ HOOKS = quark.HookEngineConfig(schedule=quark.HookScheduleConfig(every_n_steps=2
 def _own_state() -> Iterator[None]:
     """Accelerate and Transformers keep settings for the whole process and in its environment, torch its graphs."""
     environment = dict(os.environ)
+    _forget()  # what the tests of other files have left
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     before = torch._dynamo.eval_frame._stance
     yield
     os.environ.clear()
     os.environ.update(environment)
-    for state in (AcceleratorState, PartialState):
-        state._reset_state()
-    GradientState._reset_state()
+    _forget()
     torch._dynamo.reset()
     assert torch._dynamo.eval_frame._stance is before
+
+
+def _forget() -> None:
+    for state in (AcceleratorState, PartialState, GradientState):
+        state._reset_state()
 
 
 def graphs() -> int:

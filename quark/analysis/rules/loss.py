@@ -138,7 +138,7 @@ class NoLearning(Rule):
     Sees: the training loss, and an accuracy if there is one.
 
     Decides: after 100 losses and an epoch the mean loss is above 0.8 of its beginning (0.6 if it is that of guessing
-    among C classes, ln C, for C up to 12: at most 0.3 % below it and 1 % above), and since the first 15 % of the
+    among C classes, ln C, for C up to 12: at most 0.3 % below it and 2 % above), and since the first 15 % of the
     run, in which the last layer learns how frequent the classes are, it has no significant downward slope (t > -3 of
     a line through the block means of its logarithm, or a fall of less than half a percent) and fell by less than
     3 %, in 3 looks ten losses apart. A loss that had fallen by a twentieth and more, by more than its noise, and is not
@@ -249,7 +249,7 @@ def _chance(value: float, mean: float) -> int | None:
     Guessing is never better than ln C for long, and the noise of the weights makes it a little worse.
     """
     loss = math.exp(mean) if value > 0 and mean < 700 else 0.0
-    return next((classes for classes in range(2, 13) if -0.003 < loss / math.log(classes) - 1.0 < 0.01), None)
+    return next((classes for classes in range(2, 13) if -0.003 < loss / math.log(classes) - 1.0 < 0.02), None)
 
 
 class Plateau(Rule):
