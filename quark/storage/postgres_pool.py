@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from ..errors import ConfigurationError
@@ -31,12 +32,21 @@ class Pool:
     Attributes:
         name: the URL without its secrets.
         users: how many stores use it; the last one closes it.
+        closed: whether it did: a connection that a thread still had is closed when it comes back.
     """
 
     key: tuple[int, str]
     engine: sa.Engine
     name: str
     users: int = 0
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        event.listen(self.engine, "checkin", self._returned)
+
+    def _returned(self, connection: Any, _: object) -> None:
+        if self.closed and connection is not None:
+            connection.close()
 
 
 # By process, so that a forked child makes its own: two processes cannot speak over one connection.
@@ -67,6 +77,7 @@ def leave_pool(pool: Pool) -> None:
         if pool.users > 0:
             return
         _pools.pop(pool.key, None)
+    pool.closed = pool.key[0] == os.getpid()
     pool.engine.dispose(close=pool.key[0] == os.getpid())
 
 
@@ -85,11 +96,15 @@ def _engine(url: str) -> tuple[sa.Engine, str]:
         connection: psycopg.Connection[Any] = psycopg.connect(
             **{**parts, "client_encoding": "utf8"}, autocommit=True, cursor_factory=BinaryCursor
         )  # type: ignore[call-overload]
-        adapt_text(connection.adapters)
-        connection.execute(
-            "SELECT set_config('lock_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false)", (f"{WAIT_S}s", f"{LOST_S}s"),
-        )  # fmt: skip
+        try:
+            adapt_text(connection.adapters)
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false)", (f"{WAIT_S}s", f"{LOST_S}s"),
+            )  # fmt: skip
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     engine = sa.create_engine(

@@ -106,6 +106,17 @@ def test_namespaces(postgres_url: str) -> None:
             SqlStore(postgres_url, namespace=bad)  # type: ignore[arg-type]
 
 
+def test_a_connection_that_comes_back_late_is_closed(postgres_url: str) -> None:
+    """A thread may still read when the last store is closed: its connection is not left to the garbage collector."""
+    pool = postgres_pool.take_pool(postgres_url)
+    connection = pool.engine.connect()
+    driver = connection.connection.driver_connection
+    postgres_pool.leave_pool(pool)
+    assert connection.execute(sa.text("SELECT 1")).scalar() == 1
+    connection.close()
+    assert driver is not None and driver.closed
+
+
 @pytest.mark.parametrize("version", ["9999", "0000"])
 def test_tables_that_cannot_be_upgraded_stay_as_they_were(postgres_url: str, version: str) -> None:
     """A newer store, or one of a version that no migration knows, is refused with its version."""
