@@ -3,6 +3,7 @@
 import inspect
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -339,18 +340,20 @@ def test_a_closed_telemetry_takes_nothing_and_closes_twice(handle: MemoryRunHand
     assert steps(telemetry.read()) == [0]
 
 
-def test_the_end_of_the_run_closes_it() -> None:
+def test_the_end_of_the_run_closes_it(own_threads: Callable[[], list[str]]) -> None:
     """No thread outlives the run, even if nobody closed the telemetry."""
     handle = MemoryRunHandle()
     telemetry = SystemTelemetry(handle, config=SystemTelemetryConfig(capture_gpu=False))
-    running = [thread.name for thread in threading.enumerate()]
+    running = own_threads()
     handle.close()
     assert "quark-telemetry" in running
-    assert "quark-telemetry" not in [thread.name for thread in threading.enumerate()]
+    assert "quark-telemetry" not in own_threads()
     assert telemetry.closed
 
 
-def test_a_disabled_run_has_no_thread_and_no_records(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disabled_run_has_no_thread_and_no_records(
+    caplog: pytest.LogCaptureFixture, own_threads: Callable[[], list[str]]
+) -> None:
     """With QUARK_DISABLE everything is taken and nothing is done."""
     handle = MemoryRunHandle(disabled=True)
     with caplog.at_level(logging.DEBUG), SystemTelemetry(handle) as telemetry:
@@ -358,7 +361,7 @@ def test_a_disabled_run_has_no_thread_and_no_records(caplog: pytest.LogCaptureFi
             scope.mark_data_ready()
         assert isinstance(scope, StepTelemetryScope)
         assert telemetry.record_step(0) is None
-        assert "quark-telemetry" not in [thread.name for thread in threading.enumerate()]
+        assert "quark-telemetry" not in own_threads()
     assert (handle.journal.written, caplog.records) == ([], [])
 
 
