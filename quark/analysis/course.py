@@ -118,11 +118,11 @@ class Course:
             new_mean = mean + 0.1 * (level - mean)
             new_best = new_mean if new_mean < best else best
             new_noise = scale if z <= 3.0 else noise
-            over, above = new_mean - start, level - best
-            far = (
-                over > 0.405 + 2.0 * new_noise
-                or (new_mean - new_best > 1.1 + new_noise and over > -0.69)
-                or (new_mean - new_best > 0.1 and not sized and _undone(new_mean, new_best, start, calm) > UNDONE)
+            over, above, rise = new_mean - start, level - best, new_mean - new_best
+            far = over > 0.405 + 2.0 * new_noise or (
+                rise > 0.1
+                and ((rise > 1.1 + new_noise and over > -0.69)
+                     or (not sized and _undone(new_mean, new_best, start, calm) > UNDONE))
             )  # fmt: skip
             new_high = high + 1 if above > 0.69 and z > 3.0 and level > start - 0.69 else 0
             if z > SPIKE or new_high > 3 or far is not was_far:
