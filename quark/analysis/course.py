@@ -204,7 +204,7 @@ class Course:
 
         0 where the fall or the rise is no more than noise, and for losses that are not positive.
         """
-        return _undone(self.mean, self.best, self.start, self.calm) if self.known and self.positive else 0.0
+        return self.lost(self.mean, self.best)
 
     def above_best(self) -> float:
         """The last loss as a factor of the best mean loss."""
@@ -213,7 +213,7 @@ class Course:
 
 def _undone(mean: float, best: float, start: float, noise: float) -> float:
     """See ``Course.undone``; all levels are logarithms."""
-    rise, fall, least = mean - best, start - best, 0.1 + 2.0 * noise
     if noise == 0.0:
         return 0.0
+    rise, fall, least = mean - best, start - best, 0.1 + 2.0 * noise
     return math.expm1(min(rise, 700.0)) / math.expm1(min(fall, 700.0)) if rise > least and fall > least else 0.0

@@ -116,3 +116,16 @@ def test_a_validation_loss_alone_speaks() -> None:
         findings += analysis.feed(frame)
     assert [(one.rule_id, one.severity) for one in findings] == [("overfitting_onset", "warning")]
     assert "epoch 12" in findings[0].fact
+
+
+def test_an_evaluation_before_the_first_step_is_held_against_nothing() -> None:
+    """Such as Lightning's sanity check: no training loss was known then, and none fell since."""
+    analysis = Analysis(AnalyzerEngineConfig())
+    findings = []
+    for step in range(400):
+        frame = Frame(step, None, 0, step * MINUTE // 100)
+        frame.values = {} if step == 0 else {"train/loss": 1.0 - step / 4000}
+        if step % 50 == 0:
+            frame.values = {**frame.values, "val/loss": 1.0 if step == 0 else 2.0}
+        findings += analysis.feed(frame)
+    assert [one for one in findings if one.rule_id == "overfitting_onset"] == []

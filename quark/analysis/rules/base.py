@@ -93,7 +93,7 @@ class Seen:
     Attributes:
         course: of the training loss of rank 0.
         loss, validation: the finite losses of this frame, None where it has none.
-        train_eval, accuracy, validation_accuracy, learning_rate, gradient_norm: other values of this frame.
+        train_eval, accuracy, validation_accuracy, learning_rate, gradient_norm, reward: other values of this frame.
         first_accuracy, best_accuracy: the first and the highest accuracy, of training or validation, as a share.
         broken: whether the training loss of this frame is NaN or infinite.
         steps: frames with a loss or a probe so far: the training steps that were seen.

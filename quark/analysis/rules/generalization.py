@@ -50,6 +50,13 @@ class OverfittingOnset(Rule):
         super().__init__(config)
         self._gaps = Levels(self.limits, "overfitting_{}_gap")
         self._least = self.limits.overfitting_min_points
+        self._accuracy: float | None = None
+        self._best_accuracy = -math.inf
+        self._train: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """No evaluation was seen yet."""
         self._count = 0
         self._mean = 0.0
         self._last = self._first = 0.0
@@ -61,14 +68,14 @@ class OverfittingOnset(Rule):
         self._train_then = math.inf
         self._since_best = 0
         self._changes: deque[float] = deque(maxlen=31)
-        self._accuracy: float | None = None
-        self._best_accuracy = -math.inf
-        self._train: float | None = None
 
     def look(self, frame: Frame, seen: Seen) -> None:
         """See the class."""
         if seen.loss is not None:
             old = self._train
+            if old is None and self._count:  # there was no training loss to hold these evaluations against
+                self._begin()
+                self.clear()
             rate = max(0.1, 1.0 / min(seen.course.seen, 1000))
             self._train = seen.loss if old is None else old + rate * (seen.loss - old)
         if seen.validation_accuracy is not None:
