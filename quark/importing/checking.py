@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.reader import RecordFilter
 from ..errors import WrongTypeError
 from ..producers.naming import key_and_name
+from ..producers.wide import MISPLACED
 from ..records.foreign import clean_text
 from ..records.grammar import to_float
 from ..records.naming import NONFINITE
-from .recording import MISPLACED, is_placed
+from .recording import is_placed
 from .source import Row, SourceRun
 from .writing import Imported
 

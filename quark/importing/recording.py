@@ -8,7 +8,7 @@ import msgspec
 from ..core.batch import RecordBatch
 from ..errors import QuarkError
 from ..producers.events import log_event
-from ..producers.wide import LOGGED_TEXT, MISPLACED, NonFiniteMetricError, log_values
+from ..producers.wide import LOGGED_TEXT, NonFiniteMetricError, log_values
 from ..records.base import Origin, Record
 from ..records.foreign import must_propagate
 from ..records.grammar import MAX_INT
@@ -79,16 +79,19 @@ class ImportedRun:
 
     def log_row(self, row: Row) -> None:
         """Record the values of a row as a live run would have."""
-        counts, values = self.counts, row.values
-        before = counts["nonfinite"] + counts["misplaced"] + counts["texts"] + counts["left_out"]
+        counts, values, before = self.counts, row.values, self._no_points()
         self._is_placed = is_placed(row)
         try:
             log_values(self, values, row.step, row.epoch, self.now)  # pyright: ignore[reportArgumentType]
         except QuarkError:  # one that concerns the row as a whole, such as an event that is too large
             counts["left_out"] += len(values)
             return
-        other = counts["nonfinite"] + counts["misplaced"] + counts["texts"] + counts["left_out"] - before
-        counts["points"] += len(values) - other
+        counts["points"] += len(values) - (self._no_points() - before)
+
+    def _no_points(self) -> int:
+        """Values so far that are no points of a series."""
+        counts = self.counts
+        return counts["nonfinite"] + counts["misplaced"] + counts["texts"] + counts["left_out"]
 
     def emit(
         self, cls: type[Record], fields: Mapping[str, Any], *, step: int | None = None, epoch: int | None = None,
@@ -132,6 +135,3 @@ def is_placed(row: Row) -> bool:
 
 def _line(line: Line) -> bytes:
     return check_size(encode(line)) + b"\n"
-
-
-__all__ = ["MISPLACED", "ImportedRun", "is_placed"]
