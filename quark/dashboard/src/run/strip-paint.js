@@ -1,7 +1,7 @@
 // The picture of a strip: the main metric in miniature, phases below it, alerts as pins, the shown range in a frame.
 import { sized } from "../charts/canvas.js";
-import { drawBand, drawLine, pixel, scaleOf } from "../charts/draw.js";
-import { extent, stretches } from "../charts/shape.js";
+import { pixel, scaleOf } from "../charts/draw.js";
+import { drawMiniature } from "../charts/miniature.js";
 import { css } from "../lib/colors.js";
 import { view } from "../lib/state.js";
 
@@ -24,16 +24,7 @@ export function paint(canvas, width, chart, model) {
     ctx.globalAlpha = 1;
     ctx.fillRect(pixel(sx, phase.step_start), HEIGHT - 3, Math.max(1, pixel(sx, phase.step_end) - pixel(sx, phase.step_start)), 3);
   }
-  if (chart?.x.length) {
-    const [low, high] = extent([chart], whole, false, false);
-    const sy = scaleOf(low, high, HEIGHT - 4, 8);
-    const starts = stretches(chart.x, chart.width);
-    ctx.fillStyle = ctx.strokeStyle = css("--c0");
-    ctx.globalAlpha = 0.3;
-    drawBand(ctx, chart, starts, sx, sy, 1);
-    ctx.globalAlpha = 1;
-    drawLine(ctx, chart.x, chart.mean, starts, sx, sy, 1);
-  }
+  if (chart?.x.length) drawMiniature(ctx, chart, whole, sx, HEIGHT - 4, 8);
   for (const { x, severity } of model.marks.value) {
     ctx.fillStyle = css(`--${severity}`);
     const px = pixel(sx, x);

@@ -2,9 +2,8 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { sized } from "../charts/canvas.js";
-import { drawBand, drawLine, scaleOf } from "../charts/draw.js";
-import { extent, stretches } from "../charts/shape.js";
-import { css } from "../lib/colors.js";
+import { scaleOf } from "../charts/draw.js";
+import { drawMiniature } from "../charts/miniature.js";
 import { number } from "../lib/format.js";
 import { isDark } from "../lib/state.js";
 
@@ -55,12 +54,5 @@ function paint(canvas, chart) {
   const ctx = sized(canvas, WIDTH, HEIGHT);
   const [from, to] = [chart.x[0], /** @type {number} */ (chart.x.at(-1))];
   const sx = scaleOf(from, Math.max(from + 1, to), 1, WIDTH - 1);
-  const [low, high] = extent([chart], [from, Math.max(from + 1, to)], false, false);
-  const sy = scaleOf(low, high, HEIGHT - 2, 2);
-  const starts = stretches(chart.x, chart.width);
-  ctx.fillStyle = ctx.strokeStyle = css("--c0");
-  ctx.globalAlpha = 0.3;
-  drawBand(ctx, chart, starts, sx, sy, 1);
-  ctx.globalAlpha = 1;
-  drawLine(ctx, chart.x, chart.mean, starts, sx, sy, 1);
+  drawMiniature(ctx, chart, [from, Math.max(from + 1, to)], sx, HEIGHT - 2, 2);
 }
